@@ -1,0 +1,4 @@
+//! Decisions of the watchtower. Pure: no I/O, no clock, no thread; time comes in as an argument.
+pub mod site;
+pub mod snapshot;
+pub mod time;

@@ -1,0 +1,405 @@
+//! The site: what stands in the room, typed and validated before anything opens.
+//!
+//! `parse` turns the text of `site.toml` into [`Site`] and reports every problem at once.
+//! Two kinds of site are different types: [`Site<Real>`] comes from a file, its actuators reach
+//! real servers; [`Site<Simulated>`] comes from the simulated room, its actuators can only
+//! name loopback addresses. Nothing converts one into the other.
+
+use crate::time::Millis;
+use shared::Quantity;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+/// Text in both languages of the product.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Label {
+    /// Japanese.
+    pub ja: String,
+    /// English.
+    pub en: String,
+}
+
+impl Label {
+    /// Both languages.
+    #[must_use]
+    pub fn new(ja: impl Into<String>, en: impl Into<String>) -> Self {
+        Self { ja: ja.into(), en: en.into() }
+    }
+}
+
+/// How the hands of a site reach the world.
+pub trait World: std::fmt::Debug + Clone + Send + Sync + 'static {
+    /// What can be done to a host.
+    type Action: std::fmt::Debug + Clone + PartialEq + Send + Sync + serde::Serialize;
+    /// Drawn as a watermark on every page.
+    const SIMULATED: bool;
+}
+
+/// A site with real servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Real {}
+
+/// A site whose servers are simulated on loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simulated {}
+
+impl World for Real {
+    type Action = RealAction;
+    const SIMULATED: bool = false;
+}
+
+impl World for Simulated {
+    type Action = SimulatedAction;
+    const SIMULATED: bool = true;
+}
+
+/// A shutdown action on a real server. One variant for each file in `controller/src/act/`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum RealAction {
+    /// A forced command over SSH.
+    Ssh(SshAction<SocketAddr>),
+    /// A program of this machine, by its path and arguments; no shell.
+    Exec(ExecAction),
+}
+
+/// A shutdown action on a simulated server: SSH to loopback and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum SimulatedAction {
+    /// The real SSH client, towards an address that cannot leave the machine.
+    Ssh(SshAction<Loopback>),
+}
+
+/// An address that cannot leave the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct Loopback(SocketAddr);
+
+impl Loopback {
+    /// `None` unless the address is in 127.0.0.0/8 or `::1`.
+    #[must_use]
+    pub fn new(addr: SocketAddr) -> Option<Self> {
+        addr.ip().is_loopback().then_some(Self(addr))
+    }
+}
+
+impl From<Loopback> for SocketAddr {
+    fn from(addr: Loopback) -> Self {
+        addr.0
+    }
+}
+
+/// `ssh`: log in with a key whose authorized_keys line forces the command.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SshAction<A> {
+    /// Where the server listens.
+    pub addr: A,
+    /// Account on the server.
+    pub user: String,
+    /// Private key (OpenSSH format), readable by the `act` role alone.
+    pub key_file: PathBuf,
+    /// The server's public host key, as `ssh-ed25519 AAAA...`; another key is refused.
+    pub host_key: String,
+    /// The command; a forced command on the server ignores it or reads it as
+    /// `SSH_ORIGINAL_COMMAND`.
+    pub command: String,
+    /// Longest time until the connection is authenticated.
+    pub connect_timeout: Millis,
+    /// Longest time until the command ends.
+    pub command_timeout: Millis,
+}
+
+/// `exec`: a program of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct ExecAction {
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Arguments, passed as they are.
+    pub args: Vec<String>,
+    /// Longest time until it ends.
+    pub timeout: Millis,
+}
+
+/// Everything the controller knows about its room before it looks.
+#[derive(Debug, Clone)]
+pub struct Site<W: World = Real> {
+    /// Name of the room.
+    pub name: Label,
+    /// Where journal, history and the roles' sockets live.
+    pub data_dir: PathBuf,
+    /// Web role.
+    pub web: Web,
+    /// MQTT.
+    pub mqtt: Mqtt,
+    /// Sensor nodes.
+    pub nodes: Vec<Node>,
+    /// Polled devices.
+    pub devices: Vec<Device>,
+    /// Servers that a plan stops.
+    pub hosts: Vec<Host<W>>,
+    /// Alarm limits.
+    pub limits: Vec<Limit>,
+    /// The outage policy; `None` when the site has no servers to stop.
+    pub outage: Option<OutagePolicy>,
+}
+
+/// `[web]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    /// Where the pages are served.
+    pub listen: SocketAddr,
+}
+
+/// `[mqtt]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mqtt {
+    /// The endpoint of our own, as the `broker` role.
+    Builtin {
+        /// Where it listens.
+        listen: SocketAddr,
+    },
+    /// A broker of the site, e.g. mosquitto; core is its client.
+    External {
+        /// Host and port.
+        addr: String,
+        /// Account.
+        user: Option<String>,
+        /// File with the password.
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// `[[node]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Id on the wire.
+    pub id: u16,
+    /// Short name, used in point ids: `node-1`.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// File with the 32-byte device key as 64 hex digits.
+    pub key_file: PathBuf,
+    /// Longest silence before the node counts as silent (twice its heartbeat).
+    pub silent_after: Millis,
+    /// What is mounted where.
+    pub channels: Vec<Channel>,
+}
+
+/// `[[node.channel]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Number on the node.
+    pub channel: u8,
+    /// Point id: `inlet.r3.temperature`, `door.1`, `leak.1`.
+    pub point: String,
+    /// Shown name.
+    pub label: Label,
+    /// What is measured.
+    pub quantity: Quantity,
+    /// What an open contact means; `None` for measurements.
+    pub contact: Option<ContactKind>,
+}
+
+/// What a contact guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContactKind {
+    /// A door leaf: open is an event; forced is an alarm when no grant preceded it.
+    Door,
+    /// A leak spot or rope: open is wet.
+    Leak,
+    /// A smoke relay.
+    Smoke,
+    /// An enclosure.
+    Tamper,
+}
+
+/// `[[device]]`: polled over SNMP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Short name: `ups-a`. Points are `<name>.<fact>`.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// What it is to the outage engine.
+    pub kind: DeviceKind,
+    /// Agent.
+    pub addr: SocketAddr,
+    /// Protocol version.
+    pub version: SnmpVersion,
+    /// Community; printed as `***`.
+    pub community: Secret,
+    /// Profile name, or `None` to detect it.
+    pub profile: Option<String>,
+    /// Poll interval on mains.
+    pub poll: Millis,
+    /// Poll interval while any UPS is on battery.
+    pub poll_on_battery: Millis,
+    /// Time-out of one request.
+    pub timeout: Millis,
+    /// Requests sent again before the poll counts as failed.
+    pub retries: u8,
+}
+
+/// `device.kind`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// Supplies hosts; judged by the outage engine.
+    Ups,
+    /// Only watched.
+    Other,
+}
+
+/// `device.version`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnmpVersion {
+    /// SNMPv1.
+    V1,
+    /// SNMPv2c.
+    V2c,
+}
+
+/// Text that never prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `[[host]]`
+#[derive(Debug, Clone)]
+pub struct Host<W: World> {
+    /// Short name, also the step's id: `db1`.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// UPS names that feed its supplies.
+    pub feeds: Vec<String>,
+    /// How many feeds must supply for it to run.
+    pub need: usize,
+    /// Hosts this one uses; they stop after it.
+    pub depends_on: Vec<String>,
+    /// How it is asked to stop.
+    pub action: W::Action,
+    /// How we know it stopped.
+    pub confirm: Confirm,
+    /// Longest time from request to confirmed, after which `on_failure` decides.
+    pub budget: Millis,
+    /// What to do when the budget is spent.
+    pub on_failure: OnFailure,
+}
+
+/// `host.confirm`: what counts as stopped. "Command sent" never does.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum Confirm {
+    /// A TCP port that answered no longer accepts connections, twice in a row.
+    PortClosed {
+        /// The port watched.
+        addr: SocketAddr,
+    },
+    /// The action's own success is all there is (exit status 0).
+    ActionSucceeded,
+}
+
+/// `host.on_failure`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub enum OnFailure {
+    /// Abandon the step, alarm, and go on with what depends on it.
+    GoOn,
+    /// Abandon the step, alarm, and do not stop what it depends on.
+    Hold,
+}
+
+/// `[[limit]]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limit {
+    /// Alarm id: `<point>.<kind>`, e.g. `room.temperature.high`.
+    pub id: String,
+    /// Point watched.
+    pub point: String,
+    /// Which side.
+    pub side: Side,
+    /// Raise beyond this value, in the point's unit.
+    pub limit: f64,
+    /// Return only when this far inside again.
+    pub deadband: f64,
+    /// Must hold so long before it is raised.
+    pub on_delay: Millis,
+    /// Must be back so long before it returns.
+    pub off_delay: Millis,
+    /// Priority.
+    pub priority: Priority,
+    /// What to do.
+    pub action: Label,
+}
+
+/// `limit.side`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Above the limit is the alarm.
+    High,
+    /// Below the limit is the alarm.
+    Low,
+}
+
+/// Priority of an alarm: 重大, 警告, 注意.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// 注意
+    Advisory,
+    /// 警告
+    Warning,
+    /// 重大
+    Critical,
+}
+
+/// `[outage]`: when the plan starts. Safety limits have no default.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutagePolicy {
+    /// Ride through outages shorter than this.
+    pub on_battery_delay: Millis,
+    /// Kept back from the battery beyond the plan's own length.
+    pub reserve: Millis,
+    /// Start when the charge of the weakest needed feed falls to this, in percent.
+    pub start_at_charge: f64,
+    /// Start after so long on battery whatever the UPS says.
+    pub longest_on_battery: Millis,
+    /// A device that does not answer for so long has lost contact.
+    pub contact_lost_after: Millis,
+    /// Mains must be back so long before an abandoned plan counts as over.
+    pub mains_stable: Millis,
+}
+
+/// Addresses on which anything of this site listens: (what, transport, address).
+#[must_use]
+pub fn listening<W: World>(site: &Site<W>) -> Vec<(&'static str, &'static str, SocketAddr)> {
+    let mut ports = vec![("web", "tcp", site.web.listen)];
+    if let Mqtt::Builtin { listen } = site.mqtt {
+        ports.push(("broker", "tcp", listen));
+    }
+    ports
+}
+
+/// Point ids of the site with their shown name and quantity, in the order of the file.
+#[must_use]
+pub fn node_points<W: World>(site: &Site<W>) -> BTreeMap<&str, (&Node, &Channel)> {
+    let mut points = BTreeMap::new();
+    for node in &site.nodes {
+        for channel in &node.channels {
+            points.insert(channel.point.as_str(), (node, channel));
+        }
+    }
+    points
+}
+
+/// True when the address can be reached from another machine.
+#[must_use]
+pub fn is_exposed(addr: IpAddr) -> bool {
+    !addr.is_loopback()
+}

@@ -1,0 +1,267 @@
+//! The one picture of the room that web, API and metrics read. Contract: append only.
+//!
+//! Times are milliseconds since 1970 UTC (`*_ms`) or ages in milliseconds at the moment of the
+//! snapshot (`*_age_ms`); spans are seconds (`*_s`). Values are in the unit that stands beside
+//! them; a missing value is `null` with its reason in `no_data`.
+
+use crate::site::{ContactKind, DeviceKind, Label, Priority};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, Default)]
+pub struct Snapshot {
+    /// Counts up with every change; a page that sees it fall knows the controller restarted.
+    pub version: u64,
+    /// When it was drawn, milliseconds since 1970 UTC.
+    pub wall_ms: i64,
+    /// Name of the room.
+    pub site: Label,
+    /// True draws the watermark 模擬.
+    pub simulated: bool,
+    /// Every point of the room.
+    pub points: Vec<Point>,
+    /// Alarms that are not normal, most urgent first.
+    pub alarms: Vec<Alarm>,
+    /// Sensor nodes.
+    pub nodes: Vec<Node>,
+    /// Polled devices.
+    pub devices: Vec<Device>,
+    /// Power.
+    pub power: Power,
+    /// Counters of refused, dropped and failed things, by name.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// One measured or derived value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Point {
+    /// `inlet.r3.temperature`, `ups-a.battery.charge`
+    pub id: String,
+    /// Shown name.
+    pub label: Label,
+    /// Node or device it belongs to.
+    pub source: String,
+    /// `temperature`, `contact`, ...
+    pub quantity: String,
+    /// Unit of `value`.
+    pub unit: String,
+    /// The value; a contact is 0 (closed, dry) or 1 (open, wet, cut).
+    pub value: Option<f64>,
+    /// A reserved word for states of devices (`battery`, `normal`), when the fact is a state.
+    pub state: Option<String>,
+    /// Why there is no value; a reserved word of `shared::NoData`.
+    pub no_data: Option<String>,
+    /// Age of the last word from the source, `null` when never heard.
+    pub age_ms: Option<u64>,
+    /// For contacts: what it guards.
+    pub contact: Option<ContactKind>,
+}
+
+/// An alarm that is not in the state "normal".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Alarm {
+    /// `room.temperature.high`; the key for commands.
+    pub id: String,
+    /// ISA-18.2 state.
+    pub state: AlarmState,
+    /// Priority.
+    pub priority: Priority,
+    /// What happened.
+    pub what: Label,
+    /// Where.
+    pub place: Label,
+    /// What to do.
+    pub action: Label,
+    /// Why it was raised, with the figures of that moment.
+    pub because: Label,
+    /// When it was raised.
+    pub since_ms: i64,
+    /// How long it has lasted, by the monotonic clock.
+    pub age_ms: u64,
+    /// Who has it.
+    pub owner: Option<String>,
+    /// How often it was raised since it was last normal.
+    pub count: u32,
+    /// Until when it is shelved.
+    pub shelved_until_ms: Option<i64>,
+    /// The alarm under whose cause it is folded, when suppressed by design.
+    pub cause: Option<String>,
+}
+
+/// States of ISA-18.2 that are not "normal".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlarmState {
+    /// Raised and nobody has it.
+    Unacknowledged,
+    /// Somebody has it.
+    Acknowledged,
+    /// The cause is gone but nobody had seen it.
+    ReturnedUnacknowledged,
+    /// The cause is gone, acknowledged, and a person must reset it.
+    Latched,
+    /// Put away until a stated time.
+    Shelved,
+    /// Folded under its cause.
+    Suppressed,
+    /// Taken out of service.
+    OutOfService,
+}
+
+/// A sensor node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Id on the wire.
+    pub id: u16,
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// `alive`, `silent` or `never_heard`.
+    pub state: String,
+    /// Age of its last authentic frame.
+    pub age_ms: Option<u64>,
+    /// Boot number.
+    pub boot: Option<u32>,
+    /// Firmware version.
+    pub firmware: Option<String>,
+    /// Sequence of the last committed event.
+    pub last_event: Option<u32>,
+    /// Events known to be missing.
+    pub missing: u64,
+    /// Frames refused in its name since the controller started.
+    pub refused: u64,
+}
+
+/// A polled device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// `answering`, `silent` or `never_heard`.
+    pub state: String,
+    /// Age of its last good answer.
+    pub age_ms: Option<u64>,
+    /// Profile in use.
+    pub profile: Option<String>,
+    /// Polls that failed since the last good one.
+    pub failed_polls: u32,
+}
+
+/// The power of the room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, Default)]
+pub struct Power {
+    /// The room as a whole.
+    pub mode: PowerMode,
+    /// Every UPS.
+    pub ups: Vec<Ups>,
+    /// What the plan needs from its start to its end.
+    pub plan_s: Option<f64>,
+    /// Usable runtime: the least of all estimates of the feeds the plan stands on.
+    pub runtime_s: Option<f64>,
+    /// Kept back by the policy.
+    pub reserve_s: Option<f64>,
+    /// `runtime_s - plan_s - reserve_s`, counted down between polls while on battery.
+    pub margin_s: Option<f64>,
+    /// Time until the plan starts by itself, while on battery.
+    pub starts_in_s: Option<f64>,
+    /// Time since mains was lost.
+    pub outage_s: Option<f64>,
+    /// Hash of the plan that is shown.
+    pub plan_hash: Option<String>,
+    /// The run: `none`, `running`, `abandoned` or `done`, with the reason.
+    pub run: Option<Run>,
+    /// The steps, in the order of their planned start.
+    pub steps: Vec<Step>,
+}
+
+/// Mode of the room's power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerMode {
+    /// No UPS has been heard from: unknown, never "normal".
+    #[default]
+    Unknown,
+    /// Every feed supplies from mains.
+    Mains,
+    /// Some feeds do not, but every host has enough.
+    Reduced,
+    /// Hosts live on battery.
+    Battery,
+    /// The plan runs.
+    Stopping,
+    /// The plan has ended.
+    Stopped,
+}
+
+/// One UPS as it is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Ups {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// `mains`, `battery`, `bypass`, `off` or `unknown`.
+    pub source: String,
+    /// `good`, `lost` or `never_heard`.
+    pub contact: String,
+    /// State of charge in percent, as last heard or as modelled when `modelled`.
+    pub charge_percent: Option<f64>,
+    /// Runtime in seconds, likewise.
+    pub runtime_s: Option<f64>,
+    /// Load in percent.
+    pub load_percent: Option<f64>,
+    /// Time on battery by our own clock.
+    pub on_battery_s: Option<f64>,
+    /// True when charge and runtime come from our model because contact is lost.
+    pub modelled: bool,
+    /// The signs the verdict rests on.
+    pub evidence: Vec<String>,
+}
+
+/// The run of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// Run number.
+    pub id: u64,
+    /// `running`, `abandoned` or `done`.
+    pub state: String,
+    /// `real` or `rehearsal`.
+    pub kind: String,
+    /// Why it started.
+    pub because: Label,
+    /// When.
+    pub since_ms: i64,
+}
+
+/// One step of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// Id, the host's name.
+    pub id: String,
+    /// Shown name.
+    pub label: Label,
+    /// Steps that must have ended before.
+    pub after: Vec<String>,
+    /// `ssh`, `exec`.
+    pub action: String,
+    /// Planned start after the plan's start.
+    pub starts_at_s: f64,
+    /// Planned length.
+    pub planned_s: f64,
+    /// Longest length.
+    pub budget_s: f64,
+    /// `waiting`, `started`, `confirmed`, `abandoned`, `cancelled`.
+    pub state: String,
+    /// Started so long ago, while it runs.
+    pub running_s: Option<f64>,
+    /// How long it took.
+    pub took_s: Option<f64>,
+    /// What went wrong.
+    pub problem: Option<String>,
+}

@@ -1,0 +1,1 @@
+//! Role `act`; see ARCHITECTURE.md.

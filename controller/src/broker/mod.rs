@@ -1,0 +1,1 @@
+//! Role `broker`; see ARCHITECTURE.md.

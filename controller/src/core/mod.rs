@@ -1,0 +1,1 @@
+//! Role `core`; see ARCHITECTURE.md.

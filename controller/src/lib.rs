@@ -1,0 +1,8 @@
+//! The controller: I/O around the pure crate `room`.
+pub mod act;
+pub mod broker;
+pub mod commands;
+pub mod core;
+pub mod link;
+pub mod snmp;
+pub mod web;

@@ -1,0 +1,266 @@
+//! The link between the roles: a unix socket of core, a small versioned protocol.
+//!
+//! Core listens on `<data_dir>/run/core.sock`; web, broker and act connect. Every message is a
+//! length (u32, big endian) and a postcard value; the first message of each side is
+//! [`Hello`]. Queues are bounded; a role that does not read is cut off, so that a stopped or
+//! pegged web role cannot hold core up.
+//!
+//! Nothing secret crosses it: `act` reads its keys itself, the broker gets only digests.
+
+pub mod wire;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the protocol; both sides must agree, since all roles are one binary.
+pub const VERSION: u16 = 1;
+/// Longest message in bytes: a snapshot of 2,000 points at about 500 bytes each.
+pub const MAX_MESSAGE: usize = 4 << 20;
+/// Messages waiting for one role before it is cut off.
+pub const MAX_WAITING: usize = 1024;
+
+/// The roles that connect to core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Role {
+    /// Pages and API.
+    Web,
+    /// The built-in MQTT endpoint.
+    Broker,
+    /// The holder of shutdown keys.
+    Act,
+}
+
+/// First message of the role.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// Protocol version.
+    pub version: u16,
+    /// Who connects.
+    pub role: Role,
+}
+
+/// From core to web.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToWeb {
+    /// The picture as JSON of `room::snapshot::Snapshot`; sent on connect and after a change,
+    /// at most every 100 ms.
+    Snapshot(Vec<u8>),
+    /// Records just committed, as JSON array of `{seq, wall_ms, kind, ...}`; sent at once.
+    Records(Vec<u8>),
+    /// Answer to a command or query of web, by its token.
+    Answer {
+        /// Token of the request.
+        token: u64,
+        /// JSON, or what the user can do about it.
+        result: Result<Vec<u8>, Refused>,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refused {
+    /// No such alarm, point, step.
+    NotFound(String),
+    /// Not possible in the present state.
+    Conflict(String),
+    /// Malformed.
+    Invalid(String),
+    /// Core could not write its journal.
+    Unavailable(String),
+}
+
+/// From web to core.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromWeb {
+    /// A command of an operator.
+    Command {
+        /// Echoed in the answer.
+        token: u64,
+        /// Who.
+        by: String,
+        /// What.
+        command: Command,
+    },
+    /// Samples of a point between two moments, at most `buckets` of them.
+    History {
+        /// Echoed in the answer.
+        token: u64,
+        /// Point id.
+        point: String,
+        /// Milliseconds since 1970 UTC.
+        from_ms: i64,
+        /// Milliseconds since 1970 UTC.
+        to_ms: i64,
+        /// Most rows in the answer.
+        buckets: u32,
+    },
+    /// Records after a sequence number, at most `limit` of them.
+    Records {
+        /// Echoed in the answer.
+        token: u64,
+        /// Exclusive.
+        after: u64,
+        /// Most records in the answer.
+        limit: u32,
+    },
+}
+
+/// What an operator can ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Take an alarm.
+    Acknowledge {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Put an alarm away.
+    Shelve {
+        /// Alarm id.
+        alarm: String,
+        /// At most 480.
+        minutes: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Reset a latched alarm.
+    Reset {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Check every step of the plan without stopping anything.
+    Rehearse,
+    /// A scenario of the simulated room; refused on a real site.
+    Scenario {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// From core to broker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToBroker {
+    /// Who may connect; replaces the previous list.
+    Accounts(Vec<Account>),
+    /// The message with this token is committed (or refused for good): send its PUBACK.
+    Settled {
+        /// Token of [`FromBroker::Publish`].
+        token: u64,
+    },
+    /// Publish to clients.
+    Publish {
+        /// Topic.
+        topic: String,
+        /// Payload.
+        payload: Vec<u8>,
+        /// QoS 1 when true, else 0.
+        at_least_once: bool,
+        /// Keep for later subscribers.
+        retain: bool,
+    },
+}
+
+/// An account of the built-in endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// User name; a node's is its id.
+    pub user: String,
+    /// SHA-256 of the password.
+    pub password_sha256: [u8; 32],
+    /// Topic filters it may publish to.
+    pub publish: Vec<String>,
+    /// Topic filters it may subscribe to.
+    pub subscribe: Vec<String>,
+}
+
+/// From broker to core.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromBroker {
+    /// A message under `fac/v1/`; the broker forwards it to core and, when QoS 1, withholds
+    /// PUBACK until [`ToBroker::Settled`].
+    Publish {
+        /// Echoed in `Settled`.
+        token: u64,
+        /// Account of the sender.
+        user: String,
+        /// Topic.
+        topic: String,
+        /// Payload.
+        payload: Vec<u8>,
+        /// True when `Settled` is awaited.
+        at_least_once: bool,
+        /// True for a retained or a late-stored message.
+        retained: bool,
+    },
+    /// What the endpoint refused or dropped since it started, by name.
+    Counters(Vec<(String, u64)>),
+}
+
+/// From core to act. Act looks the step up in its own reading of the configuration and refuses
+/// a plan hash it does not know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToAct {
+    /// Carry out a step.
+    Execute {
+        /// Run and step, the key under which the target sees the request only once by effect.
+        order: Order,
+        /// False: only check credentials and reachability, change nothing.
+        real: bool,
+    },
+    /// Stop working on a step (mains is back, or its budget is spent).
+    Cancel {
+        /// The order.
+        order: Order,
+    },
+}
+
+/// Names one execution of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Order {
+    /// Hash of the plan as hex.
+    pub plan_hash: String,
+    /// Run number.
+    pub run: u64,
+    /// Host name.
+    pub step: String,
+    /// Counts up with each try.
+    pub attempt: u32,
+}
+
+/// From act to core.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromAct {
+    /// Hash of the plan as act reads it; sent on connect.
+    Ready {
+        /// Hash as hex.
+        plan_hash: String,
+    },
+    /// Progress of an order.
+    Report {
+        /// The order.
+        order: Order,
+        /// What happened.
+        outcome: Outcome,
+    },
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The target accepted the request: past the step's point of no return.
+    Requested,
+    /// The confirm condition holds.
+    Confirmed,
+    /// A check (rehearsal) succeeded.
+    CheckPassed,
+    /// It failed; `retryable` says whether another try makes sense.
+    Failed {
+        /// What failed, for the log and the page.
+        problem: String,
+        /// Whether another try makes sense.
+        retryable: bool,
+    },
+    /// Refused: unknown plan hash or step.
+    Refused {
+        /// Why.
+        problem: String,
+    },
+}

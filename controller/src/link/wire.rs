@@ -1,0 +1,65 @@
+//! Framing of the link: length-delimited postcard over a unix stream.
+
+use super::MAX_MESSAGE;
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
+
+/// What went wrong on the link.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The socket.
+    #[error("reading or writing the link")]
+    Io(#[from] std::io::Error),
+    /// A message that does not decode.
+    #[error("decoding a message of the link")]
+    Decode(#[source] postcard::Error),
+    /// A message that does not encode.
+    #[error("encoding a message of the link")]
+    Encode(#[source] postcard::Error),
+    /// The other side closed.
+    #[error("the other side of the link closed it")]
+    Closed,
+    /// Versions differ: the roles are of different releases.
+    #[error("the other side speaks link version {0}, this side {}", super::VERSION)]
+    Version(u16),
+}
+
+/// Reading half.
+pub struct Reader(FramedRead<OwnedReadHalf, LengthDelimitedCodec>);
+/// Writing half.
+pub struct Writer(FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>);
+
+/// Splits a stream into message halves.
+#[must_use]
+pub fn split(stream: UnixStream) -> (Reader, Writer) {
+    let (read, write) = stream.into_split();
+    let codec = || LengthDelimitedCodec::builder().max_frame_length(MAX_MESSAGE).new_codec();
+    (Reader(FramedRead::new(read, codec())), Writer(FramedWrite::new(write, codec())))
+}
+
+impl Reader {
+    /// The next message. Cancel-safe: a partly read message stays in the buffer.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<M, LinkError> {
+        let frame = self.0.next().await.ok_or(LinkError::Closed)??;
+        postcard::from_bytes(&frame).map_err(LinkError::Decode)
+    }
+}
+
+impl Writer {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub async fn send<M: Serialize>(&mut self, message: &M) -> Result<(), LinkError> {
+        let frame = postcard::to_stdvec(message).map_err(LinkError::Encode)?;
+        self.0.send(Bytes::from(frame)).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Role `snmp`; see ARCHITECTURE.md.

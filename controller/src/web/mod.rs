@@ -1,0 +1,1 @@
+//! Role `web`; see ARCHITECTURE.md.
