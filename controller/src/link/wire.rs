@@ -24,7 +24,7 @@ pub enum LinkError {
     #[error("the other side of the link closed it")]
     Closed,
     /// Versions differ: the roles are of different releases.
-    #[error("the other side speaks link version {0}, this side {}", super::VERSION)]
+    #[error("the other side speaks another link version: {0}")]
     Version(u16),
 }
 
