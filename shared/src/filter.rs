@@ -14,7 +14,11 @@ impl Debounce {
     /// Starts with a settled level.
     #[must_use]
     pub const fn new(level: bool, hold_ms: u64) -> Self {
-        Self { settled: level, candidate: None, hold_ms }
+        Self {
+            settled: level,
+            candidate: None,
+            hold_ms,
+        }
     }
 
     /// The settled level.
@@ -47,7 +51,8 @@ impl Debounce {
     /// When the level must be fed again for a running change to settle, if one is running.
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
-        self.candidate.map(|(_, since)| since.saturating_add(self.hold_ms))
+        self.candidate
+            .map(|(_, since)| since.saturating_add(self.hold_ms))
     }
 }
 
@@ -63,7 +68,11 @@ impl Deadband {
     /// `delta` in the unit of the value, `heartbeat_ms` the longest silence.
     #[must_use]
     pub const fn new(delta: i32, heartbeat_ms: u64) -> Self {
-        Self { last: None, delta, heartbeat_ms }
+        Self {
+            last: None,
+            delta,
+            heartbeat_ms,
+        }
     }
 
     /// True when the value is to be sent.

@@ -86,7 +86,11 @@ impl Quantity {
     /// [`NoData::Implausible`] when `milli` lies outside [`Self::plausible_milli`].
     pub const fn check(self, milli: i32) -> Result<i32, NoData> {
         let (low, high) = self.plausible_milli();
-        if milli < low || milli > high { Err(NoData::Implausible) } else { Ok(milli) }
+        if milli < low || milli > high {
+            Err(NoData::Implausible)
+        } else {
+            Ok(milli)
+        }
     }
 }
 

@@ -50,7 +50,8 @@ pub fn of(node: u16, leaf: Leaf) -> String<MAX_TOPIC> {
 pub fn parse(topic: &str) -> Option<(u16, Leaf)> {
     let (node, leaf) = topic.strip_prefix(PREFIX)?.split_once('/')?;
     // "+7" and "007" parse as numbers but are not the topic of node 7.
-    if node.is_empty() || node.len() > 1 && node.starts_with('0') || !node.bytes().all(|b| b.is_ascii_digit()) {
+    if node.is_empty() || node.len() > 1 && node.starts_with('0') || !node.bytes().all(|b| b.is_ascii_digit())
+    {
         return None;
     }
     let leaf = match leaf {

@@ -266,14 +266,18 @@ fn seal<B: Serialize>(
     body: &B,
 ) -> Result<Vec<u8, MAX_FRAME>, WireError> {
     let mut buffer = [0_u8; MAX_HEADER + MAX_BODY];
-    let header_len = postcard::to_slice(header, &mut buffer[..MAX_HEADER]).map_err(|_| WireError::TooLong)?.len();
+    let header_len = postcard::to_slice(header, &mut buffer[..MAX_HEADER])
+        .map_err(|_| WireError::TooLong)?
+        .len();
     let body_len = postcard::to_slice(body, &mut buffer[header_len..header_len + MAX_BODY])
         .map_err(|_| WireError::TooLong)?
         .len();
     let signed = &buffer[..header_len + body_len];
     let mut frame = Vec::new();
     frame.extend_from_slice(signed).map_err(|_| WireError::TooLong)?;
-    frame.extend_from_slice(&key.tag(direction, header.stream, signed)).map_err(|_| WireError::TooLong)?;
+    frame
+        .extend_from_slice(&key.tag(direction, header.stream, signed))
+        .map_err(|_| WireError::TooLong)?;
     Ok(frame)
 }
 
@@ -327,7 +331,12 @@ impl<'a> Envelope<'a> {
             return Err(WireError::Version(signed[0]));
         }
         let (header, body) = postcard::take_from_bytes::<Header>(signed).map_err(|_| WireError::Header)?;
-        Ok(Self { header, signed, body, tag })
+        Ok(Self {
+            header,
+            signed,
+            body,
+            tag,
+        })
     }
 
     /// Proves the origin with the key of the node that the header claims and the stream that
@@ -344,7 +353,10 @@ impl<'a> Envelope<'a> {
         let tag = key.tag(direction, stream, self.signed);
         // Constant time: the controller must not tell a guesser how many bytes were right.
         if self.header.stream == stream && bool::from(tag.ct_eq(self.tag)) {
-            Ok(Authentic { header: self.header, raw_body: self.body })
+            Ok(Authentic {
+                header: self.header,
+                raw_body: self.body,
+            })
         } else {
             Err(WireError::Tag)
         }

@@ -1,4 +1,5 @@
 //! Decisions of the watchtower. Pure: no I/O, no clock, no thread; time comes in as an argument.
+pub mod device;
 pub mod site;
 pub mod snapshot;
 pub mod time;

@@ -54,7 +54,10 @@ impl Millis {
 
     /// Seconds with fraction.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "a span of 285,000 years would lose a millisecond")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a span of 285,000 years would lose a millisecond"
+    )]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1000.0
     }

@@ -1,1 +1,2 @@
-//! Role `core`; see ARCHITECTURE.md.
+//! Role `core`: sources, engine, journal. No inbound network but the roles' unix socket.
+pub mod source;

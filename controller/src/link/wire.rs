@@ -37,8 +37,15 @@ pub struct Writer(FramedWrite<OwnedWriteHalf, LengthDelimitedCodec>);
 #[must_use]
 pub fn split(stream: UnixStream) -> (Reader, Writer) {
     let (read, write) = stream.into_split();
-    let codec = || LengthDelimitedCodec::builder().max_frame_length(MAX_MESSAGE).new_codec();
-    (Reader(FramedRead::new(read, codec())), Writer(FramedWrite::new(write, codec())))
+    let codec = || {
+        LengthDelimitedCodec::builder()
+            .max_frame_length(MAX_MESSAGE)
+            .new_codec()
+    };
+    (
+        Reader(FramedRead::new(read, codec())),
+        Writer(FramedWrite::new(write, codec())),
+    )
 }
 
 impl Reader {
