@@ -1,9 +1,11 @@
 //! Framing of the link: length-delimited postcard over a unix stream.
 
-use super::MAX_MESSAGE;
+use super::{Hello, MAX_MESSAGE, Role, VERSION};
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::{Serialize, de::DeserializeOwned};
+use std::path::Path;
+use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec};
@@ -26,7 +28,13 @@ pub enum LinkError {
     /// Versions differ: the roles are of different releases.
     #[error("the other side speaks another link version: {0}")]
     Version(u16),
+    /// The other side did not say who it is in time.
+    #[error("the other side of the link did not introduce itself in time")]
+    Silent,
 }
+
+/// Longest time until the other side has introduced itself.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reading half.
 pub struct Reader(FramedRead<OwnedReadHalf, LengthDelimitedCodec>);
@@ -46,6 +54,40 @@ pub fn split(stream: UnixStream) -> (Reader, Writer) {
         Reader(FramedRead::new(read, codec())),
         Writer(FramedWrite::new(write, codec())),
     )
+}
+
+/// Connects a role to core's socket and introduces it; core answers with its own [`Hello`],
+/// in which it repeats the role.
+///
+/// # Errors
+/// [`LinkError`]; the caller tries again with a back-off.
+pub async fn connect(socket: &Path, role: Role) -> Result<(Reader, Writer), LinkError> {
+    let (mut reader, mut writer) = split(UnixStream::connect(socket).await?);
+    writer.send(&Hello { version: VERSION, role }).await?;
+    greeting(&mut reader).await?;
+    Ok((reader, writer))
+}
+
+/// Core's side of [`connect`]: reads who is there and introduces core.
+///
+/// # Errors
+/// [`LinkError`]; the connection is to be dropped.
+pub async fn accept(stream: UnixStream) -> Result<(Role, Reader, Writer), LinkError> {
+    let (mut reader, mut writer) = split(stream);
+    let role = greeting(&mut reader).await?;
+    writer.send(&Hello { version: VERSION, role }).await?;
+    Ok((role, reader, writer))
+}
+
+async fn greeting(reader: &mut Reader) -> Result<Role, LinkError> {
+    let hello: Hello = tokio::time::timeout(HELLO_TIMEOUT, reader.next())
+        .await
+        .map_err(|_| LinkError::Silent)??;
+    if hello.version == VERSION {
+        Ok(hello.role)
+    } else {
+        Err(LinkError::Version(hello.version))
+    }
 }
 
 impl Reader {
