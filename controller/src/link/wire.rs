@@ -63,7 +63,12 @@ pub fn split(stream: UnixStream) -> (Reader, Writer) {
 /// [`LinkError`]; the caller tries again with a back-off.
 pub async fn connect(socket: &Path, role: Role) -> Result<(Reader, Writer), LinkError> {
     let (mut reader, mut writer) = split(UnixStream::connect(socket).await?);
-    writer.send(&Hello { version: VERSION, role }).await?;
+    writer
+        .send(&Hello {
+            version: VERSION,
+            role,
+        })
+        .await?;
     greeting(&mut reader).await?;
     Ok((reader, writer))
 }
@@ -75,7 +80,12 @@ pub async fn connect(socket: &Path, role: Role) -> Result<(Reader, Writer), Link
 pub async fn accept(stream: UnixStream) -> Result<(Role, Reader, Writer), LinkError> {
     let (mut reader, mut writer) = split(stream);
     let role = greeting(&mut reader).await?;
-    writer.send(&Hello { version: VERSION, role }).await?;
+    writer
+        .send(&Hello {
+            version: VERSION,
+            role,
+        })
+        .await?;
     Ok((role, reader, writer))
 }
 

@@ -1,0 +1,146 @@
+//! What every action can do, and the list of actions. To add one: a file beside this one and a
+//! variant of `room::site::RealAction`; the matches below then do not compile without it.
+
+use super::permit::{Armed, Checked};
+use super::{exec, ssh};
+use room::site::{RealAction, SimulatedAction};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Longest text of a problem, in bytes; it goes to a record and to the page.
+pub const MAX_PROBLEM: usize = 400;
+
+/// An action on a host. Requests are safe to repeat: the target takes two as one.
+pub trait Action: Clone + Send + Sync + 'static {
+    /// Sees whether the request could be made. Changes nothing.
+    fn check(&self, permit: Checked) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// Makes the request; sets `sent` at the moment from which the target may act on it.
+    fn request(&self, permit: Armed, sent: &Sent) -> impl Future<Output = Result<Accepted, Problem>> + Send;
+}
+
+/// How the target took the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It ended with success.
+    Succeeded,
+    /// It took the request and then went away before it could say how it ended, as a host
+    /// does that stops its network first.
+    Cut,
+}
+
+/// Why it did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// For the record and the page: bounded, printable, in one line.
+    pub text: String,
+    /// Whether another try makes sense.
+    pub retryable: bool,
+}
+
+impl Problem {
+    /// Another try makes sense.
+    #[must_use]
+    pub fn passing(text: impl AsRef<str>) -> Self {
+        Self {
+            text: printable(text.as_ref().as_bytes(), MAX_PROBLEM),
+            retryable: true,
+        }
+    }
+
+    /// Only a person can mend it.
+    #[must_use]
+    pub fn lasting(text: impl AsRef<str>) -> Self {
+        Self {
+            text: printable(text.as_ref().as_bytes(), MAX_PROBLEM),
+            retryable: false,
+        }
+    }
+}
+
+/// Set once the target may have begun to act; a step cancelled before is certain to have had
+/// no effect.
+#[derive(Debug, Default)]
+pub struct Sent(AtomicBool);
+
+impl Sent {
+    /// From now on the target may act.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether the target may have begun to act.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Action for RealAction {
+    async fn check(&self, permit: Checked) -> Result<(), Problem> {
+        match self {
+            Self::Ssh(action) => ssh::check(action, permit).await,
+            Self::Exec(action) => exec::check(action, permit),
+        }
+    }
+
+    async fn request(&self, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+        match self {
+            Self::Ssh(action) => ssh::request(action, permit, sent).await,
+            Self::Exec(action) => exec::request(action, permit, sent).await,
+        }
+    }
+}
+
+impl Action for SimulatedAction {
+    async fn check(&self, permit: Checked) -> Result<(), Problem> {
+        match self {
+            Self::Ssh(action) => ssh::check(action, permit).await,
+        }
+    }
+
+    async fn request(&self, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+        match self {
+            Self::Ssh(action) => ssh::request(action, permit, sent).await,
+        }
+    }
+}
+
+/// Text from outside as one printable line: control characters, line ends, escape sequences
+/// and direction marks are escaped, what is not UTF-8 is replaced, and the result is at most
+/// `most` bytes.
+#[must_use]
+pub fn printable(raw: &[u8], most: usize) -> String {
+    let text = String::from_utf8_lossy(&raw[..raw.len().min(most)]);
+    let mut line = String::new();
+    for c in text.trim_end().chars() {
+        // U+202A..202E and U+2066..2069 turn the reading direction of a log line.
+        let hidden = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+        let next: String = if hidden {
+            c.escape_default().collect()
+        } else {
+            c.to_string()
+        };
+        if line.len() + next.len() > most {
+            break;
+        }
+        line.push_str(&next);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_one_printable_bounded_line() {
+        assert_eq!(printable(b"denied\r\n", 99), "denied");
+        assert_eq!(printable(b"a\nb\x1b[31mc", 99), "a\\nb\\u{1b}[31mc");
+        assert_eq!(printable("x\u{202e}y".as_bytes(), 99), "x\\u{202e}y");
+        assert_eq!(printable("止まりません".as_bytes(), 99), "止まりません");
+        assert!(printable(&[0x1b; 4096], 100).len() <= 100);
+        // A cut inside a character leaves a replacement and no panic.
+        assert!(printable("止まりません".as_bytes(), 4).len() <= 4);
+    }
+}

@@ -1,0 +1,263 @@
+//! Action `exec`: a program of this machine, by its path and arguments.
+//!
+//! There is no shell, and the environment is empty. The program runs in a process group of its
+//! own; when its time is over that group is ended, by its own id and no other. What it prints
+//! is kept up to [`MAX_OUTPUT`] bytes.
+
+use super::action::{Accepted, Problem, Sent, printable};
+use super::permit::{Armed, Checked};
+use room::site::ExecAction;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+/// Most bytes kept of what the program prints to its error output.
+pub const MAX_OUTPUT: usize = 4 * 1024;
+/// Longest time to collect a program that was ended by force; the kernel may hold it in a
+/// system call, and the next step does not wait for that.
+pub const COLLECT: Duration = Duration::from_millis(500);
+/// How long output is read after the program itself has ended: something it left behind may
+/// hold the other end open.
+pub const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// Sees whether the program is there and may be run. Does not run it.
+///
+/// # Errors
+/// [`Problem`].
+pub fn check(action: &ExecAction, _permit: Checked) -> Result<(), Problem> {
+    runnable(action)
+}
+
+/// Runs the program.
+///
+/// # Errors
+/// [`Problem`]: it is not there, ended with another status than 0, or ran out of time.
+pub async fn request(action: &ExecAction, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+    runnable(action)?;
+    let at = action.program.display();
+    let mut child = Command::new(&action.program)
+        .args(&action.args)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| Problem::passing(format!("starting {at}: {error}")))?;
+    sent.set();
+    let mut group = Group::of(&child);
+    let mut stderr = child.stderr.take();
+    let mut output = Vec::new();
+
+    let limit = Duration::from_millis(action.timeout.0);
+    let ended = tokio::time::timeout(limit, async {
+        let mut reading = true;
+        loop {
+            tokio::select! {
+                status = child.wait() => return status,
+                more = read_some(stderr.as_mut(), &mut output), if reading => reading = more,
+            }
+        }
+    })
+    .await;
+    let Ok(status) = ended else {
+        // By force and before the child is collected: so long the group's id is ours, and
+        // nothing in it can outlive the time-out by ignoring a polite signal.
+        group.kill();
+        let _ = tokio::time::timeout(COLLECT, child.wait()).await;
+        group.done();
+        return Err(Problem::passing(format!(
+            "{at} did not end within {} s",
+            limit.as_secs_f64()
+        )));
+    };
+    group.done();
+    let status = status.map_err(|error| Problem::passing(format!("waiting for {at}: {error}")))?;
+    if status.success() {
+        return Ok(Accepted::Succeeded);
+    }
+    let _ = tokio::time::timeout(LAST_WORDS, async {
+        while read_some(stderr.as_mut(), &mut output).await {}
+    })
+    .await;
+    let said = printable(&output, 240);
+    Err(Problem::passing(format!(
+        "{at} ended with {status}{}{said}",
+        if said.is_empty() { "" } else { ": " }
+    )))
+}
+
+fn runnable(action: &ExecAction) -> Result<(), Problem> {
+    let at = action.program.display();
+    if !action.program.is_absolute() {
+        return Err(Problem::lasting(format!("{at} is not an absolute path")));
+    }
+    let meta = std::fs::metadata(&action.program)
+        .map_err(|error| Problem::lasting(format!("the program {at}: {error}")))?;
+    if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 {
+        return Err(Problem::lasting(format!("{at} is not an executable file")));
+    }
+    Ok(())
+}
+
+/// Reads once; false at the end. Cancel-safe: one read that either happened or did not.
+async fn read_some<R: AsyncRead + Unpin>(from: Option<&mut R>, kept: &mut Vec<u8>) -> bool {
+    let mut chunk = [0; 512];
+    let Some(from) = from else { return false };
+    match from.read(&mut chunk).await {
+        Ok(n) if n > 0 => {
+            let room = MAX_OUTPUT.saturating_sub(kept.len());
+            kept.extend_from_slice(&chunk[..n.min(room)]);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The program's process group, ended by force when this is dropped before [`Group::done`].
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &tokio::process::Child) -> Self {
+        // The id stays ours until the child is waited for.
+        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
+    }
+
+    fn kill(&self) {
+        if let Some(group) = self.0 {
+            // ESRCH: it has ended by itself.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+
+    const fn done(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::permit::Permit;
+    use room::time::Millis;
+
+    fn program(path: &str, args: &[&str], timeout: u64) -> ExecAction {
+        ExecAction {
+            program: path.into(),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            timeout: Millis(timeout),
+        }
+    }
+
+    async fn run(action: &ExecAction) -> Result<Accepted, Problem> {
+        let Permit::Act(armed) = Permit::of(true) else {
+            unreachable!("real orders are armed")
+        };
+        request(action, armed, &Sent::default()).await
+    }
+
+    fn look(action: &ExecAction) -> Result<(), Problem> {
+        let Permit::Check(checked) = Permit::of(false) else {
+            unreachable!("rehearsals are not armed")
+        };
+        check(action, checked)
+    }
+
+    #[tokio::test]
+    async fn status_decides_and_errors_are_quoted_in_one_line() {
+        assert_eq!(
+            run(&program("/bin/true", &[], 5000)).await,
+            Ok(Accepted::Succeeded)
+        );
+        let problem = run(&program(
+            "/bin/sh",
+            &["-c", "printf 'no\\nway' >&2; exit 3"],
+            5000,
+        ))
+        .await
+        .unwrap_err();
+        assert_eq!(problem.text, "/bin/sh ended with exit status: 3: no\\nway");
+        assert!(problem.retryable);
+    }
+
+    #[tokio::test]
+    async fn arguments_are_never_read_by_a_shell_and_the_environment_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("env; echo");
+        let script = "env > \"$1\"";
+        run(&program(
+            "/bin/sh",
+            &["-c", script, "x", file.to_str().unwrap()],
+            5000,
+        ))
+        .await
+        .unwrap();
+        let env = std::fs::read_to_string(&file).unwrap();
+        // What is left is what the shell itself sets.
+        assert!(
+            env.lines()
+                .all(|line| line.starts_with("PWD=") || line.starts_with("SHLVL=") || line.starts_with("_=")),
+            "{env}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_ended_with_its_children() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = "trap '' TERM; sleep 600 & echo $! > \"$1\"; wait; sleep 600";
+        let action = program("/bin/sh", &["-c", script, "x", file.to_str().unwrap()], 300);
+        let problem = run(&action).await.unwrap_err();
+        assert_eq!(problem, Problem::passing("/bin/sh did not end within 0.3 s"));
+        let grandchild = std::fs::read_to_string(&file).unwrap();
+        let gone = async {
+            loop {
+                let stat = std::fs::read_to_string(format!("/proc/{}/stat", grandchild.trim()));
+                // Not collected yet by its new parent counts as ended.
+                if stat.is_err() || stat.is_ok_and(|stat| stat.contains(") Z ")) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), gone).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_output_is_read_and_dropped() {
+        let script = "i=0; while [ $i -lt 2000 ]; do echo 0123456789012345678901234567890123456789012345678901234567890123 >&2; i=$((i+1)); done; exit 1";
+        let problem = run(&program("/bin/sh", &["-c", script], 20_000))
+            .await
+            .unwrap_err();
+        assert!(problem.text.len() <= crate::act::action::MAX_PROBLEM);
+    }
+
+    #[test]
+    fn a_check_finds_what_cannot_be_run() {
+        assert_eq!(look(&program("/bin/true", &[], 1)), Ok(()));
+        assert!(
+            look(&program("bin/true", &[], 1))
+                .unwrap_err()
+                .text
+                .contains("absolute")
+        );
+        assert!(
+            look(&program("/etc/passwd", &[], 1))
+                .unwrap_err()
+                .text
+                .contains("executable")
+        );
+        let missing = look(&program("/nonexistent/stop", &[], 1)).unwrap_err();
+        assert!(!missing.retryable, "{missing:?}");
+    }
+}
