@@ -90,3 +90,84 @@ impl Deadband {
         send
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// Feeds (time, raw level) pairs and returns the settled changes.
+    fn settled(hold_ms: u64, feed: &[(u64, bool)]) -> Vec<(u64, bool)> {
+        let mut filter = Debounce::new(false, hold_ms);
+        feed.iter()
+            .filter_map(|&(at, raw)| filter.feed(raw, at).map(|level| (at, level)))
+            .collect()
+    }
+
+    #[test]
+    fn a_change_settles_once_after_its_hold() {
+        let feed = [(100, true), (104, true), (105, true), (106, true)];
+        assert_eq!(settled(5, &feed), [(105, true)]);
+    }
+
+    #[test]
+    fn a_bounce_starts_the_hold_again() {
+        let feed = [(0, true), (3, false), (4, true), (8, true), (9, true)];
+        assert_eq!(settled(5, &feed), [(9, true)]);
+    }
+
+    #[test]
+    fn chatter_shorter_than_the_hold_is_silent() {
+        let feed: Vec<_> = (0..1000).map(|ms| (ms, ms % 2 == 0)).collect();
+        assert_eq!(settled(5, &feed), []);
+    }
+
+    #[test]
+    fn no_hold_lets_every_change_through() {
+        assert_eq!(settled(0, &[(1, true), (1, false)]), [(1, true), (1, false)]);
+    }
+
+    #[test]
+    fn the_deadline_is_known_only_while_a_change_runs() {
+        let mut filter = Debounce::new(false, 5);
+        assert_eq!(filter.next_ms(), None);
+        filter.feed(true, 10);
+        assert_eq!(filter.next_ms(), Some(15));
+        filter.feed(true, 15);
+        assert_eq!((filter.next_ms(), filter.level()), (None, true));
+    }
+
+    #[test]
+    fn a_clock_at_its_end_does_not_panic() {
+        let mut filter = Debounce::new(false, 5);
+        filter.feed(true, u64::MAX - 1);
+        assert_eq!(filter.next_ms(), Some(u64::MAX));
+        assert_eq!(filter.feed(true, 0), None);
+    }
+
+    #[test]
+    fn deadband_sends_the_first_the_far_and_the_late() {
+        let mut filter = Deadband::new(100, 5_000);
+        assert!(filter.feed(20_000, 0), "the first value");
+        assert!(!filter.feed(20_099, 500), "a small move");
+        assert!(filter.feed(20_100, 1_000), "a move of delta");
+        assert!(!filter.feed(20_001, 1_500), "a small move back");
+        assert!(filter.feed(20_000, 2_000), "a move of delta back");
+        assert!(!filter.feed(20_000, 6_999), "not yet late");
+        assert!(filter.feed(20_000, 7_000), "late");
+    }
+
+    #[test]
+    fn creeping_is_measured_from_the_last_value_sent() {
+        let mut filter = Deadband::new(100, u64::MAX);
+        let sent: Vec<i32> = (0..=300).filter(|value| filter.feed(*value, 0)).collect();
+        assert_eq!(sent, [0, 100, 200, 300]);
+    }
+
+    #[test]
+    fn the_ends_of_the_range_do_not_overflow() {
+        let mut filter = Deadband::new(1, u64::MAX);
+        assert!(filter.feed(i32::MIN, 0));
+        assert!(filter.feed(i32::MAX, 0));
+    }
+}

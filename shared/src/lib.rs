@@ -2,18 +2,27 @@
 //!
 //! Wire messages with their proof of origin ([`wire`]), quantities with unit and plausible
 //! range ([`quantity`]), the reasons why a value is missing ([`nodata`]), topics ([`topic`]),
-//! limits ([`limit`]) and the two filters that both sides reason about ([`filter`]).
+//! limits ([`limit`]), the two filters that both sides reason about ([`filter`]) and the block
+//! that makes a board a node ([`provision`]).
 //!
 //! This crate never allocates, never reads a clock and never performs I/O, so that the same
 //! code runs on a microcontroller and in the controller.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
+pub mod crc;
 pub mod filter;
 pub mod limit;
 pub mod nodata;
+pub mod provision;
 pub mod quantity;
 pub mod topic;
 pub mod wire;
+
+#[cfg(test)]
+mod golden;
 
 pub use nodata::NoData;
 pub use quantity::{Quantity, Sample};

@@ -104,3 +104,52 @@ pub struct Sample {
     /// Value in thousandths of the unit, or why there is none.
     pub value: Result<i32, NoData>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_complete_and_in_wire_order() {
+        // `ALL` is indexed by the wire encoding; a missing or moved entry shows here.
+        for (index, quantity) in Quantity::ALL.iter().enumerate() {
+            let mut bytes = [0; 4];
+            assert_eq!(postcard::to_slice(quantity, &mut bytes).unwrap(), &[index as u8]);
+        }
+    }
+
+    #[test]
+    fn ranges_hold_both_ends_and_refuse_the_next() {
+        for quantity in Quantity::ALL {
+            let (low, high) = quantity.plausible_milli();
+            assert!(low < high, "{quantity:?}");
+            assert_eq!((quantity.check(low), quantity.check(high)), (Ok(low), Ok(high)));
+            assert_eq!(quantity.check(low - 1), Err(NoData::Implausible), "{quantity:?}");
+            if let Some(above) = high.checked_add(1) {
+                assert_eq!(quantity.check(above), Err(NoData::Implausible), "{quantity:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_measured_in_a_room_is_plausible() {
+        for (quantity, milli) in [
+            (Quantity::Temperature, -5_000),
+            (Quantity::Temperature, 60_000),
+            (Quantity::Humidity, 45_000),
+            (Quantity::Voltage, 202_000),
+            (Quantity::Frequency, 60_000),
+            (Quantity::Power, 120_000_000),
+            (Quantity::Seconds, 3_600_000),
+        ] {
+            assert_eq!(quantity.check(milli), Ok(milli));
+        }
+        assert_eq!(Quantity::Temperature.check(-273_160), Err(NoData::Implausible));
+    }
+
+    #[test]
+    fn units_are_printed_as_people_write_them() {
+        let units: std::vec::Vec<_> = Quantity::ALL.iter().map(|quantity| quantity.unit()).collect();
+        assert_eq!(units, ["°C", "%", "", "V", "A", "Hz", "W", "%", "s", ""]);
+    }
+}

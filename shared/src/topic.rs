@@ -63,3 +63,60 @@ pub fn parse(topic: &str) -> Option<(u16, Leaf)> {
     };
     Some((node.parse().ok()?, leaf))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEAVES: [Leaf; 4] = [Leaf::Event, Leaf::Telemetry, Leaf::Presence, Leaf::Command];
+
+    #[test]
+    fn reads_every_topic_it_makes() {
+        for node in [0, 1, 9, 10, 300, u16::MAX] {
+            for leaf in LEAVES {
+                assert_eq!(parse(&of(node, leaf)), Some((node, leaf)));
+            }
+        }
+        assert_eq!(of(7, Leaf::Event), "fac/v1/7/ev");
+        assert_eq!(of(65_535, Leaf::Command), "fac/v1/65535/cmd");
+    }
+
+    #[test]
+    fn every_other_topic_is_refused() {
+        for topic in [
+            "",
+            "fac/v1/",
+            "fac/v1//ev",
+            "fac/v1/7",
+            "fac/v1/7/",
+            "fac/v1/7/EV",
+            "fac/v1/7/ev/",
+            "fac/v1/7/ev/x",
+            "fac/v1/+/ev",
+            "fac/v1/#",
+            "fac/v1/+7/ev",
+            "fac/v1/-7/ev",
+            "fac/v1/007/ev",
+            "fac/v1/65536/ev",
+            "fac/v1/99999999999999999999/ev",
+            "fac/v1/７/ev",
+            "fac/v1/7/ev\0",
+            "fac/v2/7/ev",
+            "/fac/v1/7/ev",
+            "$SYS/broker",
+        ] {
+            assert_eq!(parse(topic), None, "{topic:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_parses_is_what_we_would_write(topic in "(fac/v1/)?[0-9+#]{0,6}/?(ev|t|up|cmd)?.{0,3}") {
+            if let Some((node, leaf)) = parse(&topic) {
+                let ours = of(node, leaf);
+                prop_assert_eq!(ours.as_str(), topic);
+            }
+        }
+    }
+}

@@ -240,7 +240,7 @@ impl DeviceKey {
         text
     }
 
-    fn tag(&self, direction: Direction, stream: Stream, signed: &[u8]) -> [u8; TAG_LEN] {
+    pub(crate) fn tag(&self, direction: Direction, stream: Stream, signed: &[u8]) -> [u8; TAG_LEN] {
         let key = self.derive(match direction {
             Direction::Up => "up",
             Direction::Down => "down",
