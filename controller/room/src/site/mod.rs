@@ -5,6 +5,15 @@
 //! real servers; [`Site<Simulated>`] comes from the simulated room, its actuators can only
 //! name loopback addresses. Nothing converts one into the other.
 
+pub mod parse;
+mod preset;
+pub mod problem;
+
+mod cross;
+mod reader;
+#[cfg(test)]
+mod tests;
+
 use crate::time::Millis;
 use shared::Quantity;
 use std::collections::BTreeMap;

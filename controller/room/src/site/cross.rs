@@ -1,0 +1,735 @@
+//! What the parts of a site file must be to each other: names borne once, references that lead
+//! somewhere, dependencies without a circle, values that fit together.
+//!
+//! It looks at whatever could be read, and never complains about what only follows from a
+//! problem already reported.
+
+use super::parse::{Raw, RawHost, RawLimit, RawMqtt};
+use super::problem::{Kind, Sink, nearest};
+use super::reader::{At, Found, shown};
+use super::{Confirm, DeviceKind, Side, World};
+use crate::time::Millis;
+use shared::Quantity;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+
+/// Facts of a device that are words, not numbers; no limit can watch them.
+const STATE_FACTS: [&str; 5] = [
+    "output.source",
+    "battery.status",
+    "battery.replace",
+    "ups.test.result",
+    "ups.calibration",
+];
+
+pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
+    names(raw, sink);
+    listeners(raw, sink, simulated);
+    channels(raw, sink);
+    devices(raw, sink, simulated);
+    hosts(raw, sink, simulated);
+    cycles(&raw.hosts, sink);
+    limits(raw, sink);
+    outage(raw, sink);
+}
+
+/// Reports every value that was there before.
+fn once<'v, T: Ord + Display + 'v>(what: &str, values: impl Iterator<Item = &'v At<T>>, sink: &Sink<'_>) {
+    let mut seen: BTreeMap<&T, usize> = BTreeMap::new();
+    for at in values {
+        let (line, _) = super::problem::place(sink.text(), at.span.start);
+        if let Some(first) = seen.get(&at.value) {
+            sink.error_hint(
+                Kind::Duplicate,
+                &at.span,
+                format!("{what} {} is used twice", at.value),
+                format!("it is first used in line {first}"),
+            );
+        } else {
+            seen.insert(&at.value, line);
+        }
+    }
+}
+
+fn names<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
+    once(
+        "the node id",
+        raw.nodes.iter().filter_map(|n| n.id.as_ref()),
+        sink,
+    );
+    // Nodes and devices share one space: both are sources of points and names of alarms.
+    let sources = raw
+        .nodes
+        .iter()
+        .filter_map(|node| node.name.as_ref())
+        .chain(raw.devices.iter().filter_map(|device| device.name.as_ref()));
+    once("the name", sources, sink);
+    once(
+        "the host name",
+        raw.hosts.iter().filter_map(|h| h.name.as_ref()),
+        sink,
+    );
+    let points = raw.nodes.iter().flat_map(|node| &node.channels);
+    once(
+        "the point",
+        points.filter_map(|channel| channel.point.as_ref()),
+        sink,
+    );
+    once(
+        "the alarm id",
+        raw.limits.iter().filter_map(|l| l.id.as_ref()),
+        sink,
+    );
+}
+
+fn listeners<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
+    let mut ports: Vec<(&str, &At<SocketAddr>, bool)> = Vec::new();
+    if let Some(web) = &raw.web
+        && let Some(listen) = &web.listen
+    {
+        ports.push(("[web]", listen, web.exposed));
+    }
+    if let Some(RawMqtt::Builtin {
+        listen: Some(listen),
+        exposed,
+    }) = &raw.mqtt
+    {
+        ports.push(("[mqtt]", listen, *exposed));
+    }
+    if let [(first, a, _), (second, b, _)] = ports[..]
+        && a.value.port() == b.value.port()
+        && a.value.port() != 0
+        && (a.value.ip() == b.value.ip() || a.value.ip().is_unspecified() || b.value.ip().is_unspecified())
+    {
+        sink.error_hint(
+            Kind::Duplicate,
+            &b.span,
+            format!("{second} listens on {}, where {first} listens already", b.value),
+            "give it another port",
+        );
+    }
+    for (table, listen, exposed) in ports {
+        if !listen.value.ip().is_loopback() && !exposed && !simulated {
+            sink.warning(
+                Kind::Exposure,
+                &listen.span,
+                format!("{table} can be reached from other machines on {}", listen.value),
+                "if that is meant, add exposed = true; otherwise listen on 127.0.0.1",
+            );
+        }
+    }
+}
+
+fn channels<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
+    let device_names: Vec<&str> = raw
+        .devices
+        .iter()
+        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
+        .collect();
+    for node in &raw.nodes {
+        let name = node.name.as_ref().map_or("?", |name| name.value.as_str());
+        once(
+            &format!("channel of {name}:"),
+            node.channels
+                .iter()
+                .filter_map(|channel| channel.channel.as_ref()),
+            sink,
+        );
+        for point in node.channels.iter().filter_map(|channel| channel.point.as_ref()) {
+            let first = point.value.split('.').next().unwrap_or_default();
+            if device_names.contains(&first) {
+                sink.error_hint(
+                    Kind::Duplicate,
+                    &point.span,
+                    format!(
+                        "the point {} looks like a fact of the device {first}",
+                        point.value
+                    ),
+                    "points of devices begin with the device's name; call this one otherwise",
+                );
+            }
+        }
+    }
+}
+
+fn devices<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
+    let mut agents: BTreeMap<(SocketAddr, &str), usize> = BTreeMap::new();
+    for device in &raw.devices {
+        if let (Some(addr), Some(community)) = (&device.addr, &device.community) {
+            let (line, _) = super::problem::place(sink.text(), addr.span.start);
+            if let Some(first) = agents.insert((addr.value, &community.value), line) {
+                sink.error_hint(
+                    Kind::Duplicate,
+                    &addr.span,
+                    format!("the agent {} is polled twice", addr.value),
+                    format!("it is first used in line {first}; two feeds that are one UPS are no redundancy"),
+                );
+            }
+        }
+        if let Some(addr) = &device.addr {
+            reachable(addr, simulated, sink);
+        }
+        if let (Some(poll), Some(battery)) = (&device.poll, &device.poll_on_battery)
+            && battery.value > poll.value
+        {
+            sink.error_hint(
+                Kind::Conflict,
+                &battery.span,
+                format!(
+                    "`poll_on_battery` ({}) is slower than `poll` ({})",
+                    shown(battery.value),
+                    shown(poll.value)
+                ),
+                "on battery every second counts: poll faster, not slower",
+            );
+        }
+    }
+}
+
+/// Port 0 is nowhere; a simulated room reaches loopback alone.
+fn reachable(addr: &At<SocketAddr>, simulated: bool, sink: &Sink<'_>) {
+    if addr.value.port() == 0 {
+        sink.error(
+            Kind::Value,
+            &addr.span,
+            format!("{} has port 0: nobody is there", addr.value),
+        );
+    }
+    if addr.value.ip().is_unspecified() {
+        sink.error(
+            Kind::Value,
+            &addr.span,
+            format!("{} is nobody's address", addr.value),
+        );
+    }
+    if simulated && !addr.value.ip().is_loopback() {
+        sink.error(
+            Kind::Value,
+            &addr.span,
+            format!("{}: a simulated site reaches nothing but loopback", addr.value),
+        );
+    }
+}
+
+fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
+    let ups: Vec<&str> = raw
+        .devices
+        .iter()
+        .filter(|device| {
+            device
+                .kind
+                .as_ref()
+                .is_none_or(|kind| kind.value == DeviceKind::Ups)
+        })
+        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
+        .collect();
+    let devices: Vec<&str> = raw
+        .devices
+        .iter()
+        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
+        .collect();
+    let host_names: Vec<&str> = raw
+        .hosts
+        .iter()
+        .filter_map(|host| Some(host.name.as_ref()?.value.as_str()))
+        .collect();
+    once(
+        "the target of",
+        raw.hosts.iter().filter_map(|host| host.aim.as_ref()),
+        sink,
+    );
+    for host in &raw.hosts {
+        let name = host.name.as_ref().map_or("?", |name| name.value.as_str());
+        for feed in &host.feeds {
+            if ups.contains(&feed.value.as_str()) {
+                continue;
+            }
+            let hint = if devices.contains(&feed.value.as_str()) {
+                "that device has kind = \"other\"; only a UPS feeds a host".to_owned()
+            } else {
+                known("UPSs of this site", &feed.value, &ups)
+            };
+            sink.error_hint(
+                Kind::Reference,
+                &feed.span,
+                format!(
+                    "host {name} is fed by `{}`, which is no UPS of this site",
+                    feed.value
+                ),
+                hint,
+            );
+        }
+        once(&format!("the feed of {name}:"), host.feeds.iter(), sink);
+        once(
+            &format!("the dependency of {name}:"),
+            host.depends_on.iter(),
+            sink,
+        );
+        if let Some(need) = &host.need
+            && need.value > host.feeds.len()
+            && !host.feeds.is_empty()
+        {
+            sink.error_hint(
+                Kind::Conflict,
+                &need.span,
+                format!(
+                    "host {name} needs {} feeds but has {}",
+                    need.value,
+                    host.feeds.len()
+                ),
+                "`need` is how many supplies must have power for it to run; 1 for redundant supplies",
+            );
+        }
+        for other in &host.depends_on {
+            if !host_names.contains(&other.value.as_str()) {
+                sink.error_hint(
+                    Kind::Reference,
+                    &other.span,
+                    format!(
+                        "host {name} depends on `{}`, which is no host of this site",
+                        other.value
+                    ),
+                    known("hosts of this site", &other.value, &host_names),
+                );
+            }
+        }
+        if let (Some(budget), Some(longest)) = (&host.budget, &host.action_longest)
+            && budget.value <= longest.value
+        {
+            sink.error_hint(
+                Kind::Conflict,
+                &budget.span,
+                format!(
+                    "the budget of host {name} ({}) is not longer than its action's own time-outs ({})",
+                    shown(budget.value),
+                    shown(longest.value)
+                ),
+                "a step would be abandoned while it may still succeed: lengthen `budget` or shorten the time-outs",
+            );
+        }
+        if let Some(confirm) = &host.confirm
+            && let Confirm::PortClosed { addr } = confirm.value
+        {
+            let at = At {
+                value: addr,
+                span: confirm.span.clone(),
+            };
+            reachable(&at, simulated, sink);
+        }
+    }
+}
+
+/// "known: a, b" with the nearest first.
+fn known(what: &str, word: &str, all: &[&str]) -> String {
+    if let Some(near) = nearest(word, all.iter().copied()) {
+        return format!("did you mean `{near}`?");
+    }
+    if all.is_empty() {
+        return format!("there are no {what}");
+    }
+    let mut list = all.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+    if all.len() > 12 {
+        list.push_str(", ...");
+    }
+    format!("{what}: {list}")
+}
+
+/// Reports each circle of dependencies once, with all its members.
+fn cycles<W: World>(hosts: &[RawHost<W>], sink: &Sink<'_>) {
+    let index: BTreeMap<&str, usize> = hosts
+        .iter()
+        .enumerate()
+        .filter_map(|(at, host)| Some((host.name.as_ref()?.value.as_str(), at)))
+        .collect();
+    // Take away, again and again, whoever depends on nobody left; what stays lies on a circle
+    // or depends on one. At most one round for each host.
+    let mut left: Vec<bool> = vec![true; hosts.len()];
+    let next = |at: usize, left: &[bool]| {
+        hosts[at]
+            .depends_on
+            .iter()
+            .filter_map(|other| index.get(other.value.as_str()).copied())
+            .find(|&other| left[other])
+    };
+    for _ in 0..hosts.len() {
+        let gone: Vec<usize> = (0..hosts.len())
+            .filter(|&at| left[at] && next(at, &left).is_none())
+            .collect();
+        if gone.is_empty() {
+            break;
+        }
+        for at in gone {
+            left[at] = false;
+        }
+    }
+    // From each that is left, following what is left must come back to a circle.
+    let mut reported = vec![false; hosts.len()];
+    for start in 0..hosts.len() {
+        if !left[start] || reported[start] {
+            continue;
+        }
+        let mut walk = vec![start];
+        let circle = loop {
+            let Some(&last) = walk.last() else {
+                break Vec::new();
+            };
+            let Some(step) = next(last, &left) else {
+                break Vec::new();
+            };
+            if let Some(from) = walk.iter().position(|&at| at == step) {
+                break walk.split_off(from);
+            }
+            walk.push(step);
+        };
+        let seen = circle.iter().any(|&at| reported[at]);
+        for &at in walk.iter().chain(&circle) {
+            reported[at] = true;
+        }
+        if seen || circle.is_empty() {
+            continue;
+        }
+        let name = |at: &usize| hosts[*at].name.as_ref().map_or("?", |name| name.value.as_str());
+        let mut members: Vec<&str> = circle.iter().map(name).collect();
+        members.push(members[0]);
+        let at = hosts[circle[0]]
+            .depends_on
+            .first()
+            .map_or_else(|| hosts[circle[0]].span.clone(), |other| other.span.clone());
+        sink.error_hint(
+            Kind::Cycle,
+            &at,
+            format!("hosts depend on each other in a circle: {}", members.join(" -> ")),
+            "none of them could be stopped first; take one dependency out",
+        );
+    }
+}
+
+fn limits<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
+    let points: BTreeMap<&str, &Found<Quantity>> = raw
+        .nodes
+        .iter()
+        .flat_map(|node| &node.channels)
+        .filter_map(|channel| Some((channel.point.as_ref()?.value.as_str(), &channel.quantity)))
+        .collect();
+    let devices: Vec<&str> = raw
+        .devices
+        .iter()
+        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
+        .collect();
+    for limit in &raw.limits {
+        if let Some(point) = &limit.point {
+            match points.get(point.value.as_str()) {
+                Some(Some(quantity)) => quantity_fits(limit, point, quantity.value, sink),
+                Some(None) => {}
+                None => fact_exists(point, &points, &devices, sink),
+            }
+        }
+        if let Some(deadband) = &limit.deadband
+            && deadband.value < 0.0
+        {
+            sink.error_hint(
+                Kind::Value,
+                &deadband.span,
+                format!("`deadband` = {} is negative", deadband.value),
+                "how far inside the limit the value must return, 0 or more",
+            );
+        }
+        if let (Some(deadband), Some(off)) = (&limit.deadband, &limit.off_delay)
+            && deadband.value == 0.0
+            && off.value == Millis(0)
+        {
+            sink.warning(
+                Kind::Conflict,
+                &deadband.span,
+                "without deadband and off-delay this alarm comes and goes with every flicker",
+                "write a deadband, e.g. 0.5, or an off_delay, e.g. \"60s\"",
+            );
+        }
+    }
+    // A preset's alarms share one place: one report for the pair.
+    for (index, a) in raw.limits.iter().enumerate() {
+        for b in &raw.limits[index + 1..] {
+            if let (Some(p), Some(q)) = (&a.point, &b.point)
+                && p.value == q.value
+            {
+                pair(a, b, &p.value, sink);
+            }
+        }
+    }
+}
+
+fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink: &Sink<'_>) {
+    if quantity == Quantity::Contact {
+        sink.error_hint(
+            Kind::Conflict,
+            &point.span,
+            format!(
+                "{} is a contact: it is open or closed and has no limit",
+                point.value
+            ),
+            "what an open contact means is written as `contact` in its [[node.channel]]",
+        );
+        return;
+    }
+    if let Some(wanted) = limit.measures
+        && wanted != quantity
+    {
+        let (wanted, got) = (
+            super::parse::quantity_word(wanted),
+            super::parse::quantity_word(quantity),
+        );
+        sink.error(
+            Kind::Conflict,
+            &point.span,
+            format!("this preset is for {wanted}, but {} measures {got}", point.value),
+        );
+        return;
+    }
+    let (low, high) = quantity.plausible_milli();
+    let (low, high) = (f64::from(low) / 1000.0, f64::from(high) / 1000.0);
+    if let Some(value) = &limit.limit
+        && !(low..=high).contains(&value.value)
+    {
+        sink.error_hint(
+            Kind::Value,
+            &value.span,
+            format!(
+                "the limit {} lies outside of what {} can be",
+                value.value, point.value
+            ),
+            format!("from {low} to {high} {}", quantity.unit()),
+        );
+    }
+    if let Some(deadband) = &limit.deadband
+        && deadband.value > (high - low) / 4.0
+    {
+        sink.error_hint(
+            Kind::Value,
+            &deadband.span,
+            format!(
+                "a deadband of {} is wider than the alarm can return",
+                deadband.value
+            ),
+            "a deadband is a little more than the noise, e.g. 0.5",
+        );
+    }
+}
+
+fn fact_exists(
+    point: &At<String>,
+    points: &BTreeMap<&str, &Found<Quantity>>,
+    devices: &[&str],
+    sink: &Sink<'_>,
+) {
+    if let Some((device, fact)) = point.value.split_once('.')
+        && devices.contains(&device)
+    {
+        if STATE_FACTS.contains(&fact) {
+            sink.error_hint(
+                Kind::Conflict,
+                &point.span,
+                format!("{fact} is a word, not a number, and has no limit"),
+                "its alarms come from the profile and the outage engine",
+            );
+        }
+        return;
+    }
+    let hint = match nearest(&point.value, points.keys().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "a point of a [[node.channel]], or <device>.<fact>, e.g. ups-a.ups.load".to_owned(),
+    };
+    sink.error_hint(
+        Kind::Reference,
+        &point.span,
+        format!(
+            "the limit watches `{}`, which is no point of this site",
+            point.value
+        ),
+        hint,
+    );
+}
+
+/// Two limits of one point.
+fn pair(a: &RawLimit, b: &RawLimit, point: &str, sink: &Sink<'_>) {
+    let (Some(side_a), Some(side_b)) = (&a.side, &b.side) else {
+        return;
+    };
+    let (Some(limit_a), Some(limit_b)) = (&a.limit, &b.limit) else {
+        return;
+    };
+    if side_a.value == side_b.value {
+        let (Some(priority_a), Some(priority_b)) = (&a.priority, &b.priority) else {
+            return;
+        };
+        let beyond = match side_a.value {
+            Side::High => limit_b.value > limit_a.value,
+            Side::Low => limit_b.value < limit_a.value,
+        };
+        let more_urgent = priority_b.value > priority_a.value;
+        if priority_a.value != priority_b.value && beyond != more_urgent {
+            sink.error_hint(
+                Kind::Conflict,
+                &limit_b.span,
+                format!(
+                    "two limits of {point} are in the wrong order: {} and {}",
+                    limit_a.value, limit_b.value
+                ),
+                "the more urgent alarm must lie further outside",
+            );
+        }
+        return;
+    }
+    let (high, low) = if side_a.value == Side::High {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    let deadband = |limit: &RawLimit| {
+        limit
+            .deadband
+            .as_ref()
+            .map_or(0.0, |deadband| deadband.value.max(0.0))
+    };
+    if let (Some(top), Some(bottom)) = (&high.limit, &low.limit)
+        && top.value - deadband(high) <= bottom.value + deadband(low)
+    {
+        sink.error_hint(
+            Kind::Conflict,
+            &limit_b.span,
+            format!(
+                "the limits of {point} leave no room: high {} and low {} with their deadbands",
+                top.value, bottom.value
+            ),
+            "an alarm could never return to normal; move the limits apart",
+        );
+    }
+}
+
+fn outage<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
+    let Some(policy) = &raw.outage else {
+        if let Some(host) = raw.hosts.first() {
+            sink.error_hint(
+                Kind::Missing,
+                &host.span,
+                "there are hosts to stop but no [outage] that says when",
+                "add [outage] with on_battery_delay, reserve, start_at_charge, longest_on_battery, contact_lost_after, mains_stable",
+            );
+        }
+        return;
+    };
+    if raw.hosts.is_empty() {
+        sink.warning(
+            Kind::Conflict,
+            &policy.span,
+            "[outage] stops nobody: there is no [[host]]",
+            "add the servers, or take [outage] out",
+        );
+    }
+    if let (Some(delay), Some(longest)) = (&policy.on_battery_delay, &policy.longest_on_battery)
+        && longest.value <= delay.value
+    {
+        sink.error_hint(
+            Kind::Conflict,
+            &longest.span,
+            format!(
+                "`longest_on_battery` ({}) is not longer than `on_battery_delay` ({})",
+                shown(longest.value),
+                shown(delay.value)
+            ),
+            "the plan would start while the outage is still to be ridden through",
+        );
+    }
+    let Some(lost) = &policy.contact_lost_after else {
+        return;
+    };
+    for device in &raw.devices {
+        let (Some(kind), Some(timeout), Some(retries), Some(poll)) =
+            (&device.kind, &device.timeout, &device.retries, &device.poll)
+        else {
+            continue;
+        };
+        let answer = timeout.value.0.saturating_mul(u64::from(retries.value) + 1);
+        let longest = Millis(poll.value.0.saturating_add(answer));
+        if kind.value == DeviceKind::Ups && lost.value <= longest {
+            let name = device.name.as_ref().map_or("?", |name| name.value.as_str());
+            sink.error_hint(
+                Kind::Conflict,
+                &lost.span,
+                format!(
+                    "`contact_lost_after` ({}) is not longer than one poll of {name} with its retries ({})",
+                    shown(lost.value),
+                    shown(longest)
+                ),
+                "one late answer would count as lost contact; lengthen it, or poll faster",
+            );
+        }
+    }
+}
+
+/// Checks a public host key and brings it into the form `type base64`.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn host_key(text: &str) -> Result<String, String> {
+    const TYPES: [&str; 5] = [
+        "ssh-ed25519",
+        "ecdsa-sha2-nistp256",
+        "ecdsa-sha2-nistp384",
+        "ecdsa-sha2-nistp521",
+        "ssh-rsa",
+    ];
+    if text.contains("PRIVATE KEY") {
+        return Err("it is a PRIVATE key; it must never stand here".to_owned());
+    }
+    let mut words = text.split_whitespace();
+    let (Some(name), Some(body)) = (words.next(), words.next()) else {
+        return Err("it needs a type and a base64 part".to_owned());
+    };
+    if !TYPES.contains(&name) {
+        let from_scan = TYPES.contains(&body);
+        return Err(if from_scan {
+            "it begins with the host's name; leave that out".to_owned()
+        } else {
+            format!("the type {name} is not one of {}", TYPES.join(", "))
+        });
+    }
+    let bytes = base64(body).ok_or("the second part is not base64")?;
+    // RFC 4253, 6.6: the blob repeats the type as a counted string.
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else {
+        return Err("it is cut short".to_owned());
+    };
+    let inner = usize::try_from(u32::from_be_bytes(*length))
+        .ok()
+        .and_then(|length| rest.get(..length));
+    if inner != Some(name.as_bytes()) {
+        return Err(format!("the base64 part is not a key of type {name}"));
+    }
+    if name == "ssh-ed25519" && bytes.len() != 51 {
+        return Err("an ed25519 key has 68 characters; this one is cut short or too long".to_owned());
+    }
+    Ok(format!("{name} {body}"))
+}
+
+/// Strict base64 with padding.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let body = text.trim_end_matches('=');
+    if text.len() - body.len() > 2 {
+        return None;
+    }
+    let (mut bits, mut have, mut bytes) = (0_u32, 0, Vec::with_capacity(text.len() / 4 * 3));
+    for ch in body.bytes() {
+        let six = ALPHABET.iter().position(|&letter| letter == ch)?;
+        bits = (bits << 6) | u32::try_from(six).ok()?;
+        have += 6;
+        if have >= 8 {
+            have -= 8;
+            bytes.push(u8::try_from((bits >> have) & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}
