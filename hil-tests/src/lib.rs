@@ -1,1 +1,129 @@
-//! x
+//! What the tests against real parts share: children that end with the test, ports, waiting.
+//!
+//! Loopback only, every wait has a bound, and only processes that a test started are ended, by
+//! their own id.
+
+pub mod sshd;
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+/// Time for a child to end by itself after it was asked to.
+pub const END_GRACE: Duration = Duration::from_secs(5);
+/// Between two looks at a condition.
+pub const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// A child process that is ended when this is dropped.
+#[derive(Debug)]
+pub struct Child {
+    what: String,
+    child: std::process::Child,
+}
+
+impl Child {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// When it cannot be started, naming the program and the Debian package it may need.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Self {
+        let what = command.get_program().to_string_lossy().into_owned();
+        match command.spawn() {
+            Ok(child) => Self { what, child },
+            Err(error) => panic!("starting {what}: {error}; is its Debian package installed?"),
+        }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The child itself, for its pipes.
+    pub fn inner(&mut self) -> &mut std::process::Child {
+        &mut self.child
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Sends a signal to it, unless it has ended.
+    pub fn signal(&mut self, signal: Signal) {
+        if self.ended().is_none()
+            && let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        {
+            // It is ours and not yet collected, so the id cannot be another process's.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it at once, as a crash would, and collects it.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end and collects it; by force after [`END_GRACE`].
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + END_GRACE;
+        while self.ended().is_none() {
+            if Instant::now() > until {
+                eprintln!("{} did not end within {END_GRACE:?} and was killed", self.what);
+                return self.kill();
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A TCP port of 127.0.0.1 that was free a moment ago, for programs that cannot say which port
+/// they took themselves.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free TCP port on loopback");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// As [`free_port`], for UDP.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_udp_port() -> SocketAddr {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free UDP port on loopback");
+    socket.local_addr().expect("a bound socket has an address")
+}
+
+/// Waits until `condition` brings a value.
+///
+/// # Panics
+/// When it does not within `bound`, saying what was waited for.
+pub async fn wait_for<T>(what: &str, bound: Duration, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    match tokio::time::timeout(bound, looking).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited {bound:?} in vain for: {what}"),
+    }
+}

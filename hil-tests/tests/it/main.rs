@@ -1,1 +1,2 @@
-//! x
+//! The real binary and its parts against real parts: one test binary, loopback only.
+mod act;
