@@ -1,0 +1,505 @@
+//! Every profile against its recordings, and the rules of decoding one by one.
+
+use super::recording::Recording;
+use super::*;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+fn oid(text: &str) -> Oid {
+    text.parse().unwrap()
+}
+
+fn read(library: &Library, recording: &Recording) -> Option<Reading> {
+    let sys_object_id = match recording.get(&oid(SYS_OBJECT_ID)) {
+        Value::Oid(oid) => Some(oid),
+        _ => None,
+    };
+    let profile = library.detect(sys_object_id.as_ref(), |oid| recording.get(oid).is_present())?;
+    let values: Vec<Value> = profile.oids().iter().map(|oid| recording.get(oid)).collect();
+    Some(profile.decode(sys_object_id.as_ref(), &values))
+}
+
+fn print(reading: &Reading) -> String {
+    let mut text = format!("profile {}\n", reading.profile);
+    for fact in &reading.facts {
+        let value = match &fact.value {
+            Ok(FactValue::Number(number)) => format!("{number} {}", fact.unit),
+            Ok(FactValue::State(word)) => word.clone(),
+            Ok(FactValue::Text(text)) => format!("\"{text}\""),
+            // What a device does not have is not worth a line; what was refused is.
+            Err(NoData::NotSupported) if fact.raw.is_empty() => continue,
+            Err(reason) => format!("no data: {} ({})", reason.word(), fact.raw),
+        };
+        writeln!(text, "{} = {}", fact.name, value.trim_end()).unwrap();
+    }
+    text
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles")
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut list: Vec<PathBuf> = std::fs::read_dir(dir)
+        .map(|entries| entries.map(|entry| entry.unwrap().path()).collect())
+        .unwrap_or_default();
+    list.retain(|path| path.extension().is_some_and(|found| found == extension));
+    list.sort();
+    list
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// Each file under profiles/ is built in, has recordings, and each recording decodes to the
+/// reading written beside it, by this profile and by no other of the same rank.
+#[test]
+fn every_profile_reads_its_recordings() {
+    let library = Library::builtin();
+    let mut seen = BTreeSet::new();
+    for kind in std::fs::read_dir(folder()).unwrap() {
+        for file in files(&kind.unwrap().path(), "toml") {
+            let name = stem(&file);
+            assert!(
+                library.get(&name).is_some(),
+                "{name}: not listed in profile::BUILTIN"
+            );
+            let recordings = files(&file.with_extension(""), "snmprec");
+            assert!(
+                !recordings.is_empty(),
+                "{name}: no recording in {}",
+                file.with_extension("").display()
+            );
+            for path in recordings {
+                check_recording(&library, &name, &path);
+            }
+            seen.insert(name);
+        }
+    }
+    assert_eq!(
+        seen.len(),
+        BUILTIN.len(),
+        "a built-in profile has no file under profiles/"
+    );
+}
+
+fn check_recording(library: &Library, name: &str, path: &Path) {
+    let recording = Recording::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let sys_object_id = match recording.get(&oid(SYS_OBJECT_ID)) {
+        Value::Oid(oid) => Some(oid),
+        other => panic!("{}: sysObjectID is {other:?}", path.display()),
+    };
+    let mut ranks: Vec<Rank> = library
+        .iter()
+        .filter_map(|profile| profile.rank(sys_object_id.as_ref(), &|oid| recording.get(oid).is_present()))
+        .collect();
+    ranks.sort();
+    let best = ranks.pop();
+    assert_ne!(
+        ranks.last(),
+        best.as_ref(),
+        "{}: two profiles fit equally",
+        path.display()
+    );
+    let reading = read(library, &recording).unwrap();
+    assert_eq!(reading.profile, name, "{}", path.display());
+    let expected = path.with_extension("reading");
+    assert!(
+        expected.exists() || std::env::var_os("UPDATE_EXPECT").is_some(),
+        "{}: no expected reading",
+        path.display()
+    );
+    expect_test::expect_file![expected].assert_eq(&print(&reading));
+    for fact in &reading.facts {
+        if reserved_words(&fact.name).is_some() && fact.value == Err(NoData::Implausible) {
+            panic!(
+                "{}: {} has an unmapped value {}",
+                path.display(),
+                fact.name,
+                fact.raw
+            );
+        }
+    }
+}
+
+fn value_of(reading: &Reading, name: &str) -> Result<FactValue, NoData> {
+    reading.fact(name).unwrap().value.clone()
+}
+
+fn decode_one(profile: &str, object: &str, value: Value) -> Reading {
+    let library = Library::builtin();
+    let profile = library.get(profile).unwrap();
+    let values: Vec<Value> = profile
+        .oids()
+        .iter()
+        .map(|known| {
+            if *known == oid(object) {
+                value.clone()
+            } else {
+                Value::NoSuchObject
+            }
+        })
+        .collect();
+    assert!(values.iter().any(|v| *v == value), "{object} is not read");
+    profile.decode(None, &values)
+}
+
+#[test]
+fn units_are_seconds_and_percent() {
+    let minutes = decode_one("rfc1628", "1.3.6.1.2.1.33.1.2.3.0", Value::Integer(24));
+    assert_eq!(minutes.number("battery.runtime"), Some(1440.0));
+    let ticks = decode_one(
+        "apc-powernet",
+        "1.3.6.1.4.1.318.1.1.1.2.2.3.0",
+        Value::Ticks(318_000),
+    );
+    assert_eq!(ticks.number("battery.runtime"), Some(3180.0));
+    assert_eq!(ticks.fact("battery.runtime").unwrap().unit, "s");
+}
+
+#[test]
+fn what_cannot_be_read_is_never_a_number() {
+    let charge = "1.3.6.1.2.1.33.1.2.4.0";
+    for (value, reason) in [
+        (Value::Bytes(b"ten".to_vec()), NoData::NotSupported),
+        (Value::Bytes(b"100".to_vec()), NoData::NotSupported),
+        (Value::Null, NoData::NotSupported),
+        (Value::NoSuchInstance, NoData::NotSupported),
+        (Value::Oid(oid("1.3.6")), NoData::NotSupported),
+        (Value::Integer(101), NoData::Implausible),
+        (Value::Integer(-5), NoData::Implausible),
+        (Value::Integer(i64::MIN), NoData::Implausible),
+        (Value::Unsigned(u64::MAX), NoData::Implausible),
+        (Value::Integer(-1), NoData::Sentinel),
+        (Value::Unsigned(65535), NoData::Sentinel),
+        (Value::DeviceError(5), NoData::DeviceError),
+    ] {
+        let reading = decode_one("rfc1628", charge, value.clone());
+        assert_eq!(value_of(&reading, "battery.charge"), Err(reason), "{value:?}");
+    }
+    let runtime = "1.3.6.1.2.1.33.1.2.3.0";
+    for sentinel in [65_535, 4_294_967_295] {
+        let reading = decode_one("rfc1628", runtime, Value::Unsigned(sentinel));
+        assert_eq!(value_of(&reading, "battery.runtime"), Err(NoData::Sentinel));
+    }
+}
+
+#[test]
+fn an_unknown_state_keeps_its_raw_value_and_is_no_state() {
+    let reading = decode_one("rfc1628", "1.3.6.1.2.1.33.1.4.1.0", Value::Integer(9));
+    assert_eq!(value_of(&reading, "output.source"), Err(NoData::Implausible));
+    assert_eq!(reading.fact("output.source").unwrap().raw, "9");
+    let reading = decode_one("apc-powernet", "1.3.6.1.4.1.318.1.1.1.4.1.1.0", Value::Integer(1));
+    assert_eq!(value_of(&reading, "output.source"), Err(NoData::Sentinel));
+}
+
+#[test]
+fn flags_are_counted_from_one_and_a_short_text_is_refused() {
+    let object = "1.3.6.1.4.1.318.1.1.1.11.1.1.0";
+    let mut flags = vec![b'0'; 64];
+    flags[9] = b'1';
+    let reading = decode_one("apc-powernet", object, Value::Bytes(flags.clone()));
+    assert_eq!(reading.state("ups.calibration"), Some("running"));
+    assert_eq!(reading.state("ups.overload"), Some("no"));
+    for bad in [b"0100".to_vec(), vec![b'2'; 64], Vec::new()] {
+        let reading = decode_one("apc-powernet", object, Value::Bytes(bad));
+        assert_eq!(value_of(&reading, "ups.overload"), Err(NoData::Implausible));
+    }
+}
+
+#[test]
+fn the_better_of_two_objects_is_taken() {
+    let library = Library::builtin();
+    let profile = library.get("apc-powernet").unwrap();
+    let coarse = oid("1.3.6.1.4.1.318.1.1.1.2.2.1.0");
+    let fine = oid("1.3.6.1.4.1.318.1.1.1.2.3.1.0");
+    let with = |fine_value: Value| {
+        let values: Vec<Value> = profile
+            .oids()
+            .iter()
+            .map(|known| match known {
+                known if *known == coarse => Value::Unsigned(97),
+                known if *known == fine => fine_value.clone(),
+                _ => Value::NoSuchObject,
+            })
+            .collect();
+        let reading = profile.decode(None, &values);
+        let fact = reading.fact("battery.charge").unwrap();
+        (reading.number("battery.charge").unwrap(), fact.oid.clone())
+    };
+    assert_eq!(with(Value::Unsigned(974)), (97.4, fine.to_string()));
+    assert_eq!(with(Value::Unsigned(4_294_967_295)), (97.0, coarse.to_string()));
+    assert_eq!(with(Value::NoSuchObject), (97.0, coarse.to_string()));
+}
+
+#[test]
+fn only_what_a_device_lacks_by_nature_is_left_out_of_the_next_question() {
+    let library = Library::builtin();
+    let profile = library.get("rfc1628").unwrap();
+    let has = |known: &Oid| {
+        let text = known.to_string();
+        text.ends_with(".1") || text == "1.3.6.1.2.1.33.1.4.1.0"
+    };
+    let values: Vec<Value> = profile
+        .oids()
+        .iter()
+        .map(|known| {
+            if has(known) {
+                Value::Integer(3)
+            } else {
+                Value::NoSuchInstance
+            }
+        })
+        .collect();
+    let worth = profile.worth_asking(&values);
+    let asked = |object: &str| {
+        let at = profile
+            .oids()
+            .iter()
+            .position(|known| *known == oid(object))
+            .unwrap();
+        worth[at]
+    };
+    assert!(asked("1.3.6.1.2.1.33.1.3.3.1.3.1"));
+    assert!(!asked("1.3.6.1.2.1.33.1.3.3.1.3.1.0"), "the alternative");
+    assert!(!asked("1.3.6.1.2.1.33.1.3.3.1.3.2"), "a second phase");
+    assert!(asked("1.3.6.1.2.1.33.1.2.4.0"), "the charge may appear later");
+}
+
+#[test]
+fn kilowatts_in_a_field_of_watts_are_refused() {
+    let library = Library::builtin();
+    let profile = library.get("rfc1628").unwrap();
+    let with = |watts: i64| {
+        let values: Vec<Value> = profile
+            .oids()
+            .iter()
+            .map(|known| match known.to_string().as_str() {
+                "1.3.6.1.2.1.33.1.4.4.1.2.1" => Value::Integer(230),
+                "1.3.6.1.2.1.33.1.4.4.1.3.1" => Value::Integer(72),
+                "1.3.6.1.2.1.33.1.4.4.1.4.1" => Value::Integer(watts),
+                _ => Value::NoSuchObject,
+            })
+            .collect();
+        value_of(&profile.decode(None, &values), "ups.realpower")
+    };
+    assert_eq!(with(1), Err(NoData::Implausible));
+    assert_eq!(with(1500), Ok(FactValue::Number(1500.0)));
+}
+
+#[test]
+fn a_profile_with_a_mistake_is_refused_by_name() {
+    let good = "title=\"t\"\nsource=\"s\"\nkind=\"ups\"\n[match]\nprobe=[\"1.3.6.1.1.0\"]\nby_probe_alone=true\npreference=1\n";
+    let fact = |text: &str| format!("{good}[[fact]]\n{text}\n");
+    assert!(file::parse("x", &fact("name=\"a\"\noid=\"1.3.6.1\"\nread=\"text\"")).is_ok());
+    for (mistake, hint) in [
+        ("name=\"a\"\noid=\"1.3.6.1\"\nread=\"number\"", "unit is missing"),
+        (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"text\"\nunit=\"V\"",
+            "belong to numbers",
+        ),
+        (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"text\"\ncolour=\"red\"",
+            "colour",
+        ),
+        ("name=\"a\"\noid=\"1.x\"\nread=\"text\"", "1.x"),
+        (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"state\"\nwords={1=\"mains\"}",
+            "reserved words",
+        ),
+        (
+            "name=\"output.source\"\noid=\"1.3.6.1\"\nread=\"state\"\nwords={1=\"fine\"}",
+            "`fine`",
+        ),
+        (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"number\"\nunit=\"V\"\nlines=3",
+            "belong together",
+        ),
+        (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"number\"\nunit=\"V\"\nrange=[5,1]",
+            "makes no sense",
+        ),
+    ] {
+        let error = file::parse("x", &fact(mistake)).unwrap_err();
+        assert!(error.to_string().contains(hint), "{mistake}: {error}");
+        assert_eq!(error.profile, "x");
+    }
+    assert!(Library::from_texts(&[BUILTIN[0], BUILTIN[0]]).is_err());
+}
+
+proptest::proptest! {
+    /// Whatever a device sends, decoding ends, and every number it accepts is plausible.
+    #[test]
+    fn any_values_decode_without_an_impossible_number(
+        numbers in proptest::collection::vec(proptest::num::i64::ANY, 80),
+        kinds in proptest::collection::vec(0_u8..8, 80),
+        text in proptest::collection::vec(proptest::num::u8::ANY, 0..80),
+    ) {
+        for profile in Library::builtin().iter() {
+            let values: Vec<Value> = numbers.iter().zip(&kinds).map(|(n, kind)| match kind {
+                0 => Value::Integer(*n),
+                1 => Value::Integer(n % 300),
+                2 => Value::Unsigned(n.unsigned_abs()),
+                3 => Value::Ticks(u32::try_from(n.unsigned_abs() % 4_294_967_296).unwrap()),
+                4 => Value::Bytes(text.clone()),
+                5 => Value::Null,
+                6 => Value::DeviceError(5),
+                _ => Value::NoSuchInstance,
+            }).collect();
+            let reading = profile.decode(None, &values);
+            for fact in &reading.facts {
+                if let Ok(FactValue::Number(number)) = fact.value {
+                    assert!(number.is_finite());
+                    if fact.unit == "%" {
+                        assert!((0.0..=250.0).contains(&number));
+                    }
+                    if fact.name == "battery.runtime" {
+                        assert!((0.0..=2_592_000.0).contains(&number));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Recordings of real devices are third-party and live outside of the project: in the folder
+/// that `YAGURA_RECORDINGS` names, or in `shared/recordings` beside the project.
+fn real_recordings() -> Option<PathBuf> {
+    let folder = std::env::var_os("YAGURA_RECORDINGS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recordings"),
+        PathBuf::from,
+    );
+    folder.is_dir().then_some(folder)
+}
+
+#[derive(Default)]
+struct Tally {
+    equal: usize,
+    refused: usize,
+    different: Vec<String>,
+}
+
+#[test]
+fn real_devices_agree_with_their_expected_values() {
+    let Some(folder) = real_recordings() else {
+        println!("SKIPPED: no recordings of real devices (set YAGURA_RECORDINGS to their folder)");
+        return;
+    };
+    let library = Library::builtin();
+    let mut total = Tally::default();
+    println!("{:<28} {:<14} equal refused different", "recording", "profile");
+    for path in files(&folder, "snmprec") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let Ok(recording) = Recording::parse(&text) else {
+            panic!("{}: cannot be read", path.display());
+        };
+        let Some(reading) = read(&library, &recording) else {
+            continue;
+        };
+        if library.get(&reading.profile).unwrap().kind() != Kind::Ups {
+            continue;
+        }
+        assert_plausible(&path, &reading);
+        let tally = compare(&path, &reading);
+        println!(
+            "{:<28} {:<14} {:>5} {:>7} {:>9}",
+            stem(&path),
+            reading.profile,
+            tally.equal,
+            tally.refused,
+            tally.different.len()
+        );
+        for line in &tally.different {
+            println!("    {line}");
+        }
+        total.equal += tally.equal;
+        total.refused += tally.refused;
+        total.different.extend(tally.different);
+    }
+    println!(
+        "in all: {} equal, {} refused, {:?}",
+        total.equal, total.refused, total.different
+    );
+    let plausible = total.equal + total.different.len();
+    assert!(plausible > 0, "{}: no expected value was found", folder.display());
+    assert!(
+        total.equal * 100 >= plausible * 95,
+        "{} of {plausible} plausible values agree",
+        total.equal
+    );
+}
+
+/// What no UPS of a municipal room can show, whatever its profile says.
+fn assert_plausible(path: &Path, reading: &Reading) {
+    for fact in &reading.facts {
+        let Ok(FactValue::Number(number)) = fact.value else {
+            continue;
+        };
+        let possible = match fact.unit {
+            "V" => (0.0..=1000.0).contains(&number),
+            "%" => (0.0..=250.0).contains(&number),
+            "Hz" => (0.0..=80.0).contains(&number),
+            "s" if fact.name.starts_with("battery.") => (0.0..=2_592_000.0).contains(&number),
+            "°C" => (-20.0..=100.0).contains(&number),
+            _ => number.is_finite(),
+        };
+        assert!(
+            possible,
+            "{}: {} = {number} {}",
+            path.display(),
+            fact.name,
+            fact.unit
+        );
+    }
+}
+
+fn compare(path: &Path, reading: &Reading) -> Tally {
+    let text = std::fs::read_to_string(path.with_extension("json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let empty = Vec::new();
+    let sensors = json["sensors"]["discovery"]["sensors"]
+        .as_array()
+        .unwrap_or(&empty);
+    let mut tally = Tally::default();
+    for sensor in sensors {
+        let class = sensor["sensor_class"].as_str().unwrap_or("");
+        if !["charge", "runtime", "load", "voltage", "current", "frequency"].contains(&class) {
+            continue;
+        }
+        let number = |key: &str| {
+            let value = &sensor[key];
+            value
+                .as_f64()
+                .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+        };
+        let (Some(object), Some(expected)) = (sensor["sensor_oid"].as_str(), number("sensor_current")) else {
+            continue;
+        };
+        let Some(fact) = reading
+            .facts
+            .iter()
+            .find(|fact| fact.oid == object.trim_start_matches('.') && !fact.raw.is_empty())
+        else {
+            continue;
+        };
+        // Those files keep runtimes in minutes.
+        let expected = if class == "runtime" {
+            expected * 60.0
+        } else {
+            expected
+        };
+        match fact.value {
+            Ok(FactValue::Number(value)) if (value - expected).abs() <= 0.01 * expected.abs().max(1.0) => {
+                tally.equal += 1;
+            }
+            Ok(ref value) => tally.different.push(format!(
+                "{} {object}: {value:?}, expected {expected} (raw {})",
+                fact.name, fact.raw
+            )),
+            Err(_) => tally.refused += 1,
+        }
+    }
+    tally
+}
