@@ -6,7 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Both clocks. The monotonic one is `CLOCK_BOOTTIME`: it goes on over a restart of this
 /// process and over a suspended machine, and never steps.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the wall clock"
+)]
 pub fn now() -> Now {
     let boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let mono =

@@ -1,0 +1,490 @@
+//! The JSON API under `/api/v1`, its OpenAPI document, and the router that puts it all together.
+//!
+//! Every route is registered with its description in one step (`routes!`), so that the document
+//! cannot miss one. Handlers check what they are given and pass it on; core decides.
+
+use super::error::{ApiError, ErrorBody};
+use super::guard::{self, Asked, Json};
+use super::link::{AskError, CoreState, Question};
+use super::{App, asset, count, metric, stream};
+use crate::link::Command;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use bytes::Bytes;
+use room::snapshot::Snapshot;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use utoipa::{OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// Longest name of a person, in characters.
+pub const MAX_NAME: usize = 64;
+/// Longest reason, in characters.
+pub const MAX_REASON: usize = 200;
+/// Longest id of a point or alarm, in characters.
+pub const MAX_ID: usize = 128;
+/// Longest time an alarm is put away, in minutes: a working day.
+pub const MAX_SHELVE_MINUTES: u32 = 480;
+/// Most rows of a history: more than any screen has columns.
+pub const MAX_BUCKETS: u32 = 4000;
+/// Most records in one answer: at about 500 bytes each well under what the link carries.
+pub const MAX_RECORDS: u32 = 1000;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Yagura",
+        description = "The watchtower of a server room: its picture, its alarms, its power and its shutdown plan. \
+                       Times are milliseconds since 1970 UTC (`*_ms`) or ages in milliseconds (`*_age_ms`), spans are seconds (`*_s`). \
+                       A request that changes something needs `Content-Type: application/json` and, when it carries an `Origin`, the origin of this controller.",
+        contact(),
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "room", description = "What is"),
+        (name = "operator", description = "What a person does"),
+        (name = "operation", description = "For monitoring systems"),
+    ),
+    components(schemas(Snapshot, ErrorBody, Record))
+)]
+struct Document;
+
+/// Everything this role answers.
+pub fn router(app: App) -> Router {
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(snapshot))
+        .routes(routes!(stream::stream))
+        .routes(routes!(acknowledge))
+        .routes(routes!(shelve))
+        .routes(routes!(reset))
+        .routes(routes!(history))
+        .routes(routes!(records))
+        .routes(routes!(rehearse))
+        .routes(routes!(scenario))
+        .routes(routes!(openapi))
+        .routes(routes!(healthz))
+        .routes(routes!(metric::metrics))
+        .split_for_parts();
+    let document = document.to_json().unwrap_or_else(|error| {
+        // Only a map with keys that are no strings fails, and the document has none.
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the API document does not print"
+        );
+        String::from("{}")
+    });
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(asset::serve)
+        .layer(Extension(Printed(Bytes::from(document))))
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::custom(guard::panic_net(Arc::clone(
+            &app.counters,
+        ))))
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "このアドレスではこの操作はできません。/api/openapi.json を見てください。",
+        "This address does not take this method; see /api/openapi.json.",
+    )
+}
+
+/// The document, printed once.
+#[derive(Clone)]
+struct Printed(Bytes);
+
+/// A record of the journal. Every kind has fields of its own besides these.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    /// Position in the journal.
+    pub seq: u64,
+    /// When it was written, milliseconds since 1970 UTC.
+    pub wall_ms: i64,
+    /// What it is, e.g. `alarm_raised`.
+    pub kind: String,
+    /// The fields of its kind.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Nothing to say but "done".
+#[derive(Debug, Serialize, ToSchema)]
+struct Done {}
+
+/// Who does it.
+#[derive(Debug, Deserialize, ToSchema)]
+struct By {
+    /// Name of the person, 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
+    by: String,
+}
+
+/// Putting an alarm away.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Shelve {
+    /// Name of the person, 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
+    by: String,
+    /// For how long, 1 to 480 minutes.
+    #[schema(minimum = 1, maximum = 480)]
+    minutes: u32,
+    /// Why, 1 to 200 characters.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: String,
+}
+
+/// A span of history.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Span {
+    /// Start, milliseconds since 1970 UTC.
+    from_ms: i64,
+    /// End, milliseconds since 1970 UTC.
+    to_ms: i64,
+    /// Most rows, 1 to 4000.
+    #[param(minimum = 1, maximum = 4000)]
+    #[serde(default = "default_buckets")]
+    buckets: u32,
+}
+
+const fn default_buckets() -> u32 {
+    300
+}
+
+/// A piece of the journal.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Piece {
+    /// Records after this one; 0 for the first.
+    #[serde(default)]
+    after: u64,
+    /// At most so many, 1 to 1000.
+    #[param(minimum = 1, maximum = 1000)]
+    #[serde(default = "default_limit")]
+    limit: u32,
+}
+
+const fn default_limit() -> u32 {
+    100
+}
+
+/// No parameters at all.
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
+/// History of a point.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct History {
+    /// `[t_ms, min, avg, max, count]` each; a span without data has no row.
+    pub rows: Vec<(i64, f64, f64, f64, u64)>,
+}
+
+/// The picture of the room as it is now.
+#[utoipa::path(
+    get, path = "/api/v1/snapshot", tag = "room",
+    responses(
+        (status = 200, description = "The picture", body = Snapshot),
+        (status = 503, description = "Core does not answer: there is no current picture", body = ErrorBody),
+    )
+)]
+async fn snapshot(State(app): State<App>) -> Result<Response, ApiError> {
+    let picture = app.core.picture().ok_or(ApiError::away())?;
+    Ok(json(picture.json.clone()))
+}
+
+/// Takes an alarm: "I have it".
+#[utoipa::path(
+    post, path = "/api/v1/alarms/{id}/acknowledge", tag = "operator",
+    params(("id" = String, Path, description = "Alarm id")), request_body = By,
+    responses(
+        (status = 200, description = "Done", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such alarm", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn acknowledge(
+    State(app): State<App>,
+    Asked(id, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    let alarm = checked_id(&app, id)?;
+    command(&app, &body.by, Command::Acknowledge { alarm }).await
+}
+
+/// Puts an alarm away for a stated time and reason.
+#[utoipa::path(
+    post, path = "/api/v1/alarms/{id}/shelve", tag = "operator",
+    params(("id" = String, Path, description = "Alarm id")), request_body = Shelve,
+    responses(
+        (status = 200, description = "Done", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such alarm", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn shelve(
+    State(app): State<App>,
+    Asked(id, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<Shelve>,
+) -> Result<Response, ApiError> {
+    let alarm = checked_id(&app, id)?;
+    if !(1..=MAX_SHELVE_MINUTES).contains(&body.minutes) {
+        return Err(malformed(
+            &app,
+            "保留は1分から480分(8時間)までです。",
+            "An alarm is shelved for 1 to 480 minutes.",
+        ));
+    }
+    let reason = plain(&body.reason, MAX_REASON).ok_or_else(|| {
+        malformed(
+            &app,
+            "保留の理由を200文字以内で入力してください。",
+            "Give a reason of 1 to 200 characters.",
+        )
+    })?;
+    let minutes = body.minutes;
+    command(
+        &app,
+        &body.by,
+        Command::Shelve {
+            alarm,
+            minutes,
+            reason,
+        },
+    )
+    .await
+}
+
+/// Resets a latched alarm after its cause is gone.
+#[utoipa::path(
+    post, path = "/api/v1/alarms/{id}/reset", tag = "operator",
+    params(("id" = String, Path, description = "Alarm id")), request_body = By,
+    responses(
+        (status = 200, description = "Done", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such alarm", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn reset(
+    State(app): State<App>,
+    Asked(id, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    let alarm = checked_id(&app, id)?;
+    command(&app, &body.by, Command::Reset { alarm }).await
+}
+
+/// History of a point.
+#[utoipa::path(
+    get, path = "/api/v1/points/{id}/history", tag = "room",
+    params(("id" = String, Path, description = "Point id"), Span),
+    responses(
+        (status = 200, description = "Rows in order of time", body = History),
+        (status = 404, description = "No such point", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer", body = ErrorBody),
+    )
+)]
+async fn history(State(app): State<App>, Asked(id, span): Asked<String, Span>) -> Result<Response, ApiError> {
+    let point = checked_id(&app, id)?;
+    let possible =
+        span.from_ms >= 0 && span.from_ms < span.to_ms && (1..=MAX_BUCKETS).contains(&span.buckets);
+    if !possible {
+        return Err(malformed(
+            &app,
+            "期間は from_ms < to_ms、buckets は1から4000で指定してください。",
+            "Give from_ms < to_ms (both since 1970) and buckets of 1 to 4000.",
+        ));
+    }
+    let question = Question::History {
+        point,
+        from_ms: span.from_ms,
+        to_ms: span.to_ms,
+        buckets: span.buckets,
+    };
+    ask(&app, question).await.map(json)
+}
+
+/// Records of the journal in their order.
+#[utoipa::path(
+    get, path = "/api/v1/records", tag = "room", params(Piece),
+    responses(
+        (status = 200, description = "Records", body = [Record]),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer", body = ErrorBody),
+    )
+)]
+async fn records(State(app): State<App>, Asked((), piece): Asked<(), Piece>) -> Result<Response, ApiError> {
+    if !(1..=MAX_RECORDS).contains(&piece.limit) {
+        return Err(malformed(
+            &app,
+            "limit は1から1000で指定してください。",
+            "Give a limit of 1 to 1000.",
+        ));
+    }
+    let question = Question::Records {
+        after: piece.after,
+        limit: piece.limit,
+    };
+    ask(&app, question).await.map(json)
+}
+
+/// Checks every step of the shutdown plan without stopping anything.
+#[utoipa::path(
+    post, path = "/api/v1/plan/rehearse", tag = "operator", request_body = By,
+    responses(
+        (status = 200, description = "The rehearsal has begun", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "This site has no plan", body = ErrorBody),
+        (status = 409, description = "A plan runs", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn rehearse(State(app): State<App>, Json(body): Json<By>) -> Result<Response, ApiError> {
+    command(&app, &body.by, Command::Rehearse).await
+}
+
+/// Starts a scenario of the simulated room.
+#[utoipa::path(
+    post, path = "/api/v1/scenarios/{name}", tag = "operator",
+    params(("name" = String, Path, description = "`outage`, `mains-back`, `cooling`, `leak`, `door`, `link` or `reset`")),
+    request_body = By,
+    responses(
+        (status = 200, description = "The scenario has begun", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such scenario, or this room is real", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer", body = ErrorBody),
+    )
+)]
+async fn scenario(
+    State(app): State<App>,
+    Asked(name, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    if !app.simulated {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            "これは実在の部屋です。シナリオは模擬の部屋(yagura demo)だけで使えます。",
+            "This room is real. Scenarios exist only in the simulated room (yagura demo).",
+        ));
+    }
+    let name = checked_id(&app, name)?;
+    command(&app, &body.by, Command::Scenario { name }).await
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/openapi.json", tag = "operation",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = Object))
+)]
+async fn openapi(Extension(Printed(document)): Extension<Printed>) -> Response {
+    json(document)
+}
+
+/// 200 `ok` while core answers and has drawn a picture, 503 otherwise.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operation",
+    responses(
+        (status = 200, description = "`ok`", content_type = "text/plain", body = String),
+        (status = 503, description = "Why not", content_type = "text/plain", body = String),
+    )
+)]
+async fn healthz(State(app): State<App>) -> Response {
+    match app.core.state() {
+        CoreState::Linked { picture: Some(_) } => "ok\n".into_response(),
+        CoreState::Linked { picture: None } => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "core has not drawn a picture yet\n",
+        )
+            .into_response(),
+        CoreState::Away { since } => {
+            let secs = crate::clock::now().mono.since(since).as_secs_f64();
+            let text = format!("core does not answer since {secs:.1} s\n");
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+async fn command(app: &App, by: &str, command: Command) -> Result<Response, ApiError> {
+    let by = plain(by, MAX_NAME).ok_or_else(|| {
+        malformed(
+            app,
+            "操作する人の名前(by)を64文字以内で入力してください。",
+            "Give the name of the person (by), 1 to 64 characters.",
+        )
+    })?;
+    let answer = ask(app, Question::Command { by, command }).await?;
+    Ok(if answer.is_empty() {
+        axum::Json(Done {}).into_response()
+    } else {
+        json(answer)
+    })
+}
+
+async fn ask(app: &App, question: Question) -> Result<Bytes, ApiError> {
+    match app.core.ask(question).await {
+        Ok(answer) => Ok(Bytes::from(answer)),
+        Err(error) => {
+            if matches!(error, AskError::TimedOut) {
+                count(&app.counters.unanswered);
+            }
+            Err(error.into())
+        }
+    }
+}
+
+fn json(body: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+fn malformed(app: &App, ja: &'static str, en: &'static str) -> ApiError {
+    count(&app.counters.malformed);
+    ApiError::invalid(ja, en)
+}
+
+/// An id of ours; whatever else it is, core knows nothing under it.
+fn checked_id(app: &App, id: String) -> Result<String, ApiError> {
+    if !id.is_empty() && id.chars().count() <= MAX_ID && !id.chars().any(char::is_control) {
+        return Ok(id);
+    }
+    Err(malformed(app, "識別名が正しくありません。", "This is no id."))
+}
+
+/// Text of a person: trimmed, not empty, within the limit, and without control characters,
+/// which would forge lines in logs and prints.
+fn plain(text: &str, longest: usize) -> Option<String> {
+    let text = text.trim();
+    let fits = !text.is_empty() && text.chars().count() <= longest;
+    (fits && !text.chars().any(|c| c.is_control() || is_override(c))).then(|| text.to_owned())
+}
+
+/// Characters that turn the direction of what follows, so that a line reads as another one.
+const fn is_override(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
