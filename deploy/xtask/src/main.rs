@@ -1,2 +1,102 @@
-//! x
-fn main() {}
+//! The project's own commands. `cargo xtask demo` and `cargo xtask test` are all that a newcomer
+//! needs; each does its own set-up and says what it skips and why.
+//!
+//! It starts programs and reports; it decides nothing about the product and holds no test.
+
+mod bench;
+mod demo;
+mod setup;
+mod stage;
+mod test;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Commands of the Yagura project"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build everything and start the simulated room; prints the address of its page
+    Demo {
+        /// Passed on to `yagura demo`, e.g. --listen 127.0.0.1:8080
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Set up and run every check and test of the project
+    Test {
+        /// Passed on to the test runner, e.g. a part of a test's name; other stages are left out
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        only: Vec<String>,
+    },
+    /// `test`, as CI runs it
+    Ci,
+    /// Build the firmware and print its flash and RAM use
+    Firmware {
+        /// The board; every board when left out
+        board: Option<String>,
+    },
+    /// Measure the figures of the product (release build; nothing is asserted)
+    Bench {
+        /// What to measure; everything when left out
+        #[arg(value_enum)]
+        what: Option<bench::What>,
+    },
+    /// Print nftables rules for a site (the same as `yagura firewall`)
+    Firewall {
+        /// The site file
+        #[arg(long)]
+        config: std::path::PathBuf,
+    },
+    /// Run the simulated outages with many seeds
+    Simulate {
+        /// How many seeds
+        #[arg(long, default_value_t = 1000)]
+        seeds: u64,
+        /// Repeat one seed instead
+        #[arg(long, conflicts_with = "seeds")]
+        seed: Option<u64>,
+    },
+}
+
+/// The firmware's build is not part of this tree yet; what needs it says so.
+mod firmware {
+    /// Why it cannot be built here, if it cannot.
+    pub(crate) fn cannot_build() -> Option<String> {
+        Some("`cargo xtask firmware` is not there yet".to_owned())
+    }
+    /// Builds one board or all of them.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) fn run(_board: Option<&str>) -> Result<(), String> {
+        Err("`cargo xtask firmware` is not there yet".to_owned())
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo { args } => demo::run(&args),
+        Command::Test { only } => test::run(&only, std::env::var_os("CI").is_some()),
+        Command::Ci => test::run(&[], true),
+        Command::Firmware { board } => firmware::run(board.as_deref()),
+        Command::Bench { what } => bench::run(what),
+        Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
+        Command::Simulate { seeds, seed } => test::simulate(seeds, seed),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

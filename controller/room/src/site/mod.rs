@@ -6,11 +6,14 @@
 //! name loopback addresses. Nothing converts one into the other.
 
 pub mod parse;
-mod preset;
 pub mod problem;
 
 mod cross;
+mod host_key;
+mod preset;
+mod raw;
 mod reader;
+mod sections;
 #[cfg(test)]
 mod tests;
 

@@ -2,7 +2,7 @@
 //!
 //! A preset is chosen in the site file, point by point; none is applied by itself.
 
-use super::parse::RawLimit;
+use super::raw::{RawLimit, side_word};
 use super::reader::At;
 use super::{Label, Limit, Priority, Side};
 use crate::time::Millis;
@@ -57,12 +57,7 @@ impl Preset {
     /// Its limits for one point, with ids `<point>.<side>.<priority>`.
     pub(super) fn limits(&self, point: &At<String>) -> Vec<RawLimit> {
         let row = |&(side, limit, on_delay, priority): &Row| {
-            let id = format!(
-                "{}.{}.{}",
-                point.value,
-                super::parse::side_word(side),
-                priority_word(priority)
-            );
+            let id = format!("{}.{}.{}", point.value, side_word(side), priority_word(priority));
             let limit = Limit {
                 id,
                 point: point.value.clone(),

@@ -1,4 +1,5 @@
 //! Every way of writing a site file wrongly, each with the line where it must be reported.
+// Long because it is one table.
 
 use super::parse::{decode, read, real, simulated};
 use super::problem::{Kind, Problem, Severity};

@@ -1,0 +1,255 @@
+//! A site file as far as it could be read: every value with its place, or nothing. Once nothing
+//! is missing, it becomes a [`Site`].
+
+use super::reader::{At, Found};
+use super::{
+    Channel, Confirm, ContactKind, Device, DeviceKind, Host, Label, Limit, Mqtt, Node, OnFailure,
+    OutagePolicy, Priority, Secret, Side, Site, SnmpVersion, Web, World,
+};
+use crate::time::Millis;
+use shared::Quantity;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// A site file as far as it could be read.
+pub(super) struct Raw<W: World> {
+    pub(super) name: Found<Label>,
+    pub(super) data_dir: Found<PathBuf>,
+    pub(super) web: Option<RawWeb>,
+    pub(super) mqtt: Option<RawMqtt>,
+    pub(super) nodes: Vec<RawNode>,
+    pub(super) devices: Vec<RawDevice>,
+    pub(super) hosts: Vec<RawHost<W>>,
+    pub(super) limits: Vec<RawLimit>,
+    pub(super) outage: Option<RawOutage>,
+}
+
+pub(super) struct RawWeb {
+    pub(super) listen: Found<SocketAddr>,
+    pub(super) exposed: bool,
+}
+
+pub(super) enum RawMqtt {
+    Builtin {
+        listen: Found<SocketAddr>,
+        exposed: bool,
+    },
+    External {
+        addr: Found<String>,
+        user: Found<String>,
+        password_file: Found<PathBuf>,
+    },
+}
+
+pub(super) struct RawNode {
+    pub(super) id: Found<u16>,
+    pub(super) name: Found<String>,
+    pub(super) label: Found<Label>,
+    pub(super) key_file: Found<PathBuf>,
+    pub(super) silent_after: Found<Millis>,
+    pub(super) channels: Vec<RawChannel>,
+}
+
+pub(super) struct RawChannel {
+    pub(super) channel: Found<u8>,
+    pub(super) point: Found<String>,
+    pub(super) label: Found<Label>,
+    pub(super) quantity: Found<Quantity>,
+    pub(super) contact: Option<ContactKind>,
+}
+
+pub(super) struct RawDevice {
+    pub(super) name: Found<String>,
+    pub(super) label: Found<Label>,
+    pub(super) kind: Found<DeviceKind>,
+    pub(super) addr: Found<SocketAddr>,
+    pub(super) version: Found<SnmpVersion>,
+    pub(super) community: Found<String>,
+    pub(super) profile: Found<String>,
+    pub(super) poll: Found<Millis>,
+    pub(super) poll_on_battery: Found<Millis>,
+    pub(super) timeout: Found<Millis>,
+    pub(super) retries: Found<u8>,
+}
+
+pub(super) struct RawHost<W: World> {
+    pub(super) span: Range<usize>,
+    pub(super) name: Found<String>,
+    pub(super) label: Found<Label>,
+    pub(super) feeds: Vec<At<String>>,
+    pub(super) need: Found<usize>,
+    pub(super) depends_on: Vec<At<String>>,
+    pub(super) action: Option<W::Action>,
+    /// Longest time that the action may take by its own settings.
+    pub(super) action_longest: Found<Millis>,
+    /// What the action is aimed at, to find the same server twice.
+    pub(super) aim: Found<String>,
+    pub(super) confirm: Found<Confirm>,
+    pub(super) budget: Found<Millis>,
+    pub(super) on_failure: Found<OnFailure>,
+}
+
+pub(super) struct RawLimit {
+    pub(super) id: Found<String>,
+    pub(super) point: Found<String>,
+    pub(super) side: Found<Side>,
+    pub(super) limit: Found<f64>,
+    pub(super) deadband: Found<f64>,
+    pub(super) on_delay: Found<Millis>,
+    pub(super) off_delay: Found<Millis>,
+    pub(super) priority: Found<Priority>,
+    pub(super) action: Found<Label>,
+    /// What the point must measure, when a preset says so.
+    pub(super) measures: Option<Quantity>,
+}
+
+pub(super) struct RawOutage {
+    pub(super) span: Range<usize>,
+    pub(super) on_battery_delay: Found<Millis>,
+    pub(super) reserve: Found<Millis>,
+    pub(super) start_at_charge: Found<f64>,
+    pub(super) longest_on_battery: Found<Millis>,
+    pub(super) contact_lost_after: Found<Millis>,
+    pub(super) mains_stable: Found<Millis>,
+}
+
+/// The site, when nothing is missing.
+pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
+    let web = Web {
+        listen: raw.web?.listen?.value,
+    };
+    let mqtt = match raw.mqtt? {
+        RawMqtt::Builtin { listen, .. } => Mqtt::Builtin {
+            listen: listen?.value,
+        },
+        RawMqtt::External {
+            addr,
+            user,
+            password_file,
+        } => Mqtt::External {
+            addr: addr?.value,
+            user: user.map(|user| user.value),
+            password_file: password_file.map(|file| file.value),
+        },
+    };
+    let outage = match raw.outage {
+        None => None,
+        Some(outage) => Some(OutagePolicy {
+            on_battery_delay: outage.on_battery_delay?.value,
+            reserve: outage.reserve?.value,
+            start_at_charge: outage.start_at_charge?.value,
+            longest_on_battery: outage.longest_on_battery?.value,
+            contact_lost_after: outage.contact_lost_after?.value,
+            mains_stable: outage.mains_stable?.value,
+        }),
+    };
+    Some(Site {
+        name: raw.name?.value,
+        data_dir: raw.data_dir?.value,
+        web,
+        mqtt,
+        nodes: raw.nodes.into_iter().map(build_node).collect::<Option<_>>()?,
+        devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
+        hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
+        limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
+        outage,
+    })
+}
+
+fn build_node(raw: RawNode) -> Option<Node> {
+    let channels = raw.channels.into_iter().map(|raw| {
+        Some(Channel {
+            channel: raw.channel?.value,
+            point: raw.point?.value,
+            label: raw.label?.value,
+            quantity: raw.quantity?.value,
+            contact: raw.contact,
+        })
+    });
+    Some(Node {
+        id: raw.id?.value,
+        name: raw.name?.value,
+        label: raw.label?.value,
+        key_file: raw.key_file?.value,
+        silent_after: raw.silent_after?.value,
+        channels: channels.collect::<Option<_>>()?,
+    })
+}
+
+fn build_device(raw: RawDevice) -> Option<Device> {
+    Some(Device {
+        name: raw.name?.value,
+        label: raw.label?.value,
+        kind: raw.kind?.value,
+        addr: raw.addr?.value,
+        version: raw.version?.value,
+        community: Secret(raw.community?.value),
+        profile: raw.profile.map(|profile| profile.value),
+        poll: raw.poll?.value,
+        poll_on_battery: raw.poll_on_battery?.value,
+        timeout: raw.timeout?.value,
+        retries: raw.retries?.value,
+    })
+}
+
+fn build_host<W: World>(raw: RawHost<W>) -> Option<Host<W>> {
+    Some(Host {
+        name: raw.name?.value,
+        label: raw.label?.value,
+        feeds: raw.feeds.into_iter().map(|feed| feed.value).collect(),
+        need: raw.need?.value,
+        depends_on: raw.depends_on.into_iter().map(|host| host.value).collect(),
+        action: raw.action?,
+        confirm: raw.confirm?.value,
+        budget: raw.budget?.value,
+        on_failure: raw.on_failure?.value,
+    })
+}
+
+fn build_limit(raw: RawLimit) -> Option<Limit> {
+    Some(Limit {
+        id: raw.id?.value,
+        point: raw.point?.value,
+        side: raw.side?.value,
+        limit: raw.limit?.value,
+        deadband: raw.deadband?.value,
+        on_delay: raw.on_delay?.value,
+        off_delay: raw.off_delay?.value,
+        priority: raw.priority?.value,
+        action: raw.action?.value,
+    })
+}
+
+impl RawLimit {
+    /// One limit of a preset.
+    pub(super) fn of_preset(point: &At<String>, measures: Quantity, limit: Limit) -> Self {
+        fn at<T>(span: &Range<usize>, value: T) -> Found<T> {
+            Some(At {
+                value,
+                span: span.clone(),
+            })
+        }
+        let span = &point.span;
+        Self {
+            id: at(span, limit.id),
+            point: Some(point.clone()),
+            side: at(span, limit.side),
+            limit: at(span, limit.limit),
+            deadband: at(span, limit.deadband),
+            on_delay: at(span, limit.on_delay),
+            off_delay: at(span, limit.off_delay),
+            priority: at(span, limit.priority),
+            action: at(span, limit.action),
+            measures: Some(measures),
+        }
+    }
+}
+
+/// `high` or `low`.
+pub(super) const fn side_word(side: Side) -> &'static str {
+    match side {
+        Side::High => "high",
+        Side::Low => "low",
+    }
+}

@@ -1,0 +1,588 @@
+//! The tables of the site file, one function for each: which keys they have, of what type, in
+//! which range and with which default. The example site shows every one of them.
+
+use super::parse::{
+    COMMAND_TIMEOUT, CONNECT_TIMEOUT, Hands, MAX_DEVICES, MAX_HOSTS, MAX_LIMITS, MAX_NODES, POLL,
+    POLL_ON_BATTERY, RETRIES, RawAction, SILENT_AFTER, TIMEOUT, quantity_word,
+};
+use super::problem::{Kind, Sink};
+use super::raw::{
+    Raw, RawChannel, RawDevice, RawHost, RawLimit, RawMqtt, RawNode, RawOutage, RawWeb, side_word,
+};
+use super::reader::{At, Found, Reader};
+use super::{
+    Confirm, ContactKind, DeviceKind, ExecAction, Label, OnFailure, Priority, Side, SnmpVersion, SshAction,
+    preset,
+};
+use crate::time::Millis;
+use shared::Quantity;
+use shared::limit::MAX_CHANNELS;
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+
+const HOUR: Millis = Millis::from_secs(3600);
+
+pub(super) fn sections<'a, W: Hands>(
+    root: &'a toml::Spanned<DeTable<'a>>,
+    base: &'a Path,
+    sink: &'a Sink<'a>,
+) -> Raw<W> {
+    let mut r = Reader::new(root.get_ref(), 0..0, "the site file", sink, base);
+    let raw = Raw {
+        name: r.label("name", "name = { ja = \"第一サーバ室\", en = \"Server room 1\" }"),
+        data_dir: r.path("data_dir", "data_dir = \"/var/lib/yagura\""),
+        web: r
+            .table("web", "[web]", "[web] with listen = \"127.0.0.1:8080\"")
+            .map(web),
+        mqtt: r
+            .table("mqtt", "[mqtt]", "[mqtt] with listen = \"127.0.0.1:1883\"")
+            .map(mqtt),
+        nodes: r
+            .tables("node", "[[node]]", MAX_NODES)
+            .into_iter()
+            .map(node)
+            .collect(),
+        devices: r
+            .tables("device", "[[device]]", MAX_DEVICES)
+            .into_iter()
+            .map(device)
+            .collect(),
+        hosts: r
+            .tables("host", "[[host]]", MAX_HOSTS)
+            .into_iter()
+            .map(host::<W>)
+            .collect(),
+        limits: r
+            .tables("limit", "[[limit]]", MAX_LIMITS)
+            .into_iter()
+            .flat_map(limit)
+            .collect(),
+        outage: r.table_or("outage", "[outage]").map(outage),
+    };
+    r.finish();
+    raw
+}
+
+fn web(mut r: Reader<'_>) -> RawWeb {
+    let web = RawWeb {
+        listen: r.addr("listen", "\"127.0.0.1:8080\""),
+        exposed: r.flag_or("exposed").is_some_and(|flag| flag.value),
+    };
+    r.finish();
+    web
+}
+
+fn mqtt(mut r: Reader<'_>) -> RawMqtt {
+    let external = r.has("broker");
+    if external && r.has("listen") {
+        r.sink().error_hint(
+            Kind::Conflict,
+            &r.span,
+            "`listen` and `broker` exclude each other in [mqtt]",
+            "`listen` is our own endpoint, `broker` is a broker of the site; keep one",
+        );
+    }
+    let broker = r.text_or("broker");
+    let user = r.text_or("user");
+    let password_file = r.path_or("password_file");
+    let exposed = r.flag_or("exposed").is_some_and(|flag| flag.value);
+    let mqtt = if external {
+        if let Some(addr) = &broker
+            && !host_and_port(&addr.value)
+        {
+            r.sink().error_hint(
+                Kind::Value,
+                &addr.span,
+                format!("`broker` = \"{}\" is not host and port", addr.value),
+                super::problem::first_odd(&addr.value).map_or_else(
+                    || "e.g. \"192.168.10.2:1883\"".to_owned(),
+                    |odd| format!("it contains {odd}"),
+                ),
+            );
+        }
+        if user.is_some() != password_file.is_some() && r.has("user") != r.has("password_file") {
+            r.sink().error_hint(
+                Kind::Missing,
+                &r.span,
+                "`user` and `password_file` belong together in [mqtt]",
+                "write both or neither",
+            );
+        }
+        // Known, so that it is not reported twice.
+        let _ = r.has("listen").then(|| r.text_or("listen"));
+        RawMqtt::External {
+            addr: broker,
+            user,
+            password_file,
+        }
+    } else {
+        for (key, at) in [
+            ("user", user.as_ref().map(|user| &user.span)),
+            ("password_file", password_file.as_ref().map(|file| &file.span)),
+        ] {
+            if let Some(at) = at {
+                r.sink().error_hint(
+                    Kind::Conflict,
+                    at,
+                    format!("`{key}` needs `broker` in [mqtt]"),
+                    "accounts of our own endpoint are made from the nodes' keys",
+                );
+            }
+        }
+        RawMqtt::Builtin {
+            listen: r.addr("listen", "\"192.168.10.2:1883\", or broker = \"host:1883\""),
+            exposed,
+        }
+    };
+    r.finish();
+    mqtt
+}
+
+fn host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let host = host
+        .strip_prefix('[')
+        .and_then(|h| h.strip_suffix(']'))
+        .unwrap_or(host);
+    !host.is_empty()
+        && host
+            .chars()
+            .all(|ch| ch.is_ascii_alphanumeric() || matches!(ch, '.' | '-' | ':' | '_'))
+        && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn narrow_to<N: TryFrom<i64>>(found: Found<i64>) -> Found<N> {
+    let found = found?;
+    Some(At {
+        value: N::try_from(found.value).ok()?,
+        span: found.span,
+    })
+}
+
+/// A label, or the name when none is written.
+fn label(r: &mut Reader<'_>, name: &Found<String>) -> Found<Label> {
+    if r.has("label") {
+        return r.label_or("label");
+    }
+    let none = r.label_or("label");
+    none.or_else(|| {
+        name.as_ref().map(|name| At {
+            value: Label::new(name.value.clone(), name.value.clone()),
+            span: name.span.clone(),
+        })
+    })
+}
+
+/// A duration with a default.
+fn span_or(r: &mut Reader<'_>, key: &'static str, range: (Millis, Millis), default: Millis) -> Found<Millis> {
+    let written = r.has(key);
+    let found = r.duration_or(key, range);
+    if written {
+        return found;
+    }
+    Some(At {
+        value: default,
+        span: r.span.clone(),
+    })
+}
+
+fn node(mut r: Reader<'_>) -> RawNode {
+    let name = r.name("name");
+    let node = RawNode {
+        id: narrow_to(r.whole("id", 1..=65_535, "the number the node was given, from 1 to 65535")),
+        label: label(&mut r, &name),
+        name,
+        key_file: r.path("key_file", "the file with the node's key, 64 hex digits"),
+        silent_after: span_or(&mut r, "silent_after", (Millis(500), HOUR), SILENT_AFTER),
+        channels: {
+            let channels = r.tables("channel", "[[node.channel]]", MAX_CHANNELS);
+            if channels.is_empty() && !r.has("channel") {
+                r.missing("channel", "at least one [[node.channel]] after its [[node]]");
+            }
+            channels.into_iter().map(channel).collect()
+        },
+    };
+    r.finish();
+    node
+}
+
+fn channel(mut r: Reader<'_>) -> RawChannel {
+    let quantities: Vec<(String, Quantity)> = Quantity::ALL
+        .iter()
+        .map(|quantity| (quantity_word(*quantity), *quantity))
+        .collect();
+    let quantities: Vec<(&str, Quantity)> = quantities.iter().map(|(word, q)| (word.as_str(), *q)).collect();
+    let point = r.dotted("point", true);
+    let top = i64::try_from(MAX_CHANNELS).unwrap_or(1) - 1;
+    let channel = narrow_to(r.whole("channel", 0..=top, "the number of the input on the node, from 0"));
+    let quantity = r.word("quantity", &quantities);
+    let contact = r.word_or(
+        "contact",
+        &[
+            ("door", ContactKind::Door),
+            ("leak", ContactKind::Leak),
+            ("smoke", ContactKind::Smoke),
+            ("tamper", ContactKind::Tamper),
+        ],
+    );
+    match (&quantity, &contact) {
+        (Some(q), None) if q.value == Quantity::Contact && !r.has("contact") => {
+            r.missing("contact", "what the contact guards: door, leak, smoke or tamper");
+        }
+        (Some(q), Some(contact)) if q.value != Quantity::Contact => r.sink().error_hint(
+            Kind::Conflict,
+            &contact.span,
+            "`contact` belongs to quantity = \"contact\" alone",
+            "remove it, or correct the quantity",
+        ),
+        _ => {}
+    }
+    let channel = RawChannel {
+        channel,
+        label: label(&mut r, &point),
+        point,
+        quantity,
+        contact: contact.map(|contact| contact.value),
+    };
+    r.finish();
+    channel
+}
+
+fn device(mut r: Reader<'_>) -> RawDevice {
+    let name = r.name("name");
+    let retries = if r.has("retries") {
+        narrow_to(r.whole_or("retries", 0..=5))
+    } else {
+        let _ = r.whole_or("retries", 0..=5);
+        Some(At {
+            value: RETRIES,
+            span: r.span.clone(),
+        })
+    };
+    let device = RawDevice {
+        label: label(&mut r, &name),
+        name,
+        kind: r.word("kind", &[("ups", DeviceKind::Ups), ("other", DeviceKind::Other)]),
+        addr: r.addr("addr", "\"192.168.10.11:161\""),
+        version: r.word("version", &[("v1", SnmpVersion::V1), ("v2c", SnmpVersion::V2c)]),
+        community: r.text("community", "the agent's read-only community"),
+        profile: r.text_or("profile"),
+        poll: span_or(&mut r, "poll", (Millis(100), Millis::from_secs(600)), POLL),
+        poll_on_battery: span_or(
+            &mut r,
+            "poll_on_battery",
+            (Millis(50), Millis::from_secs(60)),
+            POLL_ON_BATTERY,
+        ),
+        timeout: span_or(&mut r, "timeout", (Millis(50), Millis::from_secs(30)), TIMEOUT),
+        retries,
+    };
+    r.finish();
+    device
+}
+
+fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
+    let name = r.name("name");
+    let need = if r.has("need") {
+        narrow_to(r.whole_or("need", 1..=8))
+    } else {
+        let _ = r.whole_or("need", 1..=8);
+        Some(At {
+            value: 1,
+            span: r.span.clone(),
+        })
+    };
+    if !r.has("feeds") {
+        r.missing(
+            "feeds",
+            "the UPSs that supply it, e.g. feeds = [\"ups-a\", \"ups-b\"]",
+        );
+    }
+    let feeds = r.list("feeds");
+    if r.has("feeds") && feeds.is_empty() {
+        r.sink().error_hint(
+            Kind::Value,
+            &r.span,
+            "`feeds` of a [[host]] is empty",
+            "a host without a UPS needs no plan; name what supplies it, or take the host out",
+        );
+    }
+    let (action, action_longest, aim) = action_of::<W>(&mut r);
+    let host = RawHost {
+        span: r.span.clone(),
+        label: label(&mut r, &name),
+        name,
+        feeds,
+        need,
+        depends_on: r.list("depends_on"),
+        action,
+        action_longest,
+        aim,
+        confirm: confirm(&mut r),
+        budget: r.duration(
+            "budget",
+            (Millis(500), Millis::from_secs(7200)),
+            "the longest time from request to confirmed, measured in a rehearsal, e.g. \"3m\"",
+        ),
+        on_failure: r.word(
+            "on_failure",
+            &[("go_on", OnFailure::GoOn), ("hold", OnFailure::Hold)],
+        ),
+    };
+    r.finish();
+    host
+}
+
+#[derive(Clone, Copy)]
+enum ActionKind {
+    Ssh,
+    Exec,
+}
+
+fn action_of<W: Hands>(host: &mut Reader<'_>) -> (Option<W::Action>, Found<Millis>, Found<String>) {
+    let hint = "[host.action] with kind = \"ssh\" or \"exec\"";
+    let Some(mut r) = host.table("action", "[host.action]", hint) else {
+        return (None, None, None);
+    };
+    let span = r.span.clone();
+    let kind = r.word("kind", &[("ssh", ActionKind::Ssh), ("exec", ActionKind::Exec)]);
+    let raw = match kind.as_ref().map(|kind| kind.value) {
+        None => return (None, None, None),
+        Some(ActionKind::Ssh) => ssh(&mut r),
+        Some(ActionKind::Exec) => exec(&mut r),
+    };
+    r.finish();
+    let Some((raw, longest, aim)) = raw else {
+        return (None, None, None);
+    };
+    let longest = Some(At {
+        value: longest,
+        span: span.clone(),
+    });
+    let aim = Some(At {
+        value: aim,
+        span: span.clone(),
+    });
+    match W::action(raw) {
+        Ok(action) => (Some(action), longest, aim),
+        Err(why) => {
+            host.sink().error(Kind::Value, &span, why);
+            (None, longest, aim)
+        }
+    }
+}
+
+fn ssh(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
+    let range = (Millis(100), Millis::from_secs(3600));
+    let addr = r.addr("addr", "\"192.168.10.21:22\"");
+    let user = r.text(
+        "user",
+        "the account whose authorized_keys line forces the command",
+    );
+    let key_file = r.path("key_file", "the private key, readable by the role act alone");
+    let host_key = r.text("host_key", "the server's public key: ssh-keyscan -t ed25519 HOST");
+    let command = r.text("command", "what is asked for, e.g. \"stop\"");
+    let connect = span_or(r, "connect_timeout", range, CONNECT_TIMEOUT);
+    let length = span_or(r, "command_timeout", range, COMMAND_TIMEOUT);
+    let host_key = host_key.and_then(|key| match super::host_key::host_key(&key.value) {
+        Ok(value) => Some(value),
+        Err(why) => {
+            r.sink().error_hint(
+                Kind::Value,
+                &key.span,
+                format!("`host_key` is not a public key: {why}"),
+                "type and base64 as printed by: ssh-keyscan -t ed25519 HOST",
+            );
+            None
+        }
+    });
+    if let Some(user) = &user
+        && !user
+            .value
+            .chars()
+            .all(|ch| ch.is_ascii_graphic() && !matches!(ch, '@' | ':' | '/'))
+    {
+        r.sink().error_hint(
+            Kind::Value,
+            &user.span,
+            format!("`user` = \"{}\" is not an account name", user.value),
+            "ASCII letters, digits, - and _; the host goes into `addr`",
+        );
+    }
+    let (addr, user, connect, length) = (addr?, user?, connect?, length?);
+    let aim = format!("ssh {}", addr.value);
+    let longest = Millis(connect.value.0.saturating_add(length.value.0));
+    let action = RawAction::Ssh(SshAction {
+        addr: addr.value,
+        user: user.value,
+        key_file: key_file?.value,
+        host_key: host_key?,
+        command: command?.value,
+        connect_timeout: connect.value,
+        command_timeout: length.value,
+    });
+    Some((action, longest, aim))
+}
+
+fn exec(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
+    let program = r.text("program", "the absolute path of the program; there is no shell");
+    let args = r.list("args");
+    let timeout = span_or(
+        r,
+        "timeout",
+        (Millis(100), Millis::from_secs(3600)),
+        COMMAND_TIMEOUT,
+    );
+    let program = program?;
+    if !program.value.starts_with('/') {
+        r.sink().error_hint(
+            Kind::Value,
+            &program.span,
+            format!("`program` = \"{}\" is not an absolute path", program.value),
+            "write the whole path, e.g. \"/usr/bin/virsh\"; arguments go into `args`",
+        );
+        return None;
+    }
+    let args: Vec<String> = args.into_iter().map(|arg| arg.value).collect();
+    let aim = format!("exec {} {}", program.value, args.join("\u{1f}"));
+    let timeout = timeout?.value;
+    let action = RawAction::Exec(ExecAction {
+        program: PathBuf::from(program.value),
+        args,
+        timeout,
+    });
+    Some((action, timeout, aim))
+}
+
+#[derive(Clone, Copy)]
+enum ConfirmKind {
+    PortClosed,
+    ActionSucceeded,
+}
+
+fn confirm(host: &mut Reader<'_>) -> Found<Confirm> {
+    let hint = "[host.confirm] with kind = \"port_closed\" or \"action_succeeded\"";
+    let mut r = host.table("confirm", "[host.confirm]", hint)?;
+    let span = r.span.clone();
+    let kind = r.word(
+        "kind",
+        &[
+            ("port_closed", ConfirmKind::PortClosed),
+            ("action_succeeded", ConfirmKind::ActionSucceeded),
+        ],
+    )?;
+    let value = match kind.value {
+        ConfirmKind::ActionSucceeded => Some(Confirm::ActionSucceeded),
+        ConfirmKind::PortClosed => r
+            .addr("addr", "\"192.168.10.21:22\"")
+            .map(|addr| Confirm::PortClosed { addr: addr.value }),
+    };
+    r.finish();
+    value.map(|value| At { value, span })
+}
+
+fn limit(mut r: Reader<'_>) -> Vec<RawLimit> {
+    const SAFETY: &str = "safety limits have no default";
+    let point = r.dotted("point", true);
+    if r.has("preset") {
+        let words: Vec<(&str, usize)> = preset::PRESETS
+            .iter()
+            .enumerate()
+            .map(|(index, preset)| (preset.name, index))
+            .collect();
+        let chosen = r.word("preset", &words);
+        r.finish();
+        return match (chosen, point) {
+            (Some(chosen), Some(point)) => preset::PRESETS[chosen.value].limits(&point),
+            _ => Vec::new(),
+        };
+    }
+    let _ = r.text_or("preset");
+    let delay = (Millis(0), HOUR);
+    let side = r.word("side", &[("high", Side::High), ("low", Side::Low)]);
+    let id = if r.has("id") {
+        r.dotted("id", false)
+    } else {
+        let _ = r.dotted("id", false);
+        point.as_ref().zip(side.as_ref()).map(|(point, side)| At {
+            value: format!("{}.{}", point.value, side_word(side.value)),
+            span: point.span.clone(),
+        })
+    };
+    let limit = RawLimit {
+        id,
+        side,
+        limit: r.number("limit", SAFETY),
+        deadband: r.number("deadband", "how far inside it must return, e.g. 0.5"),
+        on_delay: r.duration(
+            "on_delay",
+            delay,
+            "how long it must hold, e.g. \"30s\"; \"0s\" for at once",
+        ),
+        off_delay: r.duration("off_delay", delay, "how long it must be back, e.g. \"60s\""),
+        priority: r.word(
+            "priority",
+            &[
+                ("advisory", Priority::Advisory),
+                ("warning", Priority::Warning),
+                ("critical", Priority::Critical),
+            ],
+        ),
+        action: r.label("action", "what the person who reads the alarm does"),
+        point,
+        measures: None,
+    };
+    r.finish();
+    vec![limit]
+}
+
+fn outage(mut r: Reader<'_>) -> RawOutage {
+    let day = Millis::from_secs(86_400);
+    let start_at_charge = r.number(
+        "start_at_charge",
+        "percent, e.g. 40; safety limits have no default",
+    );
+    if let Some(charge) = &start_at_charge
+        && !(1.0..=99.0).contains(&charge.value)
+    {
+        r.sink().error_hint(
+            Kind::Value,
+            &charge.span,
+            format!("`start_at_charge` = {} is out of range", charge.value),
+            "from 1 to 99 percent: at 100 a full battery would start the plan",
+        );
+    }
+    let outage = RawOutage {
+        span: r.span.clone(),
+        on_battery_delay: r.duration(
+            "on_battery_delay",
+            (Millis(0), HOUR),
+            "how long an outage is ridden through, e.g. \"60s\"",
+        ),
+        reserve: r.duration(
+            "reserve",
+            (Millis(0), HOUR),
+            "what stays in the battery beyond the plan, e.g. \"2m\"",
+        ),
+        start_at_charge,
+        longest_on_battery: r.duration(
+            "longest_on_battery",
+            (Millis(1000), day),
+            "when the plan starts whatever the UPS says, e.g. \"10m\"",
+        ),
+        contact_lost_after: r.duration(
+            "contact_lost_after",
+            (Millis(500), HOUR),
+            "when a silent UPS has lost contact, e.g. \"30s\"",
+        ),
+        mains_stable: r.duration(
+            "mains_stable",
+            (Millis(500), HOUR),
+            "how long mains must be back, e.g. \"60s\"",
+        ),
+    };
+    r.finish();
+    outage
+}

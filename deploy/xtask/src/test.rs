@@ -1,0 +1,217 @@
+//! `cargo xtask test`: every check and test of the project, and what was skipped.
+
+use crate::stage::{End, Stages, cargo, check, has, program, quiet, root, watched};
+use crate::{demo, firmware, setup};
+use std::fs;
+use std::path::PathBuf;
+
+/// Tests that cannot run here append a line to the file named by this variable; a runner that
+/// hides the output of good tests would hide it otherwise.
+const SKIPPED: &str = "YAGURA_SKIPPED";
+/// Most lines of skipped tests that are shown.
+const MAX_SKIPPED: usize = 100;
+
+/// Runs everything, or only the tests named.
+///
+/// # Errors
+/// When a stage failed.
+pub(crate) fn run(only: &[String], ci: bool) -> Result<(), String> {
+    let skipped = demo::target_dir()?.join("skipped-tests");
+    if let Some(folder) = skipped.parent() {
+        fs::create_dir_all(folder).map_err(|why| format!("cannot make {}: {why}", folder.display()))?;
+    }
+    let _ = fs::remove_file(&skipped);
+    if !only.is_empty() {
+        let mut stages = Stages::new(1);
+        stages.run("tests", || tests(only, ci, &skipped));
+        stages.remarks = read_skipped(&skipped);
+        return stages.finish();
+    }
+    let mut stages = Stages::new(12);
+    stages.run("debian packages", setup::packages);
+    stages.run("npm packages", setup::npm);
+    stages.run("format", format);
+    stages.run("page", setup::page);
+    stages.run("page: types and tests", page_tests);
+    stages.run("firmware", firmware_build);
+    stages.run("firmware: tests on the host", firmware_tests);
+    stages.run("clippy", || {
+        check(&mut cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny",
+            "warnings",
+        ]))
+        .into()
+    });
+    stages.run("licences and advisories", deny);
+    // Tests start the binary; it is built first, so that none of them measures a build.
+    stages.run("yagura", || {
+        check(&mut cargo(&[
+            "build",
+            "--package",
+            "controller",
+            "--bin",
+            "yagura",
+        ]))
+        .into()
+    });
+    let mut closing = String::new();
+    stages.run("tests", || {
+        let end = tests(&[], ci, &skipped);
+        if let End::Done(line) | End::Failed(line) = &end {
+            closing.clone_from(line);
+        }
+        end
+    });
+    stages.run("documentation", || {
+        check(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+            .into()
+    });
+    stages.remarks = read_skipped(&skipped);
+    let result = stages.finish();
+    if !closing.is_empty() {
+        println!("{closing}");
+    }
+    result
+}
+
+/// The lines of tests that could not run here.
+fn read_skipped(file: &PathBuf) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut lines: Vec<String> = text
+        .lines()
+        .take(MAX_SKIPPED)
+        .map(|line| format!("SKIPPED test {line}"))
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines
+}
+
+fn format() -> End {
+    let firmware = root().join("firmware");
+    let result = check(&mut cargo(&["fmt", "--all", "--check"])).and_then(|()| {
+        if firmware.join("Cargo.toml").exists() {
+            check(cargo(&["fmt", "--all", "--check"]).current_dir(&firmware))
+        } else {
+            Ok(())
+        }
+    });
+    result.into()
+}
+
+/// The scripts of the page's package that check and test it, as far as it has them.
+fn page_tests() -> End {
+    let ui = root().join("controller/ui");
+    let Ok(text) = fs::read_to_string(ui.join("package.json")) else {
+        return End::Skipped("controller/ui has no package.json".to_owned());
+    };
+    if let Some(why) = setup::no_node() {
+        return End::Skipped(why);
+    }
+    let json: serde_json::Value = match serde_json::from_str(&text) {
+        Ok(json) => json,
+        Err(why) => return End::Failed(format!("controller/ui/package.json: {why}")),
+    };
+    let mut ran = Vec::new();
+    for script in ["check", "test"] {
+        if json["scripts"][script].is_string() {
+            if let Err(why) = quiet(
+                program("npm", &["run", "--silent", script])
+                    .current_dir(&ui)
+                    .env("CI", "true"),
+            ) {
+                return End::Failed(why);
+            }
+            ran.push(script);
+        }
+    }
+    End::Done(ran.join(", "))
+}
+
+fn firmware_build() -> End {
+    if let Some(why) = firmware::cannot_build() {
+        return End::Skipped(why);
+    }
+    firmware::run(None).into()
+}
+
+fn firmware_tests() -> End {
+    let folder = root().join("firmware/node");
+    if !folder.join("Cargo.toml").exists() {
+        return End::Skipped("firmware/node is not there".to_owned());
+    }
+    check(cargo(&["test", "--quiet"]).current_dir(&folder)).into()
+}
+
+fn deny() -> End {
+    if !has("cargo-deny") && !home_has("cargo-deny") {
+        return End::Skipped("cargo-deny is not installed: cargo install --locked cargo-deny".to_owned());
+    }
+    // Licences, bans and sources need no network; advisories do, and say so when it is missing.
+    if let Err(why) = check(&mut cargo(&[
+        "deny",
+        "--all-features",
+        "check",
+        "licenses",
+        "bans",
+        "sources",
+    ])) {
+        return End::Failed(why);
+    }
+    match quiet(&mut cargo(&["deny", "fetch", "db"])) {
+        Ok(_) => check(&mut cargo(&["deny", "check", "advisories"])).into(),
+        Err(_) => End::Done("advisories SKIPPED: the advisory database cannot be fetched".to_owned()),
+    }
+}
+
+fn home_has(name: &str) -> bool {
+    std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
+        .is_some_and(|home| home.join("bin").join(name).is_file())
+}
+
+/// Every test of the host workspace.
+fn tests(only: &[String], ci: bool, skipped: &PathBuf) -> End {
+    let nextest = has("cargo-nextest") || home_has("cargo-nextest");
+    let mut command = if nextest {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        eprintln!("  cargo-nextest is not installed; `cargo test` runs instead, without its time-outs");
+        cargo(&["test", "--workspace", "--no-fail-fast"])
+    };
+    if nextest && ci {
+        command.args(["--profile", "ci"]);
+    }
+    command.args(only).env(SKIPPED, skipped);
+    match watched(&mut command, if nextest { "Summary [" } else { "test result" }) {
+        Ok(line) => End::Done(line),
+        Err(why) => End::Failed(why),
+    }
+}
+
+/// Runs the outage simulations of `room` with more seeds than the everyday test.
+///
+/// # Errors
+/// When a seed breaks an invariant; the test prints it.
+pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Result<(), String> {
+    let mut command = cargo(&[
+        "test",
+        "--package",
+        "room",
+        "--release",
+        "simulated",
+        "--",
+        "--nocapture",
+    ]);
+    command.env("YAGURA_SEEDS", seeds.to_string());
+    if let Some(seed) = seed {
+        command.env("YAGURA_SEED", seed.to_string());
+    }
+    check(&mut command)
+}
