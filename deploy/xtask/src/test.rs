@@ -68,8 +68,17 @@ pub(crate) fn run(only: &[String], ci: bool) -> Result<(), String> {
         end
     });
     stages.run("documentation", || {
-        check(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
-            .into()
+        check(
+            cargo(&[
+                "doc",
+                "--workspace",
+                "--no-deps",
+                "--document-private-items",
+                "--quiet",
+            ])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+        )
+        .into()
     });
     stages.remarks = read_skipped(&skipped);
     let result = stages.finish();

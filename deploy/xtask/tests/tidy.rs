@@ -30,7 +30,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
         .nth(2)
-        .unwrap()
+        .expect("xtask lies two folders deep")
         .to_path_buf()
 }
 
@@ -55,7 +55,13 @@ fn files(folder: &str, ext: &str) -> Vec<(String, String)> {
     found.sort();
     let read = |path: PathBuf| {
         let text = fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
-        (path.strip_prefix(&root).unwrap().display().to_string(), text)
+        (
+            path.strip_prefix(&root)
+                .expect("it was found below the root")
+                .display()
+                .to_string(),
+            text,
+        )
     };
     found.into_iter().map(read).collect()
 }
