@@ -1,0 +1,258 @@
+//! The client against the simulated UPS, which has an encoder of its own.
+
+use super::*;
+use simroom::ups::{Fault, Mib, Model, Ups};
+use std::sync::atomic::Ordering;
+
+const COMMUNITY: &str = "room";
+const CHARGE: &str = "1.3.6.1.2.1.33.1.2.4.0";
+const SOURCE: &str = "1.3.6.1.2.1.33.1.4.1.0";
+const ABSENT: &str = "1.3.6.1.2.1.33.1.99.0";
+
+fn oids(texts: &[&str]) -> Vec<Oid> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+async fn ups(mib: Mib) -> Ups {
+    Ups::start(Model::rack_1500("S1"), mib, COMMUNITY).await.unwrap()
+}
+
+fn target(ups: &Ups, version: SnmpVersion) -> Target {
+    Target {
+        addr: ups.addr,
+        version,
+        community: Secret(COMMUNITY.to_owned()),
+        timeout: Duration::from_millis(150),
+        retries: 2,
+    }
+}
+
+fn values(answer: &[(Oid, Value)]) -> Vec<Value> {
+    answer.iter().map(|(_, value)| value.clone()).collect()
+}
+
+#[tokio::test]
+async fn both_versions_read_values_and_what_is_not_there() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let asked = oids(&[ABSENT, CHARGE, ABSENT, SOURCE]);
+    for version in [SnmpVersion::V1, SnmpVersion::V2c] {
+        let answer = client.get(&target(&ups, version), &asked).await.unwrap();
+        assert_eq!(
+            answer.iter().map(|(oid, _)| oid.clone()).collect::<Vec<_>>(),
+            asked
+        );
+        assert_eq!(
+            values(&answer),
+            [
+                Value::NoSuchObject,
+                Value::Integer(100),
+                Value::NoSuchObject,
+                Value::Integer(3)
+            ],
+            "{version:?}"
+        );
+    }
+    assert_eq!(
+        client.get(&target(&ups, SnmpVersion::V2c), &[]).await.unwrap(),
+        []
+    );
+}
+
+/// Measured elsewhere: one reply after its time-out made every later poll of a session fail.
+#[tokio::test]
+async fn a_late_reply_neither_fails_nor_falsifies_the_next_question() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let patient = target(&ups, SnmpVersion::V2c);
+    let hasty = Target {
+        timeout: Duration::from_millis(60),
+        retries: 0,
+        ..patient.clone()
+    };
+    ups.fault(Fault::DelayOne(Duration::from_millis(200)));
+    let late = client.get(&hasty, &oids(&[CHARGE])).await;
+    assert!(matches!(late, Err(Error::Timeout { tries: 1, .. })), "{late:?}");
+    // The late answer, to another question, arrives while these are asked.
+    let mut rounds = 0;
+    while client.counters().unexpected.load(Ordering::Relaxed) == 0 {
+        let answer = client.get(&patient, &oids(&[SOURCE])).await.unwrap();
+        assert_eq!(values(&answer), [Value::Integer(3)]);
+        rounds += 1;
+        assert!(rounds < 100_000, "the late reply never came");
+    }
+    let answer = client.get(&patient, &oids(&[SOURCE])).await.unwrap();
+    assert_eq!(values(&answer), [Value::Integer(3)]);
+}
+
+#[tokio::test]
+async fn a_lost_packet_is_sent_again_and_silence_ends() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let target = target(&ups, SnmpVersion::V2c);
+    ups.fault(Fault::Drop(2));
+    assert!(client.get(&target, &oids(&[CHARGE])).await.is_ok());
+    assert_eq!(client.counters().repeated.load(Ordering::Relaxed), 2);
+    ups.fault(Fault::Silent(true));
+    let hasty = Target {
+        timeout: Duration::from_millis(20),
+        ..target
+    };
+    let silent = client.get(&hasty, &oids(&[CHARGE])).await;
+    assert!(
+        matches!(silent, Err(Error::Timeout { tries: 3, .. })),
+        "{silent:?}"
+    );
+}
+
+#[tokio::test]
+async fn answers_without_variables_or_in_another_order_are_refused_and_asked_again() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let target = Target {
+        timeout: Duration::from_millis(40),
+        ..target(&ups, SnmpVersion::V2c)
+    };
+    for fault in [Fault::ZeroVariables(1), Fault::Reordered(1), Fault::Garbage(1)] {
+        ups.fault(fault);
+        let answer = client.get(&target, &oids(&[CHARGE, SOURCE])).await.unwrap();
+        assert_eq!(
+            values(&answer),
+            [Value::Integer(100), Value::Integer(3)],
+            "{fault:?}"
+        );
+    }
+    assert_eq!(client.counters().refused.load(Ordering::Relaxed), 2);
+    assert_eq!(client.counters().malformed.load(Ordering::Relaxed), 1);
+    ups.fault(Fault::ZeroVariables(u32::MAX));
+    let refused = client.get(&target, &oids(&[CHARGE, SOURCE])).await;
+    assert!(
+        matches!(
+            refused,
+            Err(Error::Refused {
+                refusal: Refusal::Count { asked: 2, got: 0 },
+                ..
+            })
+        ),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_device_with_small_packets_is_asked_in_smaller_ones() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let target = target(&ups, SnmpVersion::V2c);
+    let library = room::profile::Library::builtin();
+    let mut plan = Plan::new(&target, library.get("rfc1628").unwrap().oids());
+    let whole = client.ask(&mut plan).await.unwrap();
+    ups.fault(Fault::ReplyMax(200));
+    assert_eq!(client.ask(&mut plan).await.unwrap(), whole);
+    // It has learnt: the same again takes only packets that fit.
+    let before = ups.requests();
+    assert_eq!(client.ask(&mut plan).await.unwrap(), whole);
+    let learnt = ups.requests() - before;
+    assert_eq!(client.ask(&mut plan).await.unwrap(), whole);
+    assert_eq!(ups.requests() - before, 2 * learnt);
+    // An agent that can answer nothing at all costs a bounded number of packets.
+    ups.fault(Fault::ReplyMax(0));
+    let result = client.ask(&mut plan).await.unwrap();
+    assert!(
+        result
+            .iter()
+            .all(|value| *value == Value::DeviceError(1) || !value.is_present())
+    );
+}
+
+#[tokio::test]
+async fn a_v1_device_is_not_asked_again_for_what_it_lacks() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let library = room::profile::Library::builtin();
+    let mut plan = Plan::new(
+        &target(&ups, SnmpVersion::V1),
+        library.get("rfc1628").unwrap().oids(),
+    );
+    let first = client.ask(&mut plan).await.unwrap();
+    let before = ups.requests();
+    let second = client.ask(&mut plan).await.unwrap();
+    assert_eq!(first.len(), second.len());
+    assert!(
+        ups.requests() - before <= 3,
+        "{} packets",
+        ups.requests() - before
+    );
+    plan.ask_all();
+    let before = ups.requests();
+    assert_eq!(client.ask(&mut plan).await.unwrap().len(), first.len());
+    assert!(ups.requests() - before > 10);
+}
+
+#[tokio::test]
+async fn walks_read_a_tree_and_end() {
+    let ups = ups(Mib::PowerNet).await;
+    let client = Client::bind().await.unwrap();
+    let root: Oid = "1.3.6.1.4.1.318".parse().unwrap();
+    let mut sizes = Vec::new();
+    for version in [SnmpVersion::V1, SnmpVersion::V2c] {
+        let target = target(&ups, version);
+        let rows = client.walk(&target, &root, 1000).await.unwrap();
+        assert!(rows.iter().all(|(oid, _)| oid.is_under(&root)));
+        sizes.push(rows.len());
+        let limited = client.walk(&target, &root, 5).await;
+        assert!(
+            matches!(limited, Err(Error::Limit { limit: 5, .. })),
+            "{limited:?}"
+        );
+        let (next, _) = client
+            .get_next(&target, &"1.3.6.1.2.1.1".parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(next.to_string(), "1.3.6.1.2.1.1.1.0");
+        let (_, end) = client
+            .get_next(&target, &"1.3.6.1.5".parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(end, Value::EndOfMib);
+    }
+    assert!(sizes[0] > 20 && sizes[0] == sizes[1], "{sizes:?}");
+}
+
+#[tokio::test]
+async fn a_walk_that_goes_round_is_refused() {
+    let ups = ups(Mib::PowerNet).await;
+    ups.fault(Fault::Looping(true));
+    let client = Client::bind().await.unwrap();
+    let root: Oid = "1.3.6.1".parse().unwrap();
+    for version in [SnmpVersion::V1, SnmpVersion::V2c] {
+        let walk = client.walk(&target(&ups, version), &root, 1000).await;
+        assert!(matches!(walk, Err(Error::NotIncreasing { .. })), "{walk:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_from_another_address_is_not_taken() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let relay = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    let asked = Target {
+        addr: relay.local_addr().unwrap(),
+        retries: 0,
+        ..target(&ups, SnmpVersion::V2c)
+    };
+    // The relay hands the question to the UPS under the asker's name, in effect: it sends the
+    // true answer from a third address.
+    let third = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    let upstream = ups.addr;
+    let forger = tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        let (length, from) = relay.recv_from(&mut buffer).await.unwrap();
+        third.send_to(&buffer[..length], upstream).await.unwrap();
+        let length = third.recv(&mut buffer).await.unwrap();
+        third.send_to(&buffer[..length], from).await.unwrap();
+    });
+    let answer = client.get(&asked, &oids(&[CHARGE])).await;
+    assert!(matches!(answer, Err(Error::Timeout { .. })), "{answer:?}");
+    forger.await.unwrap();
+    assert_eq!(client.counters().unexpected.load(Ordering::Relaxed), 1);
+}
