@@ -4,3 +4,4 @@
 //! what `yagura demo` shows and what tests run against; to the controller it is a room like
 //! any other. It never reaches a machine other than this one, and never runs a command.
 pub mod server;
+pub mod ups;

@@ -142,7 +142,7 @@ fn decode_one(profile: &str, object: &str, value: Value) -> Reading {
             }
         })
         .collect();
-    assert!(values.iter().any(|v| *v == value), "{object} is not read");
+    assert!(values.contains(&value), "{object} is not read");
     profile.decode(None, &values)
 }
 
