@@ -322,7 +322,7 @@ pub enum Confirm {
 }
 
 /// `host.on_failure`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum OnFailure {
     /// Abandon the step, alarm, and go on with what depends on it.
     GoOn,

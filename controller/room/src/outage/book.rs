@@ -1,0 +1,428 @@
+//! The durable state: what follows from the records and from nothing else.
+
+use super::record::{Order, Record};
+use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
+use crate::power::battery::Start;
+use crate::site::{Label, OnFailure};
+use crate::time::{Millis, Mono, Now};
+use std::collections::BTreeMap;
+
+/// A reboot of the controller's machine takes at least so long; the battery drained meanwhile.
+pub(super) const REBOOT_TAKES: Millis = Millis::from_secs(60);
+
+/// Everything durable.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Book {
+    pub(super) ups: BTreeMap<String, Ledger>,
+    /// The run under way, or the last one.
+    pub(super) run: Option<Run<Reality>>,
+    /// The rehearsal under way, or the last one.
+    pub(super) rehearsal: Option<Run<Rehearsal>>,
+    pub(super) last_run: u64,
+    /// Hosts dealt with by earlier runs of this outage; `true`: given up, and it holds.
+    pub(super) tried: BTreeMap<String, bool>,
+    /// Hosts we stopped and that nobody has reported running since.
+    pub(super) stopped: BTreeMap<String, Stopped>,
+    /// First loss of mains of this outage.
+    pub(super) outage_since: Option<Mono>,
+    last_at: Mono,
+}
+
+/// How sure we are that a host is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stopped {
+    /// Its confirm condition held.
+    Confirmed,
+    /// It accepted the request and was never confirmed.
+    Asked,
+}
+
+/// What is durable about a UPS.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Ledger {
+    /// Since when it lives on its battery.
+    pub(super) on_battery: Option<Mono>,
+    /// Time on battery before that, in the same outage.
+    pub(super) spent: Millis,
+    /// Since when it does not, after an outage.
+    pub(super) mains_since: Option<Mono>,
+    /// Where this outage's discharge began.
+    pub(super) start: Start,
+    /// Last recorded level: when, percent, seconds.
+    pub(super) level: Option<(Mono, Option<f64>, Option<f64>)>,
+    pub(super) contact_lost: bool,
+    /// Not heard since the controller's machine restarted.
+    pub(super) unheard: bool,
+}
+
+impl Ledger {
+    /// Time on battery in this outage, by our own clock.
+    pub(super) fn on_battery_for(&self, now: Mono) -> Millis {
+        let running = self.on_battery.map_or(Millis(0), |since| now.since(since));
+        Millis(self.spent.0.saturating_add(running.0))
+    }
+}
+
+impl Book {
+    /// The run, while steps of it may be under way.
+    pub(super) fn active_run(&self) -> Option<&Run<Reality>> {
+        self.run.as_ref().filter(|run| !run.ended)
+    }
+
+    /// The rehearsal, while it goes on.
+    pub(super) fn active_rehearsal(&self) -> Option<&Run<Rehearsal>> {
+        self.rehearsal.as_ref().filter(|run| !run.ended)
+    }
+
+    pub(super) fn apply(&mut self, at: Now, record: &Record) {
+        match record {
+            Record::PowerRestarted { same_boot } => {
+                if !same_boot {
+                    self.rebase(at.mono);
+                }
+            }
+            Record::MainsLost { .. }
+            | Record::BatteryLevel { .. }
+            | Record::MainsBack { .. }
+            | Record::ContactLost { .. }
+            | Record::ContactFound { .. }
+            | Record::OutageOver => self.apply_power(at.mono, record),
+            Record::RehearsalStarted { .. }
+            | Record::CheckStarted { .. }
+            | Record::CheckPassed { .. }
+            | Record::CheckFailed { .. }
+            | Record::RehearsalEnded { .. } => self.apply_rehearsal(at, record),
+            Record::HostsStarted { hosts, .. } => self.stopped.retain(|host, _| !hosts.contains(host)),
+            _ => self.apply_run(at, record),
+        }
+        self.last_at = at.mono;
+    }
+
+    /// The machine restarted: its monotonic clock began anew. Every kept moment becomes "now",
+    /// and batteries have drained for at least as long as a reboot takes.
+    fn rebase(&mut self, now: Mono) {
+        for ledger in self.ups.values_mut() {
+            if ledger.on_battery.is_some() {
+                let spent = ledger
+                    .on_battery_for(self.last_at)
+                    .0
+                    .saturating_add(REBOOT_TAKES.0);
+                ledger.spent = Millis(spent);
+                ledger.on_battery = Some(now);
+                ledger.unheard = true;
+            }
+            ledger.mains_since = ledger.mains_since.map(|_| now);
+            ledger.level = ledger.level.map(|(then, charge, runtime)| {
+                let passed = self.last_at.since(then).as_secs_f64() + REBOOT_TAKES.as_secs_f64();
+                (now, charge, runtime.map(|runtime| (runtime - passed).max(0.0)))
+            });
+        }
+        self.outage_since = self.outage_since.map(|_| now);
+        if let Some(run) = &mut self.run {
+            run.since = now;
+            for state in run.steps.values_mut() {
+                match state {
+                    StepState::InFlight(flight) => {
+                        flight.since = now;
+                        flight.failed_at = flight.failed_at.map(|_| now);
+                    }
+                    StepState::Abandoned { since, .. }
+                    | StepState::Cancelled {
+                        since: Some(since), ..
+                    } => {
+                        *since = now;
+                    }
+                    StepState::Waiting
+                    | StepState::Confirmed { .. }
+                    | StepState::Cancelled { since: None, .. } => {}
+                }
+            }
+        }
+        if let Some(rehearsal) = &mut self.rehearsal {
+            rehearsal.since = now;
+        }
+    }
+
+    fn apply_power(&mut self, now: Mono, record: &Record) {
+        match record {
+            Record::MainsLost {
+                ups,
+                charge_percent,
+                runtime_s,
+                ..
+            } => {
+                if self.outage_since.is_none() {
+                    self.outage_since = Some(now);
+                    self.tried.clear();
+                }
+                let ledger = self.ups.entry(ups.clone()).or_default();
+                ledger.on_battery = Some(now);
+                ledger.mains_since = None;
+                ledger.start.charge = ledger.start.charge.or(*charge_percent);
+                ledger.start.runtime = ledger.start.runtime.or(*runtime_s);
+                ledger.level = Some((now, *charge_percent, *runtime_s));
+            }
+            Record::BatteryLevel {
+                ups,
+                charge_percent,
+                runtime_s,
+            } => {
+                let ledger = self.ups.entry(ups.clone()).or_default();
+                if ledger.start.charge.is_none() || ledger.start.runtime.is_none() {
+                    // The discharge is known only from here; its time before counts fully.
+                    let before = ledger.on_battery_for(now).as_secs_f64();
+                    ledger.start.charge = ledger.start.charge.or(*charge_percent);
+                    ledger.start.runtime = ledger.start.runtime.or(runtime_s.map(|left| left + before));
+                }
+                ledger.level = Some((now, *charge_percent, *runtime_s));
+            }
+            Record::MainsBack { ups, .. } => {
+                let ledger = self.ups.entry(ups.clone()).or_default();
+                ledger.spent = ledger.on_battery_for(now);
+                ledger.on_battery = None;
+                ledger.mains_since = Some(now);
+                ledger.unheard = false;
+            }
+            Record::ContactLost { ups, .. } => {
+                self.ups.entry(ups.clone()).or_default().contact_lost = true;
+            }
+            Record::ContactFound { ups } => {
+                let ledger = self.ups.entry(ups.clone()).or_default();
+                ledger.contact_lost = false;
+                ledger.unheard = false;
+            }
+            Record::OutageOver => {
+                self.outage_since = None;
+                self.tried.clear();
+                for ledger in self.ups.values_mut() {
+                    ledger.spent = Millis(0);
+                    ledger.mains_since = None;
+                    ledger.start = Start::default();
+                    ledger.level = None;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply_run(&mut self, at: Now, record: &Record) {
+        match record {
+            Record::RunStarted {
+                run,
+                because,
+                plan,
+                scope,
+                ..
+            } => {
+                self.last_run = self.last_run.max(*run);
+                self.run = Some(Run::new(*run, plan.clone(), because.clone(), at, scope));
+            }
+            Record::RunExtended { run, scope, .. } => {
+                if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
+                    for step in scope {
+                        run.steps.entry(step.clone()).or_insert(StepState::Waiting);
+                    }
+                }
+            }
+            Record::StepStarted { order } => {
+                self.change_step(order, |state| {
+                    let before = match state {
+                        StepState::InFlight(flight) => Some(flight.clone()),
+                        _ => None,
+                    };
+                    Some(StepState::InFlight(started(at.mono, order, before)))
+                });
+            }
+            Record::StepRequested { order } => self.requested(at.mono, order),
+            Record::StepConfirmed { order, took_ms, .. } => {
+                self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
+                self.stopped.insert(order.step.clone(), Stopped::Confirmed);
+                if let Some(holds) = self.tried.get_mut(&order.step) {
+                    *holds = false;
+                }
+            }
+            Record::StepFailed { order, problem, .. } => self.change_step(order, |state| match state {
+                StepState::InFlight(flight) => Some(StepState::InFlight(InFlight {
+                    failures: flight.failures.saturating_add(1),
+                    failed_at: Some(at.mono),
+                    problem: Some(problem.clone()),
+                    ..flight.clone()
+                })),
+                _ => None,
+            }),
+            Record::StepAbandoned { order, because } => self.abandoned(at.mono, order, because),
+            Record::StepCancelled { run, step, because } => {
+                let order = Order {
+                    plan_hash: String::new(),
+                    run: *run,
+                    step: step.clone(),
+                    attempt: 0,
+                };
+                self.change_step(&order, |state| {
+                    let since = match state {
+                        StepState::InFlight(flight) => Some(flight.since),
+                        _ => None,
+                    };
+                    Some(StepState::Cancelled {
+                        since,
+                        because: because.clone(),
+                    })
+                });
+            }
+            Record::RunAbandoned { run, because } => {
+                if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
+                    run.abandoned = Some(because.clone());
+                }
+            }
+            Record::RunEnded { run, .. } => self.ended(*run),
+            _ => {}
+        }
+    }
+
+    fn change_step(&mut self, order: &Order, next: impl FnOnce(&StepState) -> Option<StepState>) {
+        let run = self.run.as_mut().filter(|run| run.id == order.run);
+        if let Some(state) = run.and_then(|run| run.steps.get_mut(&order.step))
+            && let Some(next) = next(state)
+        {
+            *state = next;
+        }
+    }
+
+    fn requested(&mut self, now: Mono, order: &Order) {
+        let mut given_up = false;
+        self.change_step(order, |state| match state {
+            StepState::InFlight(flight) => Some(StepState::InFlight(InFlight {
+                requested: true,
+                ..flight.clone()
+            })),
+            StepState::Abandoned {
+                since,
+                because,
+                problem,
+                ..
+            } => {
+                given_up = true;
+                let (because, problem) = (because.clone(), problem.clone());
+                Some(StepState::Abandoned {
+                    since: *since,
+                    requested: true,
+                    because,
+                    problem,
+                })
+            }
+            StepState::Cancelled { since, .. } => Some(StepState::InFlight(InFlight {
+                requested: true,
+                ..started(since.unwrap_or(now), order, None)
+            })),
+            StepState::Waiting | StepState::Confirmed { .. } => None,
+        });
+        if given_up || self.run.as_ref().is_none_or(|run| run.id != order.run) {
+            self.stopped.entry(order.step.clone()).or_insert(Stopped::Asked);
+        }
+        // A cancelled step that was accepted after all is finished like any other.
+        if let Some(run) = self.run.as_mut().filter(|run| run.id == order.run) {
+            run.ended &= !run.is_busy();
+        }
+    }
+
+    fn abandoned(&mut self, now: Mono, order: &Order, because: &Label) {
+        let mut asked = false;
+        self.change_step(order, |state| {
+            let (since, requested, problem) = match state {
+                StepState::InFlight(flight) => (flight.since, flight.requested, flight.problem.clone()),
+                _ => (now, false, None),
+            };
+            asked = requested;
+            Some(StepState::Abandoned {
+                since,
+                requested,
+                because: because.clone(),
+                problem,
+            })
+        });
+        if asked {
+            self.stopped.entry(order.step.clone()).or_insert(Stopped::Asked);
+        }
+    }
+
+    fn ended(&mut self, id: u64) {
+        let Some(run) = self.run.as_mut().filter(|active| active.id == id) else {
+            return;
+        };
+        run.ended = true;
+        for (step, state) in &run.steps {
+            let holds = match state {
+                StepState::Confirmed { .. } => false,
+                StepState::Abandoned { .. } => run
+                    .plan
+                    .step(step)
+                    .is_some_and(|step| step.on_failure == OnFailure::Hold),
+                _ => continue,
+            };
+            self.tried.insert(step.clone(), holds);
+        }
+    }
+
+    fn apply_rehearsal(&mut self, at: Now, record: &Record) {
+        if let Record::RehearsalStarted { run, by, plan, .. } = record {
+            self.last_run = self.last_run.max(*run);
+            let because = Label::new(format!("{by} の予行"), format!("rehearsal by {by}"));
+            let scope: Vec<String> = plan.steps().iter().map(|step| step.id.clone()).collect();
+            self.rehearsal = Some(Run::new(*run, plan.clone(), because, at, &scope));
+            return;
+        }
+        let Some(rehearsal) = &mut self.rehearsal else {
+            return;
+        };
+        let (order, next) = match record {
+            Record::CheckStarted { order } => (order, StepState::InFlight(started(at.mono, order, None))),
+            Record::CheckPassed { order, took_ms } => (order, StepState::Confirmed { took: *took_ms }),
+            Record::CheckFailed { order, problem } => {
+                let because = Label::new(problem.clone(), problem.clone());
+                let problem = Some(problem.clone());
+                let since = at.mono;
+                (
+                    order,
+                    StepState::Abandoned {
+                        since,
+                        requested: false,
+                        because,
+                        problem,
+                    },
+                )
+            }
+            Record::RehearsalEnded { run, broken_off, .. } => {
+                if rehearsal.id == *run {
+                    rehearsal.ended = true;
+                    rehearsal.abandoned.clone_from(broken_off);
+                }
+                return;
+            }
+            _ => return,
+        };
+        if rehearsal.id == order.run
+            && let Some(state) = rehearsal.steps.get_mut(&order.step)
+        {
+            *state = next;
+        }
+    }
+}
+
+fn started(now: Mono, order: &Order, before: Option<InFlight>) -> InFlight {
+    let fresh = InFlight {
+        since: now,
+        attempt: order.attempt,
+        requested: false,
+        failures: 0,
+        failed_at: None,
+        problem: None,
+    };
+    match before {
+        None => fresh,
+        Some(flight) => InFlight {
+            attempt: order.attempt,
+            failed_at: None,
+            ..flight
+        },
+    }
+}

@@ -1,0 +1,340 @@
+//! What a person must know about: conditions for the alarm machine. The list is the same at
+//! every moment; only `active` and the reasons change.
+
+use super::book::Stopped;
+use super::run::{Reality, Run, StepState};
+use super::{Act, Outage};
+use crate::power::Verdict;
+use crate::power::watch::Watch;
+use crate::site::{Label, Priority};
+use crate::time::{Mono, Now};
+
+/// A condition of the power of the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Alarm id: `ups-a.on_battery`, `outage.step.db1`.
+    pub id: String,
+    /// It holds now.
+    pub active: bool,
+    /// How urgent.
+    pub priority: Priority,
+    /// What it means.
+    pub what: Label,
+    /// What to do.
+    pub action: Label,
+    /// Why it holds, with the figures of this moment; empty while it does not.
+    pub because: Label,
+}
+
+/// A condition before its reason is known.
+struct Kind {
+    priority: Priority,
+    what: (&'static str, &'static str),
+    action: (&'static str, &'static str),
+}
+
+impl Kind {
+    fn when(self, id: String, because: Option<Label>) -> Condition {
+        Condition {
+            id,
+            active: because.is_some(),
+            priority: self.priority,
+            what: Label::new(self.what.0, self.what.1),
+            action: Label::new(self.action.0, self.action.1),
+            because: because.unwrap_or_default(),
+        }
+    }
+}
+
+impl Outage {
+    /// Every condition with its present state.
+    #[must_use]
+    pub fn conditions(&self, now: Now) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        for ups in 0..self.config.ups.len() {
+            self.ups_conditions(ups, now.mono, &mut conditions);
+        }
+        if !self.config.hosts.is_empty() {
+            self.plan_conditions(now.mono, &mut conditions);
+            for host in &self.config.hosts {
+                conditions.push(self.step_condition(&host.id, &host.label));
+            }
+        }
+        conditions
+    }
+
+    fn ups_conditions(&self, ups: usize, now: Mono, conditions: &mut Vec<Condition>) {
+        let (name, watch) = (&self.config.ups[ups].name, &self.watches[ups]);
+        let verdict = self.verdicts[ups];
+        let signs = || {
+            let signs = self.evidence(ups, now).join(", ");
+            Label::new(signs.clone(), signs)
+        };
+        let silent = self.ledger(ups).is_some_and(|ledger| ledger.contact_lost);
+        let id = |what: &str| format!("{name}.{what}");
+        conditions.push(ON_BATTERY.when(id("on_battery"), (verdict == Verdict::Battery).then(signs)));
+        conditions.push(SUSPECTED.when(id("suspected"), self.is_suspected(ups).then(signs)));
+        let unsupplied = matches!(verdict, Verdict::Bypass | Verdict::Off);
+        conditions.push(NOT_SUPPLYING.when(id("not_supplying"), unsupplied.then(signs)));
+        conditions.push(CONTACT.when(
+            id("contact"),
+            silent.then(|| self.because_silent(ups, watch, now)),
+        ));
+        let facts = watch.facts().filter(|_| !silent);
+        conditions.push(LOW.when(id("low"), (watch.is_low() && !silent).then(signs)));
+        conditions.push(REPLACE.when(
+            id("replace_battery"),
+            facts.filter(|facts| facts.replace).map(|_| signs()),
+        ));
+        let blind = facts.filter(|facts| facts.possible_signs() < 2);
+        conditions.push(ONE_SIGN.when(id("one_sign"), blind.map(|_| signs())));
+        let stuck = watch.test_ends().filter(|ends| now >= *ends && !silent);
+        conditions.push(TEST_STUCK.when(id("test_stuck"), stuck.map(|_| signs())));
+    }
+
+    fn because_silent(&self, ups: usize, watch: &Watch, now: Mono) -> Label {
+        let battery = self.is_on_battery(ups);
+        match watch.heard() {
+            None => Label::new("一度も応答がない", "it has never answered"),
+            Some(heard) => {
+                let secs = now.since(heard).as_secs_f64();
+                let (ja, en) = if battery {
+                    (
+                        "最後はバッテリー運転。残りは計算値",
+                        "last word: on battery; its charge is modelled",
+                    )
+                } else {
+                    ("最後は商用電源", "last word: mains")
+                };
+                Label::new(
+                    format!("{secs:.0} 秒間応答なし。{ja}"),
+                    format!("no answer for {secs:.0} s; {en}"),
+                )
+            }
+        }
+    }
+
+    fn plan_conditions(&self, now: Mono, conditions: &mut Vec<Condition>) {
+        let margin = self.margin(now);
+        let short = margin.filter(|margin| margin.secs < 0.0 && self.book.active_run().is_none());
+        let because = short.map(|margin| {
+            let (runtime, plan) = (margin.runtime, margin.plan);
+            Label::new(
+                format!("{}: 残り {runtime:.0} 秒に対し停止に {plan:.0} 秒", margin.host),
+                format!("{}: {runtime:.0} s of power, {plan:.0} s to stop", margin.host),
+            )
+        });
+        conditions.push(DOES_NOT_FIT.when("outage.margin".into(), because));
+        let run = self.book.active_run();
+        let running = run.map(|run| run.abandoned.clone().unwrap_or_else(|| run.because.clone()));
+        conditions.push(RUNNING.when("outage.run".into(), running));
+        conditions.push(STOPPED.when("outage.hosts_stopped".into(), self.because_stopped()));
+        let act = match &self.act {
+            Act::Ready => None,
+            Act::Gone => Some(Label::new("接続がない", "it is not connected")),
+            Act::OtherPlan(hash) => Some(Label::new(
+                format!("別の計画 {hash} を読んでいる"),
+                format!("it has read another plan: {hash}"),
+            )),
+        };
+        conditions.push(ACT.when("outage.act".into(), act));
+        let failed = self
+            .book
+            .rehearsal
+            .as_ref()
+            .filter(|rehearsal| rehearsal.ended)
+            .and_then(|rehearsal| {
+                let failed = rehearsal
+                    .ids(|state| matches!(state, StepState::Abandoned { .. }))
+                    .join(", ");
+                (!failed.is_empty()).then(|| Label::new(failed.clone(), failed))
+            });
+        conditions.push(REHEARSAL.when("outage.rehearsal".into(), failed));
+    }
+
+    /// Hosts that a person must start, once the outage is over.
+    fn because_stopped(&self) -> Option<Label> {
+        if self.book.stopped.is_empty()
+            || self.book.outage_since.is_some()
+            || self.book.active_run().is_some()
+        {
+            return None;
+        }
+        let named = |wanted: Stopped| {
+            let hosts = self.book.stopped.iter().filter(|(_, how)| **how == wanted);
+            hosts
+                .map(|(host, _)| host.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let (stopped, asked) = (named(Stopped::Confirmed), named(Stopped::Asked));
+        let (mut ja, mut en) = (format!("停止した: {stopped}"), format!("stopped: {stopped}"));
+        if !asked.is_empty() {
+            ja = format!("{ja} 停止を要求したが未確認: {asked}");
+            en = format!("{en}; asked to stop, not confirmed: {asked}");
+        }
+        Some(Label::new(ja, en))
+    }
+
+    /// A host could not be stopped in the last run.
+    fn step_condition(&self, id: &str, label: &Label) -> Condition {
+        let state = self
+            .book
+            .run
+            .as_ref()
+            .and_then(|run| Some((run, run.steps.get(id)?)));
+        let because = state
+            .filter(|_| self.is_recent())
+            .and_then(|(run, state)| problem_of(run, id, state));
+        let mut condition = STEP.when(format!("outage.step.{id}"), because);
+        condition.what = Label::new(
+            format!("{}: {}", label.ja, condition.what.ja),
+            format!("{}: {}", label.en, condition.what.en),
+        );
+        condition
+    }
+
+    /// The last run belongs to the present outage, or its hosts still wait to be started.
+    fn is_recent(&self) -> bool {
+        self.book.active_run().is_some() || self.book.outage_since.is_some() || !self.book.stopped.is_empty()
+    }
+}
+
+fn problem_of(run: &Run<Reality>, id: &str, state: &StepState) -> Option<Label> {
+    let with = |because: &Label, problem: Option<&String>| match problem {
+        Some(problem) if *problem != because.en => Label::new(
+            format!("{}（{problem}）", because.ja),
+            format!("{} ({problem})", because.en),
+        ),
+        _ => because.clone(),
+    };
+    match state {
+        StepState::Abandoned { because, problem, .. } => Some(with(because, problem.as_ref())),
+        StepState::Cancelled { because, .. } if run.abandoned.is_none() => Some(because.clone()),
+        StepState::InFlight(flight) if flight.failed_at.is_some() => {
+            let problem = flight.problem.clone().unwrap_or_default();
+            Some(Label::new(problem.clone(), problem))
+        }
+        StepState::Waiting if run.held().iter().any(|held| held == id) => Some(Label::new(
+            "先に停止すべきサーバーが停止しない",
+            "a host that must stop before it does not",
+        )),
+        _ => None,
+    }
+}
+
+const ON_BATTERY: Kind = Kind {
+    priority: Priority::Critical,
+    what: ("バッテリー運転", "on battery"),
+    action: (
+        "停電範囲と復電見込みを確認する",
+        "find out how far the outage reaches and how long it will last",
+    ),
+};
+const SUSPECTED: Kind = Kind {
+    priority: Priority::Warning,
+    what: (
+        "停電の疑い（兆候が一つだけ）",
+        "power failure suspected (one sign only)",
+    ),
+    action: ("UPS の表示を確認する", "look at the UPS itself"),
+};
+const NOT_SUPPLYING: Kind = Kind {
+    priority: Priority::Critical,
+    what: (
+        "UPS が給電していない（バイパスまたは出力停止）",
+        "the UPS does not supply (bypass or off)",
+    ),
+    action: ("UPS を通常運転に戻す", "bring the UPS back to normal operation"),
+};
+const CONTACT: Kind = Kind {
+    priority: Priority::Warning,
+    what: ("UPS と通信できない", "no contact with the UPS"),
+    action: (
+        "ネットワークと管理カードを確認する",
+        "check the network and the management card",
+    ),
+};
+const LOW: Kind = Kind {
+    priority: Priority::Critical,
+    what: ("バッテリー残量低下", "battery low"),
+    action: (
+        "停電中なら停止の進行を見守る",
+        "during an outage, watch the plan stop the servers",
+    ),
+};
+const REPLACE: Kind = Kind {
+    priority: Priority::Warning,
+    what: ("バッテリー交換が必要", "the battery must be replaced"),
+    action: ("交換を手配する", "order a replacement"),
+};
+const ONE_SIGN: Kind = Kind {
+    priority: Priority::Warning,
+    what: (
+        "停電を判定できない UPS",
+        "this UPS cannot be judged: it gives only one sign",
+    ),
+    action: (
+        "プロファイルと UPS の設定を確認する",
+        "check the profile and what the UPS reports",
+    ),
+};
+const TEST_STUCK: Kind = Kind {
+    priority: Priority::Warning,
+    what: ("自己診断が終わらない", "a test or calibration does not end"),
+    action: ("UPS の自己診断を止める", "stop the test at the UPS"),
+};
+const DOES_NOT_FIT: Kind = Kind {
+    priority: Priority::Warning,
+    what: (
+        "停止計画がバッテリー時間に収まらない",
+        "the plan does not fit into the battery's time",
+    ),
+    action: (
+        "負荷を減らすか、計画の時間を見直す",
+        "reduce the load or shorten the plan",
+    ),
+};
+const RUNNING: Kind = Kind {
+    priority: Priority::Critical,
+    what: ("サーバーを順に停止中", "the servers are being stopped"),
+    action: ("停止の進行を見守る", "watch the plan"),
+};
+const STOPPED: Kind = Kind {
+    priority: Priority::Critical,
+    what: (
+        "停止したサーバーの起動が必要",
+        "servers that were stopped must be started",
+    ),
+    action: (
+        "電源の安定を確認し、停止と逆の順に起動する",
+        "check that power is stable, then start them in reverse order",
+    ),
+};
+const ACT: Kind = Kind {
+    priority: Priority::Critical,
+    what: (
+        "停止の実行役が使えない",
+        "the role that stops servers cannot be used",
+    ),
+    action: (
+        "act の状態と設定を確認する",
+        "check the act role and its configuration",
+    ),
+};
+const REHEARSAL: Kind = Kind {
+    priority: Priority::Warning,
+    what: (
+        "予行で失敗したサーバーがある",
+        "the last rehearsal failed for some hosts",
+    ),
+    action: (
+        "接続と鍵を直し、もう一度予行する",
+        "repair reachability and keys, then rehearse again",
+    ),
+};
+const STEP: Kind = Kind {
+    priority: Priority::Critical,
+    what: ("停止できない", "cannot be stopped"),
+    action: ("手で停止する", "stop it by hand"),
+};

@@ -1,0 +1,372 @@
+//! When a run starts, grows, pauses and is abandoned, and when the engine wants to be woken.
+//!
+//! A host is due at the latest safe moment: when the power it has left is no longer more than
+//! the reserve, the time until it is stopped (everything that depends on it included) and one
+//! poll. Charge and time on battery can make it due earlier, by policy; the on-battery delay
+//! keeps short outages from starting anything.
+
+use super::run::StepState;
+use super::{HostConf, Outage, RETRY_AFTER, Record, SHORTEST_WAKE, Turn};
+use crate::plan::Plan;
+use crate::power::Verdict;
+use crate::power::feeds::{Life, Supply};
+use crate::site::{Label, OutagePolicy};
+use crate::time::{Millis, Mono, Now};
+
+/// How near a host is to being stopped.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Urgency {
+    /// Seconds until it is due; zero or less is now.
+    pub(super) starts_in: f64,
+    /// Why, when it is.
+    pub(super) because: Label,
+}
+
+impl Outage {
+    /// Starts or extends a run for the hosts that are due, abandons it when mains is back.
+    pub(super) fn decide(&mut self, now: Now, turn: &mut Turn) {
+        self.relieve(now);
+        self.abandon_when_stable(now, turn);
+        self.start_when_due(now, turn);
+        self.end_outage(now, turn);
+    }
+
+    /// Notes since when no host of the run lives on a draining battery.
+    fn relieve(&mut self, now: Now) {
+        let running = self.book.active_run().is_some();
+        if running && !self.is_threatened(now.mono) && !self.awaits_word(now.mono) {
+            self.relieved_since.get_or_insert(now.mono);
+        } else {
+            self.relieved_since = None;
+        }
+    }
+
+    /// Some host of the run lives on a draining battery.
+    fn is_threatened(&self, now: Mono) -> bool {
+        self.book.active_run().is_some_and(|run| {
+            let hosts = self
+                .config
+                .hosts
+                .iter()
+                .filter(|host| run.steps.contains_key(&host.id));
+            hosts
+                .map(|host| self.life(host, now))
+                .any(|life| matches!(life, Life::Until(_)))
+        })
+    }
+
+    /// A battery that drained before the machine restarted has not been heard since.
+    fn awaits_word(&self, now: Mono) -> bool {
+        (0..self.config.ups.len()).any(|ups| self.is_on_battery(ups) && self.is_stale(ups, now))
+    }
+
+    /// New orders wait: mains is back but not stable yet, or the truth is not known yet. The
+    /// battery does not drain meanwhile.
+    pub(super) fn is_paused(&self, now: Mono) -> bool {
+        self.relieved_since.is_some() || self.awaits_word(now)
+    }
+
+    fn mains_stable(&self) -> Millis {
+        self.config
+            .policy
+            .as_ref()
+            .map_or(Millis(0), |policy| policy.mains_stable)
+    }
+
+    fn abandon_when_stable(&mut self, now: Now, turn: &mut Turn) {
+        let stable = self.mains_stable();
+        let Some(since) = self
+            .relieved_since
+            .filter(|since| now.mono >= since.after(stable))
+        else {
+            return;
+        };
+        let Some(run) = self.book.active_run().filter(|run| run.abandoned.is_none()) else {
+            return;
+        };
+        let secs = now.mono.since(since).as_secs_f64();
+        let because = Label::new(
+            format!("商用電源が {secs:.0} 秒間安定して復電した"),
+            format!("mains is back and stable for {secs:.0} s"),
+        );
+        let run = run.id;
+        self.record(now, Record::RunAbandoned { run, because }, turn);
+    }
+
+    /// A run frozen under another configuration cannot go on: `act` knows only the new plan.
+    /// What it had under way is decided anew.
+    pub(super) fn drop_run_of_other_plan(&mut self, now: Now, turn: &mut Turn) {
+        let Some(run) = self.book.active_run() else { return };
+        if run.plan.hash() == self.config.plan.hash() {
+            return;
+        }
+        let id = run.id;
+        let open = run.ids(|state| matches!(state, StepState::Waiting | StepState::InFlight(_)));
+        let because = Label::new(
+            "計画の設定が変わった",
+            "the plan was changed in the configuration",
+        );
+        let abandoned = Record::RunAbandoned {
+            run: id,
+            because: because.clone(),
+        };
+        self.record(now, abandoned, turn);
+        for step in open {
+            let because = because.clone();
+            self.record(
+                now,
+                Record::StepCancelled {
+                    run: id,
+                    step,
+                    because,
+                },
+                turn,
+            );
+        }
+    }
+
+    fn start_when_due(&mut self, now: Now, turn: &mut Turn) {
+        if self.book.active_run().is_some_and(|run| run.abandoned.is_some()) {
+            return;
+        }
+        let mut because = None;
+        let mut due = Vec::new();
+        for host in self.unplanned_hosts() {
+            let urgency = self
+                .urgency(host, now.mono)
+                .filter(|urgency| urgency.starts_in <= 0.0);
+            if let Some(urgency) = urgency {
+                because.get_or_insert(urgency.because);
+                due.push(host.id.clone());
+            }
+        }
+        let Some(because) = because else { return };
+        let scope = self.scope(due);
+        if scope.is_empty() {
+            return;
+        }
+        let record = match self.book.active_run() {
+            Some(run) => Record::RunExtended {
+                run: run.id,
+                because,
+                scope,
+            },
+            None => Record::RunStarted {
+                run: self.book.last_run.saturating_add(1),
+                plan_hash: self.config.plan.hash().into(),
+                because,
+                plan: self.config.plan.clone(),
+                scope,
+            },
+        };
+        self.record(now, record, turn);
+    }
+
+    /// Hosts that no run of this outage has dealt with.
+    fn unplanned_hosts(&self) -> impl Iterator<Item = &HostConf> {
+        let run = self.book.active_run();
+        self.config.hosts.iter().filter(move |host| {
+            let planned = run.is_some_and(|run| run.steps.contains_key(&host.id));
+            !planned && !self.book.tried.contains_key(&host.id)
+        })
+    }
+
+    /// The due hosts and their dependants, without what was dealt with already and without what
+    /// is held because a dependant could not be stopped.
+    fn scope(&self, due: Vec<String>) -> Vec<String> {
+        let plan = &self.config.plan;
+        let wanted = plan.with_dependants(due);
+        let held = held_by_earlier_runs(plan, &self.book.tried);
+        let run = self.book.active_run();
+        let steps = plan.steps().iter().map(|step| step.id.clone());
+        let open =
+            steps.filter(|id| wanted.contains(id) && !held.contains(id) && !self.book.tried.contains_key(id));
+        open.filter(|id| run.is_none_or(|run| !run.steps.contains_key(id)))
+            .collect()
+    }
+
+    /// How near a host is to being stopped; `None` while nothing threatens it.
+    pub(super) fn urgency(&self, host: &HostConf, now: Mono) -> Option<Urgency> {
+        let policy = self.config.policy.as_ref()?;
+        let Life::Until(life) = self.life(host, now) else {
+            return None;
+        };
+        let on_battery = self.on_battery(host, now).as_secs_f64();
+        let stop = host.slot.end().as_secs_f64();
+        let (reserve, longest) = (
+            policy.reserve.as_secs_f64(),
+            policy.longest_on_battery.as_secs_f64(),
+        );
+        let spare = life - stop - reserve - self.config.poll_interval().as_secs_f64();
+        let left = longest - on_battery;
+        let delay = (policy.on_battery_delay.as_secs_f64() - on_battery).max(0.0);
+        let low = self
+            .weakest_charge(host, now)
+            .filter(|charge| *charge <= policy.start_at_charge);
+        let (starts_in, because) = match low {
+            Some(charge) => (0.0, because_charge(charge, policy)),
+            None if left < spare => (left, because_longest(on_battery)),
+            None => (spare, because_runtime(life, stop, reserve)),
+        };
+        Some(Urgency {
+            starts_in: starts_in.max(delay),
+            because,
+        })
+    }
+
+    fn on_battery(&self, host: &HostConf, now: Mono) -> Millis {
+        let feeds = host.feeds.iter().filter(|ups| self.is_on_battery(**ups));
+        let times = feeds.filter_map(|ups| Some(self.ledger(*ups)?.on_battery_for(now)));
+        times.max().unwrap_or_default()
+    }
+
+    /// Charge of the weakest feed that this host cannot do without.
+    fn weakest_charge(&self, host: &HostConf, now: Mono) -> Option<f64> {
+        let mut charges: Vec<f64> = host
+            .feeds
+            .iter()
+            .filter_map(|ups| match self.supply(*ups, now) {
+                Supply::Steady => Some(100.0),
+                Supply::Draining(_) => Some(self.charge(*ups, now).unwrap_or(100.0)),
+                Supply::Doubtful | Supply::Gone => None,
+            })
+            .collect();
+        charges.sort_by(|a, b| b.total_cmp(a));
+        charges.get(host.need.min(charges.len()).checked_sub(1)?).copied()
+    }
+
+    fn end_outage(&mut self, now: Now, turn: &mut Turn) {
+        if self.outage_ends().is_some_and(|ends| now.mono >= ends) && self.book.active_run().is_none() {
+            self.record(now, Record::OutageOver, turn);
+        }
+    }
+
+    /// When the outage counts as over, if nothing happens until then.
+    fn outage_ends(&self) -> Option<Mono> {
+        self.book.outage_since?;
+        let mut latest = Mono(0);
+        for (index, _) in self.config.ups.iter().enumerate() {
+            if self.is_on_battery(index) {
+                return None;
+            }
+            latest = latest.max(
+                self.ledger(index)
+                    .and_then(|ledger| ledger.mains_since)
+                    .unwrap_or_default(),
+            );
+        }
+        Some(latest.after(self.mains_stable()))
+    }
+
+    /// When the engine wants [`super::Input::Tick`] if nothing comes before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let mut wakes: Vec<Mono> = Vec::new();
+        for (index, watch) in self.watches.iter().enumerate() {
+            let ledger = self.ledger(index);
+            let ends = watch.contact_ends(self.config.ups[index].contact_lost_after);
+            if !ledger.is_some_and(|ledger| ledger.contact_lost) || self.now < ends {
+                wakes.push(ends);
+            }
+            wakes.extend(watch.test_ends().filter(|ends| *ends > self.now));
+        }
+        if self.book.active_run().is_none() {
+            wakes.extend(self.outage_ends());
+        }
+        if self.book.active_run().is_none_or(|run| run.abandoned.is_none()) {
+            for host in self.unplanned_hosts().filter(|host| !self.is_held(&host.id)) {
+                wakes.extend(
+                    self.urgency(host, self.now)
+                        .map(|urgency| self.in_secs(urgency.starts_in)),
+                );
+            }
+        }
+        self.run_wakes(&mut wakes);
+        wakes
+            .into_iter()
+            .min()
+            .map(|wake| wake.max(self.now.after(SHORTEST_WAKE)))
+    }
+
+    fn run_wakes(&self, wakes: &mut Vec<Mono>) {
+        if let Some(run) = self.book.active_run() {
+            let stable = self.mains_stable();
+            let relieved = self.relieved_since.filter(|_| run.abandoned.is_none());
+            wakes.extend(relieved.map(|since| since.after(stable)));
+            for (step, state) in run.in_order() {
+                if let StepState::InFlight(flight) = state {
+                    wakes.push(flight.since.after(step.budget));
+                    wakes.extend(
+                        flight
+                            .failed_at
+                            .map(|then| then.after(RETRY_AFTER))
+                            .filter(|then| *then > self.now),
+                    );
+                }
+            }
+        }
+        if let Some(rehearsal) = self.book.active_rehearsal() {
+            for (step, state) in rehearsal.in_order() {
+                if let StepState::InFlight(flight) = state {
+                    wakes.push(flight.since.after(super::rehearsal::check_budget(step)));
+                }
+            }
+        }
+    }
+
+    fn is_held(&self, id: &str) -> bool {
+        held_by_earlier_runs(&self.config.plan, &self.book.tried)
+            .iter()
+            .any(|held| held == id)
+    }
+
+    fn in_secs(&self, secs: f64) -> Mono {
+        // Rounded up: waking a moment too early would only mean waking twice.
+        let millis = (secs.max(0.0) * 1000.0).ceil();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "float to int casts saturate"
+        )]
+        self.now.after(Millis(millis as u64))
+    }
+
+    /// True while some UPS is suspected and none is on battery.
+    pub(super) fn is_suspected(&self, ups: usize) -> bool {
+        self.verdicts[ups] == Verdict::Suspected
+    }
+}
+
+/// Hosts that must stay up because a dependant was given up in this outage and holds them.
+fn held_by_earlier_runs(plan: &Plan, tried: &std::collections::BTreeMap<String, bool>) -> Vec<String> {
+    let mut held: Vec<String> = Vec::new();
+    for step in plan.steps() {
+        let blocks = |before: &String| held.contains(before) || tried.get(before) == Some(&true);
+        if step.after.iter().any(blocks) {
+            held.push(step.id.clone());
+        }
+    }
+    held
+}
+
+fn because_runtime(life: f64, stop: f64, reserve: f64) -> Label {
+    Label::new(
+        format!("残り {life:.0} 秒。停止に {stop:.0} 秒かかり、{reserve:.0} 秒を予備とする"),
+        format!("{life:.0} s of power left; stopping takes {stop:.0} s and {reserve:.0} s are kept back"),
+    )
+}
+
+fn because_charge(charge: f64, policy: &OutagePolicy) -> Label {
+    let limit = policy.start_at_charge;
+    Label::new(
+        format!("充電 {charge:.0} %（開始値 {limit:.0} %）"),
+        format!("charge is {charge:.0} %, the plan starts at {limit:.0} %"),
+    )
+}
+
+fn because_longest(on_battery: f64) -> Label {
+    Label::new(
+        format!("バッテリー運転が {on_battery:.0} 秒続いた"),
+        format!("on battery for {on_battery:.0} s"),
+    )
+}

@@ -1,0 +1,227 @@
+//! Verdicts over every UPS, and what they mean for the hosts.
+
+use super::{HostConf, LEVEL_EVERY, Outage, Record, Turn};
+use crate::power::battery::{self, Discharge};
+use crate::power::feeds::{self, Life, Supply};
+use crate::power::{Verdict, signs};
+use crate::time::{Mono, Now};
+
+impl Outage {
+    /// Judges every UPS and records what changed durably.
+    pub(super) fn judge(&mut self, now: Now, turn: &mut Turn) {
+        let speaking: Vec<bool> = (0..self.config.ups.len())
+            .map(|ups| self.speaks(ups, now.mono))
+            .collect();
+        for ups in 0..self.config.ups.len() {
+            let peer = speaking
+                .iter()
+                .enumerate()
+                .any(|(other, speaks)| *speaks && other != ups);
+            self.judge_contact(ups, now, turn);
+            let before = self.is_on_battery(ups);
+            let lost_after = self.config.ups[ups].contact_lost_after;
+            let verdict = self.watches[ups].judge(now.mono, peer, before, lost_after);
+            self.verdicts[ups] = verdict;
+            match (before, verdict == Verdict::Battery) {
+                (false, true) => {
+                    let (evidence, (charge_percent, runtime_s)) =
+                        (self.evidence(ups, now.mono), self.heard(ups));
+                    let ups = self.config.ups[ups].name.clone();
+                    self.record(
+                        now,
+                        Record::MainsLost {
+                            ups,
+                            evidence,
+                            charge_percent,
+                            runtime_s,
+                        },
+                        turn,
+                    );
+                }
+                (true, false) => {
+                    let (evidence, source) = (self.evidence(ups, now.mono), verdict.word().into());
+                    let ups = self.config.ups[ups].name.clone();
+                    self.record(
+                        now,
+                        Record::MainsBack {
+                            ups,
+                            source,
+                            evidence,
+                        },
+                        turn,
+                    );
+                }
+                (true, true) => self.note_level(ups, now, turn),
+                (false, false) => {}
+            }
+        }
+    }
+
+    fn speaks(&self, ups: usize, now: Mono) -> bool {
+        self.watches[ups].speaks_for_battery(now, self.config.ups[ups].contact_lost_after)
+    }
+
+    fn judge_contact(&mut self, ups: usize, now: Now, turn: &mut Turn) {
+        let conf = &self.config.ups[ups];
+        let watch = &self.watches[ups];
+        let (lost, unheard) = self
+            .ledger(ups)
+            .map_or((false, false), |ledger| (ledger.contact_lost, ledger.unheard));
+        let name = conf.name.clone();
+        if watch.in_contact(now.mono, conf.contact_lost_after) {
+            if lost || unheard {
+                self.record(now, Record::ContactFound { ups: name }, turn);
+            }
+        } else if !lost && now.mono >= watch.contact_ends(conf.contact_lost_after) {
+            let on_battery = self.is_on_battery(ups);
+            self.record(
+                now,
+                Record::ContactLost {
+                    ups: name,
+                    on_battery,
+                },
+                turn,
+            );
+        }
+    }
+
+    /// Records the level now and then, and at once when the discharge began without one.
+    fn note_level(&mut self, ups: usize, now: Now, turn: &mut Turn) {
+        let watch = &self.watches[ups];
+        let charge_percent = watch.charge.trusted().map(|(_, percent)| percent);
+        let runtime_s = watch.runtime.trusted().map(|(_, secs)| secs);
+        let Some(ledger) = self.ledger(ups) else { return };
+        let learns = (ledger.start.charge.is_none() && charge_percent.is_some())
+            || (ledger.start.runtime.is_none() && runtime_s.is_some());
+        let due = ledger
+            .level
+            .is_none_or(|(then, _, _)| now.mono.since(then) >= LEVEL_EVERY);
+        let fresh = watch.heard() == Some(now.mono);
+        if learns || (due && fresh && (charge_percent.is_some() || runtime_s.is_some())) {
+            let ups = self.config.ups[ups].name.clone();
+            self.record(
+                now,
+                Record::BatteryLevel {
+                    ups,
+                    charge_percent,
+                    runtime_s,
+                },
+                turn,
+            );
+        }
+    }
+
+    /// Believed charge and runtime as last heard.
+    fn heard(&self, ups: usize) -> (Option<f64>, Option<f64>) {
+        let watch = &self.watches[ups];
+        (
+            watch.charge.value().map(|(_, percent)| percent),
+            watch.runtime.value().map(|(_, secs)| secs),
+        )
+    }
+
+    /// The durable verdict.
+    pub(super) fn is_on_battery(&self, ups: usize) -> bool {
+        self.ledger(ups).is_some_and(|ledger| ledger.on_battery.is_some())
+    }
+
+    /// The signs the verdict rests on, in words.
+    pub(super) fn evidence(&self, ups: usize, now: Mono) -> Vec<String> {
+        let watch = &self.watches[ups];
+        let peer = (0..self.config.ups.len()).any(|other| other != ups && self.speaks(other, now));
+        let mut words = match watch.facts() {
+            Some(facts) => signs::words(
+                watch.seen(now, peer && facts.source == signs::Source::Battery),
+                facts,
+            ),
+            None => Vec::new(),
+        };
+        if !watch.in_contact(now, self.config.ups[ups].contact_lost_after) {
+            words.push("no contact".into());
+        }
+        words
+    }
+
+    /// Seconds until this battery is empty, if it discharges (or began to now).
+    pub(super) fn usable(&self, ups: usize, now: Mono) -> f64 {
+        battery::usable(&self.discharge(ups, now))
+    }
+
+    fn discharge(&self, ups: usize, now: Mono) -> Discharge {
+        let watch = &self.watches[ups];
+        let age = |(then, value): (Mono, f64)| (now.since(then).as_secs_f64(), value);
+        let mut discharge = Discharge {
+            charge: watch.charge.trusted().map(age),
+            runtime: watch.runtime.trusted().map(age),
+            low: watch.is_low(),
+            ..Discharge::default()
+        };
+        if let Some(ledger) = self.ledger(ups) {
+            discharge.on_battery = ledger.on_battery_for(now).as_secs_f64();
+            discharge.start = ledger.start;
+            if let Some((then, charge, runtime)) = ledger.level {
+                discharge.charge = discharge.charge.or(charge.map(|charge| age((then, charge))));
+                discharge.runtime = discharge.runtime.or(runtime.map(|runtime| age((then, runtime))));
+            }
+        }
+        discharge
+    }
+
+    /// Percent, drained by the model since it was last heard; `true` when it is so drained.
+    pub(super) fn charge(&self, ups: usize, now: Mono) -> Option<f64> {
+        let (age, charge) = self.discharge(ups, now).charge.or_else(|| {
+            let (then, charge) = self.watches[ups].charge.value()?;
+            Some((now.since(then).as_secs_f64(), charge))
+        })?;
+        if !self.is_on_battery(ups) {
+            return Some(charge);
+        }
+        let left = self.usable(ups, now);
+        if left + age <= 0.0 {
+            Some(charge)
+        } else {
+            Some(charge * left / (left + age))
+        }
+    }
+
+    /// What a UPS gives its hosts now.
+    pub(super) fn supply(&self, ups: usize, now: Mono) -> Supply {
+        match self.verdicts[ups] {
+            Verdict::Mains | Verdict::Testing => Supply::Steady,
+            Verdict::Battery if self.is_stale(ups, now) => Supply::Doubtful,
+            Verdict::Battery => Supply::Draining(self.usable(ups, now)),
+            Verdict::Suspected | Verdict::Unknown => Supply::Doubtful,
+            Verdict::Bypass | Verdict::Off => Supply::Gone,
+        }
+    }
+
+    /// Its last word was "on battery", but from before a restart of the machine, so nobody knows
+    /// how long ago. A run that was under way goes on by it after the usual silence; a new run
+    /// needs a fresh word.
+    pub(super) fn is_stale(&self, ups: usize, now: Mono) -> bool {
+        let waited = now >= self.watches[ups].contact_ends(self.config.ups[ups].contact_lost_after);
+        let runs_on = waited && self.book.active_run().is_some();
+        self.ledger(ups).is_some_and(|ledger| ledger.unheard) && !runs_on
+    }
+
+    /// How long a host has power.
+    pub(super) fn life(&self, host: &HostConf, now: Mono) -> Life {
+        let supplies: Vec<Supply> = host.feeds.iter().map(|ups| self.supply(*ups, now)).collect();
+        feeds::life(&supplies, host.need)
+    }
+
+    /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
+    pub(super) fn life_without_mains(&self, host: &HostConf, now: Mono) -> Life {
+        let supplies = host.feeds.iter().map(|ups| match self.supply(*ups, now) {
+            Supply::Steady if self.knows_battery(*ups) => Supply::Draining(self.usable(*ups, now)),
+            Supply::Steady => Supply::Doubtful,
+            other => other,
+        });
+        feeds::life(&supplies.collect::<Vec<_>>(), host.need)
+    }
+
+    fn knows_battery(&self, ups: usize) -> bool {
+        let watch = &self.watches[ups];
+        watch.runtime.value().is_some() || watch.charge.value().is_some()
+    }
+}

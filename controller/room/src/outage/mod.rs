@@ -1,0 +1,356 @@
+//! The outage engine: judges the power, starts the plan at the latest safe moment, carries it
+//! out step by step, and survives its own death at any record.
+//!
+//! decide -> records -> apply. [`Outage::handle`] takes one input, returns the records it decided
+//! and the effects that may leave once those are on disk; only applying records changes durable
+//! state, so replaying them with [`Outage::apply`] after a restart gives the same state. Readings
+//! are volatile: after a restart they are polled again.
+//!
+//! ```text
+//!  Input -> hear -> judge (MainsLost, ContactLost, ...) -> decide (RunStarted, RunAbandoned, ...)
+//!        -> steps (StepStarted, StepAbandoned, ...) -> rehearsal -> Turn { records, effects }
+//! ```
+//!
+//! It never reads a clock, never decides by the wall clock, never acts on a single sign, and
+//! never makes a real order in a rehearsal ([`run::RealOrder`]). It does not bring hosts back:
+//! it keeps the list of what it stopped and asks a person.
+
+mod book;
+mod conditions;
+mod decide;
+mod judge;
+mod record;
+mod rehearsal;
+pub mod run;
+mod steps;
+mod view;
+
+pub use conditions::Condition;
+pub use record::{Order, Outcome, Record};
+pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
+
+use crate::device::Poll;
+use crate::plan::{Plan, PlanProblem, Slot};
+use crate::power::Verdict;
+use crate::power::watch::Watch;
+use crate::site::{DeviceKind, Label, OutagePolicy, Site, World};
+use crate::time::{Millis, Mono, Now};
+use book::{Book, Ledger};
+use std::collections::BTreeSet;
+
+/// Tries of one step before it is given up, budget or not.
+pub const MAX_TRIES: u32 = 5;
+/// Pause before the next try of a step.
+pub const RETRY_AFTER: Millis = Millis::from_secs(2);
+/// Longest check of one host in a rehearsal.
+pub const CHECK_BUDGET: Millis = Millis::from_secs(30);
+/// Between two records of the battery's level.
+pub const LEVEL_EVERY: Millis = Millis::from_secs(60);
+/// Shortest sleep between two decisions while a battery drains.
+pub const SHORTEST_WAKE: Millis = Millis(100);
+/// Without a policy a UPS is out of contact after so many missed polls.
+const MISSED_POLLS: u64 = 3;
+
+/// The engine of one site.
+#[derive(Debug, Clone)]
+pub struct Outage {
+    config: Config,
+    book: Book,
+    // What follows is volatile.
+    watches: Vec<Watch>,
+    verdicts: Vec<Verdict>,
+    act: Act,
+    /// Steps under way whose order `act` may have lost.
+    lost: BTreeSet<String>,
+    /// Since when no host of the run lives on a draining battery.
+    relieved_since: Option<Mono>,
+    fast: bool,
+    now: Mono,
+}
+
+/// What the site says, resolved.
+#[derive(Debug, Clone)]
+struct Config {
+    policy: Option<OutagePolicy>,
+    plan: Plan,
+    hosts: Vec<HostConf>,
+    ups: Vec<UpsConf>,
+}
+
+/// A host, in the order of the plan.
+#[derive(Debug, Clone)]
+struct HostConf {
+    id: String,
+    label: Label,
+    feeds: Vec<usize>,
+    need: usize,
+    slot: Slot,
+}
+
+#[derive(Debug, Clone)]
+struct UpsConf {
+    name: String,
+    label: Label,
+    poll_on_battery: Millis,
+    contact_lost_after: Millis,
+}
+
+/// The role that carries out orders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Act {
+    Gone,
+    Ready,
+    /// It read another plan than we did.
+    OtherPlan(String),
+}
+
+/// What can happen to the engine.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A device was polled; others than UPSes are ignored.
+    Poll(&'a Poll),
+    /// `act` reports on an order.
+    Outcome {
+        /// The order.
+        order: Order,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// `act` connected and has read the plan of this hash.
+    ActReady {
+        /// Hex.
+        plan_hash: String,
+    },
+    /// `act` is gone, with whatever it was doing.
+    ActGone,
+    /// Somebody wants a rehearsal.
+    Rehearse {
+        /// Who.
+        by: String,
+    },
+    /// Somebody says that these hosts run again; empty means all that we stopped.
+    HostsStarted {
+        /// Hosts.
+        hosts: Vec<String>,
+        /// Who.
+        by: String,
+    },
+    /// The deadline has come.
+    Tick,
+    /// First input after a replay.
+    Restarted {
+        /// True when the monotonic clock went on since the records were written.
+        same_boot: bool,
+    },
+}
+
+/// What must be done, once the records of the same turn are on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Do {
+    /// Carry out a step for real.
+    Execute(RealOrder),
+    /// Check a host and change nothing.
+    Check(Order),
+    /// Stop working on an order.
+    Cancel(Order),
+    /// Poll every UPS at its interval on battery (true) or on mains (false).
+    FastPolling(bool),
+}
+
+/// The answer to one input. The records are applied already.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Turn {
+    /// To be appended to the journal, in this order, before the effects leave.
+    pub records: Vec<Record>,
+    /// To be done after that.
+    pub effects: Vec<Do>,
+    /// Why a person's request was not followed.
+    pub refused: Option<Label>,
+}
+
+impl Outage {
+    /// An engine that has heard nothing, or everything that is wrong with the plan.
+    ///
+    /// # Errors
+    /// Every [`PlanProblem`] of the site.
+    pub fn new<W: World>(site: &Site<W>) -> Result<Self, Vec<PlanProblem>> {
+        let plan = Plan::new(site)?;
+        let config = Config::new(site, plan);
+        let watches = vec![Watch::new(Mono(0)); config.ups.len()];
+        let verdicts = vec![Verdict::Unknown; config.ups.len()];
+        Ok(Self {
+            config,
+            book: Book::default(),
+            watches,
+            verdicts,
+            act: Act::Gone,
+            lost: BTreeSet::new(),
+            relieved_since: None,
+            fast: false,
+            now: Mono(0),
+        })
+    }
+
+    /// The plan of the site as it is configured now.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.config.plan
+    }
+
+    /// Replays a record. To be followed by [`Input::Restarted`] after the last one.
+    pub fn apply(&mut self, at: Now, record: &Record) {
+        self.now = at.mono;
+        self.book.apply(at, record);
+    }
+
+    /// Decides. The records returned are applied already; effects leave after they are on disk.
+    pub fn handle(&mut self, now: Now, input: Input<'_>) -> Turn {
+        let mut turn = Turn::default();
+        self.now = now.mono;
+        match input {
+            Input::Poll(poll) => self.hear(poll),
+            Input::Outcome { order, outcome } => self.report(now, &order, outcome, &mut turn),
+            Input::ActReady { plan_hash } => self.act_ready(plan_hash),
+            Input::ActGone => {
+                self.act = Act::Gone;
+                self.lose_orders();
+            }
+            Input::Rehearse { by } => self.begin_rehearsal(now, by, &mut turn),
+            Input::HostsStarted { hosts, by } => self.hosts_started(now, hosts, by, &mut turn),
+            Input::Tick => {}
+            Input::Restarted { same_boot } => self.restarted(now, same_boot, &mut turn),
+        }
+        self.judge(now, &mut turn);
+        self.decide(now, &mut turn);
+        self.advance(now, &mut turn);
+        self.advance_rehearsal(now, &mut turn);
+        self.set_polling(&mut turn);
+        turn
+    }
+
+    fn record(&mut self, now: Now, record: Record, turn: &mut Turn) {
+        self.book.apply(now, &record);
+        turn.records.push(record);
+    }
+
+    fn hear(&mut self, poll: &Poll) {
+        let known = self.config.ups.iter().position(|ups| ups.name == poll.device);
+        if let Some(watch) = known.and_then(|index| self.watches.get_mut(index)) {
+            watch.hear(poll);
+        }
+    }
+
+    fn act_ready(&mut self, plan_hash: String) {
+        self.lose_orders();
+        self.act = if plan_hash == self.config.plan.hash() {
+            Act::Ready
+        } else {
+            Act::OtherPlan(plan_hash)
+        };
+    }
+
+    /// Whatever was under way must be ordered again: the target acts once per run and step.
+    fn lose_orders(&mut self) {
+        if let Some(run) = self.book.active_run() {
+            self.lost
+                .extend(run.ids(|state| matches!(state, StepState::InFlight(_))));
+        }
+    }
+
+    fn restarted(&mut self, now: Now, same_boot: bool, turn: &mut Turn) {
+        self.watches.fill(Watch::new(now.mono));
+        self.act = Act::Gone;
+        self.relieved_since = None;
+        self.record(now, Record::PowerRestarted { same_boot }, turn);
+        self.lose_orders();
+        self.drop_run_of_other_plan(now, turn);
+        let because = Label::new("制御装置が再起動した", "the controller restarted");
+        self.end_rehearsal(now, Some(because), turn);
+        self.fast = false;
+        turn.effects.push(Do::FastPolling(false));
+    }
+
+    fn hosts_started(&mut self, now: Now, hosts: Vec<String>, by: String, turn: &mut Turn) {
+        let stopped = self.book.stopped.keys();
+        let hosts: Vec<String> = stopped
+            .filter(|host| hosts.is_empty() || hosts.contains(host))
+            .cloned()
+            .collect();
+        if hosts.is_empty() {
+            turn.refused = Some(Label::new(
+                "停止したままのサーバーはありません",
+                "none of these hosts was stopped by a plan",
+            ));
+            return;
+        }
+        self.record(now, Record::HostsStarted { hosts, by }, turn);
+    }
+
+    fn set_polling(&mut self, turn: &mut Turn) {
+        let urgent = |verdict: &Verdict| matches!(verdict, Verdict::Battery | Verdict::Suspected);
+        let fast = self.verdicts.iter().any(urgent) || self.book.active_run().is_some();
+        if fast != self.fast {
+            self.fast = fast;
+            turn.effects.push(Do::FastPolling(fast));
+        }
+    }
+
+    fn ledger(&self, ups: usize) -> Option<&Ledger> {
+        self.book.ups.get(&self.config.ups.get(ups)?.name)
+    }
+}
+
+impl Config {
+    fn new<W: World>(site: &Site<W>, plan: Plan) -> Self {
+        let devices = site
+            .devices
+            .iter()
+            .filter(|device| device.kind == DeviceKind::Ups);
+        let ups: Vec<UpsConf> = devices
+            .map(|device| UpsConf {
+                name: device.name.clone(),
+                label: device.label.clone(),
+                poll_on_battery: device.poll_on_battery,
+                contact_lost_after: site.outage.as_ref().map_or(
+                    Millis(
+                        device
+                            .poll
+                            .0
+                            .saturating_mul(MISSED_POLLS)
+                            .saturating_add(device.timeout.0),
+                    ),
+                    |policy| policy.contact_lost_after,
+                ),
+            })
+            .collect();
+        let slots = plan.schedule();
+        let hosts = plan.steps().iter().zip(slots).filter_map(|(step, slot)| {
+            let host = site.hosts.iter().find(|host| host.name == step.id)?;
+            let index = |feed: &String| ups.iter().position(|ups| ups.name == *feed);
+            Some(HostConf {
+                id: step.id.clone(),
+                label: step.label.clone(),
+                feeds: host.feeds.iter().filter_map(index).collect(),
+                need: host.need,
+                slot,
+            })
+        });
+        let hosts = hosts.collect();
+        Self {
+            policy: site.outage.clone(),
+            plan,
+            hosts,
+            ups,
+        }
+    }
+
+    fn host(&self, id: &str) -> Option<&HostConf> {
+        self.hosts.iter().find(|host| host.id == id)
+    }
+
+    /// The slowest poll while on battery: a decision may come so much late.
+    fn poll_interval(&self) -> Millis {
+        let polls = self.ups.iter().map(|ups| ups.poll_on_battery);
+        polls.max().unwrap_or_default()
+    }
+}

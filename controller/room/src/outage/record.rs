@@ -1,0 +1,232 @@
+//! What the outage engine puts on disk, and the shapes it exchanges with the `act` role.
+//!
+//! Records are append-only: a kind once written stays readable for ever. Replaying them with
+//! [`super::Outage::apply`] gives the same state as deciding them did.
+
+use crate::plan::Plan;
+use crate::site::Label;
+use crate::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// Names one execution of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Order {
+    /// Hash of the plan as hex.
+    pub plan_hash: String,
+    /// Run number. With the step it is the key under which a target acts only once.
+    pub run: u64,
+    /// Host name.
+    pub step: String,
+    /// Counts up with each try.
+    pub attempt: u32,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The target accepted the request: past the step's point of no return.
+    Requested,
+    /// The confirm condition holds.
+    Confirmed,
+    /// A check (rehearsal) succeeded.
+    CheckPassed,
+    /// It failed; `retryable` says whether another try makes sense.
+    Failed {
+        /// What failed, for the log and the page.
+        problem: String,
+        /// Whether another try makes sense.
+        retryable: bool,
+    },
+    /// Refused: unknown plan hash or step.
+    Refused {
+        /// Why.
+        problem: String,
+    },
+}
+
+/// One durable change. `took_ms` and other spans are milliseconds of the monotonic clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// The controller came up over these records. When its machine was restarted too, times
+    /// before it cannot be compared with times after it.
+    PowerRestarted {
+        /// True when the monotonic clock went on.
+        same_boot: bool,
+    },
+    /// Two signs: this UPS lives on its battery.
+    MainsLost {
+        /// UPS.
+        ups: String,
+        /// The signs.
+        evidence: Vec<String>,
+        /// Charge at that moment.
+        charge_percent: Option<f64>,
+        /// The UPS's own estimate at that moment.
+        runtime_s: Option<f64>,
+    },
+    /// How far the battery has drained; from here the model goes on when contact is lost.
+    BatteryLevel {
+        /// UPS.
+        ups: String,
+        /// Charge.
+        charge_percent: Option<f64>,
+        /// The UPS's own estimate.
+        runtime_s: Option<f64>,
+    },
+    /// This UPS no longer lives on its battery.
+    MainsBack {
+        /// UPS.
+        ups: String,
+        /// What it does now: `mains`, `bypass`, `off`.
+        source: String,
+        /// The signs.
+        evidence: Vec<String>,
+    },
+    /// No good answer for longer than the policy allows.
+    ContactLost {
+        /// UPS.
+        ups: String,
+        /// True when its last word was "on battery": the model goes on draining.
+        on_battery: bool,
+    },
+    /// It answers again.
+    ContactFound {
+        /// UPS.
+        ups: String,
+    },
+    /// Mains was stable on every UPS for as long as the policy asks.
+    OutageOver,
+    /// The plan starts. It is frozen here: what is carried out is what stands in this record.
+    RunStarted {
+        /// Run number.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Why.
+        because: Label,
+        /// The plan.
+        plan: Plan,
+        /// The hosts this run stops.
+        scope: Vec<String>,
+    },
+    /// More hosts have come to depend on failing feeds.
+    RunExtended {
+        /// Run number.
+        run: u64,
+        /// Why.
+        because: Label,
+        /// The hosts that are added.
+        scope: Vec<String>,
+    },
+    /// The next effect is this order. Written before it leaves.
+    StepStarted {
+        /// The order.
+        order: Order,
+    },
+    /// The target accepted the request: point of no return.
+    StepRequested {
+        /// The order.
+        order: Order,
+    },
+    /// The host is stopped.
+    StepConfirmed {
+        /// The order.
+        order: Order,
+        /// Since the step's first start.
+        took_ms: Millis,
+        /// True when the step had been given up before.
+        late: bool,
+        /// True when an earlier run stopped the host and it has not answered since.
+        already: bool,
+    },
+    /// A try failed.
+    StepFailed {
+        /// The order.
+        order: Order,
+        /// What failed.
+        problem: String,
+        /// Whether it is tried again.
+        retryable: bool,
+    },
+    /// Given up: budget spent, or no further try makes sense.
+    StepAbandoned {
+        /// The last order.
+        order: Order,
+        /// Why.
+        because: Label,
+    },
+    /// Not carried out, or called back before its point of no return.
+    StepCancelled {
+        /// Run number.
+        run: u64,
+        /// Host.
+        step: String,
+        /// Why.
+        because: Label,
+    },
+    /// The run goes no further than the steps past their point of no return.
+    RunAbandoned {
+        /// Run number.
+        run: u64,
+        /// Why.
+        because: Label,
+    },
+    /// No step of the run is under way any more.
+    RunEnded {
+        /// Run number.
+        run: u64,
+        /// Hosts confirmed stopped.
+        stopped: Vec<String>,
+        /// Hosts of the run that are not.
+        not_stopped: Vec<String>,
+    },
+    /// A person says that these hosts run again.
+    HostsStarted {
+        /// Hosts.
+        hosts: Vec<String>,
+        /// Who.
+        by: String,
+    },
+    /// A rehearsal begins: checks only.
+    RehearsalStarted {
+        /// Run number; rehearsals and runs count together.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Who asked for it.
+        by: String,
+        /// The plan.
+        plan: Plan,
+    },
+    /// A host is being checked.
+    CheckStarted {
+        /// The order.
+        order: Order,
+    },
+    /// It could be stopped.
+    CheckPassed {
+        /// The order.
+        order: Order,
+        /// How long the check took.
+        took_ms: Millis,
+    },
+    /// It could not.
+    CheckFailed {
+        /// The order.
+        order: Order,
+        /// Why.
+        problem: String,
+    },
+    /// The rehearsal is over.
+    RehearsalEnded {
+        /// Run number.
+        run: u64,
+        /// Hosts that could be stopped.
+        passed: Vec<String>,
+        /// Hosts that could not.
+        failed: Vec<String>,
+        /// Why it ended before every host was checked.
+        broken_off: Option<Label>,
+    },
+}

@@ -1,0 +1,225 @@
+//! A run of a plan: what became of each step.
+//!
+//! A run in reality and a rehearsal are different types. Only [`Run<Reality>`] can make a
+//! [`RealOrder`], and nothing turns one kind of run into the other, so a rehearsal cannot stop a
+//! server whatever is configured.
+//!
+//! ```text
+//!            order       target accepted        confirm condition holds
+//!  Waiting -------> InFlight ------> InFlight{requested} ------> Confirmed
+//!     |                |  budget spent, or no try left  |            ^
+//!     | mains back     +--------------------------------+--> Abandoned (a late confirmation)
+//!     +--------------> Cancelled <-- called back before it was requested
+//! ```
+
+use super::record::Order;
+use crate::plan::Plan;
+use crate::site::{Label, OnFailure};
+use crate::time::{Millis, Mono, Wall};
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+
+/// Real servers are stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reality {}
+
+/// Nothing is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rehearsal {}
+
+/// An order that changes the world. Only a [`Run<Reality>`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RealOrder(Order);
+
+impl RealOrder {
+    /// The order.
+    #[must_use]
+    pub const fn order(&self) -> &Order {
+        &self.0
+    }
+
+    /// The order, to be sent.
+    #[must_use]
+    pub fn into_order(self) -> Order {
+        self.0
+    }
+}
+
+/// A run or a rehearsal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run<Kind> {
+    /// Number; runs and rehearsals count together.
+    pub id: u64,
+    /// The plan, frozen.
+    pub plan: Plan,
+    /// Why it started.
+    pub because: Label,
+    /// When it started.
+    pub since: Mono,
+    /// When it started, for the screen.
+    pub since_wall: Wall,
+    /// What became of each step of its scope.
+    pub steps: BTreeMap<String, StepState>,
+    /// Why it goes no further.
+    pub abandoned: Option<Label>,
+    /// Nothing is under way any more.
+    pub ended: bool,
+    kind: PhantomData<Kind>,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepState {
+    /// Not begun.
+    Waiting,
+    /// An order is out, or the next try is waited for.
+    InFlight(InFlight),
+    /// The host is stopped (rehearsal: could be stopped).
+    Confirmed {
+        /// Since the first order.
+        took: Millis,
+    },
+    /// Given up.
+    Abandoned {
+        /// Since the first order.
+        since: Mono,
+        /// Whether it had passed its point of no return.
+        requested: bool,
+        /// Why.
+        because: Label,
+        /// What the last try said.
+        problem: Option<String>,
+    },
+    /// Not carried out.
+    Cancelled {
+        /// When the first order went out, if one had.
+        since: Option<Mono>,
+        /// Why.
+        because: Label,
+    },
+}
+
+/// A step under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InFlight {
+    /// First order; the budget counts from here.
+    pub since: Mono,
+    /// Last try.
+    pub attempt: u32,
+    /// Past the point of no return.
+    pub requested: bool,
+    /// Tries that failed.
+    pub failures: u32,
+    /// When the last try failed; `None` while an order is out.
+    pub failed_at: Option<Mono>,
+    /// What the last failed try said.
+    pub problem: Option<String>,
+}
+
+impl<Kind> Run<Kind> {
+    pub(super) fn new(id: u64, plan: Plan, because: Label, at: crate::time::Now, scope: &[String]) -> Self {
+        let known = scope.iter().filter(|step| plan.step(step).is_some());
+        let steps = known.map(|step| (step.clone(), StepState::Waiting)).collect();
+        Self {
+            id,
+            plan,
+            because,
+            since: at.mono,
+            since_wall: at.wall,
+            steps,
+            abandoned: None,
+            ended: false,
+            kind: PhantomData,
+        }
+    }
+
+    /// Steps in the order of the plan.
+    pub fn in_order(&self) -> impl Iterator<Item = (&crate::plan::PlanStep, &StepState)> {
+        let steps = self.plan.steps().iter();
+        steps.filter_map(|step| Some((step, self.steps.get(&step.id)?)))
+    }
+
+    /// A step is under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.steps
+            .values()
+            .any(|state| matches!(state, StepState::InFlight(_)))
+    }
+
+    fn order_for(&self, step: &str) -> Order {
+        let attempt = match self.steps.get(step) {
+            Some(StepState::InFlight(flight)) => flight.attempt.saturating_add(1),
+            _ => 1,
+        };
+        self.order(step, attempt)
+    }
+
+    pub(super) fn order(&self, step: &str, attempt: u32) -> Order {
+        Order {
+            plan_hash: self.plan.hash().into(),
+            run: self.id,
+            step: step.into(),
+            attempt,
+        }
+    }
+
+    /// Ids of the steps in one kind of state.
+    pub(super) fn ids(&self, wanted: impl Fn(&StepState) -> bool) -> Vec<String> {
+        let found = self.in_order().filter(|(_, state)| wanted(state));
+        found.map(|(step, _)| step.id.clone()).collect()
+    }
+}
+
+impl Run<Reality> {
+    /// The next try of a step, for real.
+    pub(super) fn execute(&self, step: &str) -> RealOrder {
+        RealOrder(self.order_for(step))
+    }
+
+    /// A step waits and everything before it has ended, so that it may start.
+    #[must_use]
+    pub fn is_free(&self, id: &str) -> bool {
+        let waiting = matches!(self.steps.get(id), Some(StepState::Waiting));
+        let before = self.plan.step(id).map_or(&[][..], |step| &step.after);
+        waiting && before.iter().all(|step| self.lets_go(step))
+    }
+
+    /// Has this step ended in a way that lets what comes after it go on? A step outside of the
+    /// run does: it was dealt with before, or its host has power.
+    fn lets_go(&self, id: &str) -> bool {
+        match self.steps.get(id) {
+            None | Some(StepState::Confirmed { .. }) => true,
+            Some(StepState::Abandoned { .. }) => self
+                .plan
+                .step(id)
+                .is_none_or(|step| step.on_failure == OnFailure::GoOn),
+            Some(StepState::Waiting | StepState::InFlight(_) | StepState::Cancelled { .. }) => false,
+        }
+    }
+
+    /// Waiting steps that cannot start because something before them was abandoned and holds.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        let mut stuck: Vec<String> = Vec::new();
+        for (step, state) in self.in_order() {
+            let holds = match state {
+                StepState::Abandoned { .. } => step.on_failure == OnFailure::Hold,
+                StepState::Waiting => step.after.iter().any(|before| stuck.contains(before)),
+                _ => false,
+            };
+            if holds {
+                stuck.push(step.id.clone());
+            }
+        }
+        stuck.retain(|id| matches!(self.steps.get(id), Some(StepState::Waiting)));
+        stuck
+    }
+}
+
+impl Run<Rehearsal> {
+    /// The next check. It can only ever be sent as a check.
+    pub(super) fn check(&self, step: &str) -> Order {
+        self.order_for(step)
+    }
+}
