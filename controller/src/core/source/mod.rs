@@ -3,6 +3,8 @@
 //! Each is one file with a `run` future that core's app spawns; it sends into a bounded channel
 //! and ends when the channel closes.
 
+pub mod mqtt;
+
 /// A message of the MQTT side, from the built-in endpoint or from an external broker.
 #[derive(Debug)]
 pub struct Message {
