@@ -158,10 +158,15 @@ async fn poll(mut events: EventLoop, tell: mpsc::Sender<News>) {
             return;
         }
         if lost {
-            sleep(pause.mul_f64(rand::rng().random_range(0.5..=1.0))).await;
+            sleep(jittered(pause)).await;
             pause = (pause * 2).min(MAX_BACKOFF);
         }
     }
+}
+
+/// Half to all of the span, so that the controllers of a city do not call in step.
+fn jittered(span: Duration) -> Duration {
+    span.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 /// A refusal needs a person; a broker that restarts does not.
