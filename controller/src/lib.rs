@@ -5,5 +5,6 @@ pub mod clock;
 pub mod commands;
 pub mod core;
 pub mod link;
+pub mod listen;
 pub mod snmp;
 pub mod web;

@@ -60,9 +60,11 @@ pub async fn role<W: World>(site: &Site<W>, stop: CancellationToken) -> Result<(
     let Mqtt::Builtin { listen: addr } = site.mqtt else {
         return Err(BrokerError::External);
     };
-    let listener = TcpListener::bind(addr)
+    let listener = crate::listen::bind(&site.data_dir, "broker", addr)
         .await
         .map_err(|source| BrokerError::Listen { addr, source })?;
+    // Port 0 was a wish; this is what became of it.
+    let addr = listener.local_addr().unwrap_or(addr);
     tracing::info!(%addr, "MQTT endpoint listens");
     let (links, link) = mpsc::channel(1);
     let socket = site.data_dir.join("run/core.sock");

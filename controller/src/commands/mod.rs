@@ -1,1 +1,209 @@
-//! Subcommands of the binary, one file each.
+//! The command line: one file for each command.
+//!
+//! Results go to standard output, progress and the log to standard error.
+
+mod demo;
+mod failure;
+mod http;
+mod role;
+mod run;
+
+pub use failure::Failure;
+
+use clap::{Args, Parser, Subcommand};
+use room::site::parse::{self, Hands};
+use room::site::problem::Severity;
+use room::site::{Real, Site};
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Threads of a role: two cores are what the smallest controller has.
+const WORKERS: usize = 2;
+/// Threads for work that blocks (journal, files).
+const MAX_BLOCKING: usize = 8;
+
+const ABOUT: &str = "櫓: サーバー室の見張り台 — the watchtower of a server room";
+
+const LONG_ABOUT: &str = "\
+櫓(やぐら)は情報システム室の見張り台です。センサーと UPS を見張り、警報を出し、
+停電のときは電池が尽きる前にサーバーを順番に止めます。
+
+Yagura watches a server room: sensor nodes report to it over MQTT, it polls the UPS
+units over SNMP, raises alarms, and stops the servers in order before the battery ends.
+It needs nothing but this one program and one site file.";
+
+const MANUAL: &str = "\
+Examples:
+  yagura demo
+      A simulated room with everything in it; prints the address of the page.
+  yagura demo scenario outage
+      The mains fail in that room. Others: mains-back, cooling, leak, door, link, reset.
+  yagura check --config /etc/yagura/site.toml
+      Every problem of the site file at once, with line and hint.
+  yagura probe snmp 10.0.0.20 --community public
+      What a UPS says about itself, and which profile reads it.
+  yagura plan show --config /etc/yagura/site.toml
+      Which server is stopped when, and how long it takes.
+  yagura plan rehearse --config /etc/yagura/site.toml
+      Logs in to every server of the plan and stops none.
+  yagura run --config /etc/yagura/site.toml
+      The controller itself; systemd starts it this way.
+
+Exit codes:
+  0  done
+  1  done, and something is wrong: a problem in the site file, a step that failed its
+     rehearsal, a device that does not answer
+  2  the command line is not understood
+  3  the running controller cannot be reached
+  4  it cannot start: a file, a folder or an address is not to be had
+
+Environment:
+  YAGURA_LOG         what is logged to standard error: error, warn, info (default), debug,
+                     or by module, e.g. info,controller::web=debug
+  YAGURA_LOG_FORMAT  plain (default) or json";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "yagura", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = MANUAL)]
+#[command(propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch the room of a site file (運転する)
+    #[command(
+        after_long_help = "It starts the roles core, act, broker and web as processes of their own, starts one again \
+        that ends, and stops them all on SIGTERM or Ctrl-C, core last. One line on standard output says where the page is."
+    )]
+    Run(ConfigArg),
+    /// Show a simulated room (試してみる)
+    Demo(demo::DemoArgs),
+    /// Run one role; `run` and `demo` do this themselves
+    #[command(hide = true, subcommand)]
+    Role(role::RoleCommand),
+}
+
+#[derive(Debug, Args)]
+struct ConfigArg {
+    /// Site file (設置場所の設定ファイル)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// [`Failure`], to be printed.
+pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Run(ConfigArg { config }) => {
+            let site = load::<Real>(&config)?;
+            single_threaded()?.block_on(run::run(&site, &config))
+        }
+        Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
+        Command::Role(command) => {
+            let runtime = many_threaded()?;
+            let result = runtime.block_on(role::run(command));
+            // What still blocks then is a read or write that nobody waits for any more.
+            runtime.shutdown_background();
+            result
+        }
+    }
+}
+
+/// Where log lines go: standard error, in the form the environment asks for.
+pub fn log_to_stderr() {
+    let filter = match std::env::var("YAGURA_LOG") {
+        Ok(text) => EnvFilter::try_new(&text).unwrap_or_else(|error| {
+            eprintln!("yagura: YAGURA_LOG={text} is not understood ({error}); logging at info");
+            EnvFilter::new("info")
+        }),
+        Err(_) => EnvFilter::new("info"),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    if std::env::var("YAGURA_LOG_FORMAT").as_deref() == Ok("json") {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}
+
+/// Reads a site file for a world; its problems become the failure.
+fn load<W: Hands>(path: &Path) -> Result<Site<W>, Failure> {
+    let bytes = std::fs::read(path).map_err(|source| Failure::read(path, source))?;
+    let text = parse::decode(&bytes).map_err(|problem| Failure::site(path, &[problem]))?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    let outcome = parse::read::<W>(text, base);
+    match outcome.site {
+        Some(site) => {
+            let warnings = outcome
+                .problems
+                .iter()
+                .filter(|problem| problem.severity == Severity::Warning);
+            for warning in warnings {
+                tracing::warn!("{}:{}: {}", path.display(), warning.line, warning.message);
+            }
+            Ok(site)
+        }
+        None => Err(Failure::site(path, &outcome.problems)),
+    }
+}
+
+fn single_threaded() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MAX_BLOCKING)
+        .build()
+        .map_err(Failure::runtime)
+}
+
+fn many_threaded() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(MAX_BLOCKING)
+        .enable_all()
+        .build()
+        .map_err(Failure::runtime)
+}
+
+/// Who sits at the terminal, for the record.
+fn person() -> String {
+    let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER"));
+    user.ok()
+        .filter(|user| !user.trim().is_empty())
+        .unwrap_or_else(|| "command line".to_owned())
+}
+
+/// The page's address in the form people type.
+fn page(addr: SocketAddr) -> String {
+    format!("http://{addr}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_names_every_command_that_is_not_hidden() {
+        let help = Cli::command().render_long_help().to_string();
+        for command in Cli::command().get_subcommands() {
+            let shown = help.contains(&format!("yagura {}", command.get_name()));
+            assert_eq!(shown, !command.is_hide_set(), "{}", command.get_name());
+        }
+    }
+}

@@ -22,13 +22,13 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 
+use crate::listen;
 use room::site::{Site, World};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 /// Streams open at once. Each costs a connection for as long as the page is open; the rest of
@@ -62,19 +62,11 @@ impl Settings {
 /// Why the role ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address is taken or not ours.
+    /// The address is taken or not ours, or cannot be told to the others.
     #[error("listening for the pages on {addr}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// The system's word.
-        source: std::io::Error,
-    },
-    /// The file that tells the supervisor where the pages are.
-    #[error("writing {path}")]
-    Address {
-        /// The file.
-        path: PathBuf,
         /// The system's word.
         source: std::io::Error,
     },
@@ -142,20 +134,20 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
 /// # Errors
 /// [`Error`].
 pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result<(), Error> {
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|source| Error::Listen {
-            addr: settings.listen,
-            source,
-        })?;
-    let run_dir = settings.data_dir.join("run");
-    let addr = listener.local_addr().map_err(|source| Error::Listen {
+    let failed = |source| Error::Listen {
         addr: settings.listen,
         source,
-    })?;
+    };
+    let listener = listen::bind(&settings.data_dir, "web", settings.listen)
+        .await
+        .map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
     let (stopped, stopping) = watch::channel(false);
     let counters = Arc::new(Counters::default());
-    let (core, keeper) = link::connect(run_dir.join("core.sock"), Arc::clone(&counters));
+    let (core, keeper) = link::connect(
+        listen::run_dir(&settings.data_dir).join("core.sock"),
+        Arc::clone(&counters),
+    );
     let app = App {
         core,
         counters: Arc::clone(&counters),
@@ -164,7 +156,6 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
         simulated: settings.simulated,
     };
     let keeper = tokio::spawn(keeper);
-    tell_address(&run_dir, addr)?;
     tracing::info!(%addr, "serving");
     let serving = server::serve(listener, api::router(app), counters, stopping);
     tokio::pin!(serving);
@@ -178,14 +169,4 @@ pub async fn serve(settings: Settings, stop: impl Future<Output = ()>) -> Result
     }
     keeper.abort();
     Ok(())
-}
-
-/// Writes `web.addr` in one piece, so that nobody reads half an address.
-fn tell_address(run_dir: &Path, addr: SocketAddr) -> Result<(), Error> {
-    let path = run_dir.join("web.addr");
-    let fresh = run_dir.join("web.addr.new");
-    std::fs::create_dir_all(run_dir)
-        .and_then(|()| std::fs::write(&fresh, addr.to_string()))
-        .and_then(|()| std::fs::rename(&fresh, &path))
-        .map_err(|source| Error::Address { path, source })
 }

@@ -1,0 +1,1 @@
+//! `yagura plan show|rehearse`: what the shutdown plan is, and whether it would work.
