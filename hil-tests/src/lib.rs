@@ -8,7 +8,8 @@ pub mod sshd;
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Time for a child to end by itself after it was asked to.
 pub const END_GRACE: Duration = Duration::from_secs(5);
@@ -69,6 +70,10 @@ impl Child {
     }
 
     /// Asks it to end and collects it; by force after [`END_GRACE`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "also runs in drop, where nothing can be awaited"
+    )]
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
         let until = Instant::now() + END_GRACE;

@@ -8,7 +8,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest time until sshd listens.
 pub const START: Duration = Duration::from_secs(10);
@@ -100,6 +101,7 @@ impl Sshd {
         fs::read_to_string(self.dir.join("sshd.log")).unwrap_or_default()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "sshd is started from plain tests too")]
     fn until_listening(&mut self) {
         let until = Instant::now() + START;
         while TcpStream::connect(self.addr).is_err() {

@@ -13,9 +13,10 @@ use room::time::Millis;
 use simroom::server::{Config, Mode, Power, Server, new_key, private_text};
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
+use tokio::time::Instant;
 
 /// Longest wait for anything that should happen soon.
 const SOON: Duration = Duration::from_secs(10);
