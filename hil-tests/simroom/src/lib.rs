@@ -6,6 +6,7 @@
 pub mod climate;
 pub mod layout;
 pub mod node;
+pub mod room;
 pub mod scenario;
 pub mod server;
 pub mod ups;
