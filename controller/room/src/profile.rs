@@ -284,6 +284,8 @@ impl Profile {
             match known {
                 Some(at) if !is_better(&decoded, &facts[at].value) => {}
                 Some(at) => facts[at] = self.fact(definition, decoded, value),
+                // Most devices have one phase; what has no second one misses nothing.
+                None if definition.further && decoded == Err(NoData::NotSupported) => {}
                 None => facts.push(self.fact(definition, decoded, value)),
             }
         }

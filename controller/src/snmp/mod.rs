@@ -19,11 +19,13 @@ mod answer;
 mod client;
 mod packet;
 mod plan;
+mod session;
 
 pub use answer::Refusal;
 pub use client::{Client, Counters};
 pub use plan::Plan;
 pub use room::profile::{Oid, Value};
+pub use session::{Session, Wanted};
 
 use room::site::{Device, Secret, SnmpVersion};
 use std::net::SocketAddr;

@@ -54,9 +54,11 @@ impl Plan {
     /// Leaves out what is not worth asking, until [`Self::ask_all`].
     pub fn keep(&mut self, worth: &[bool]) {
         for (skipped, worth) in self.skipped.iter_mut().zip(worth) {
-            *skipped |= !worth;
+            if !*worth && !*skipped {
+                *skipped = true;
+                self.parts.clear();
+            }
         }
-        self.parts.clear();
     }
 
     /// Asks again for everything: the device may have changed.

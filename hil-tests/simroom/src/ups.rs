@@ -125,7 +125,23 @@ impl Ups {
     /// # Errors
     /// When no loopback socket can be opened.
     pub async fn start(model: Model, mib: Mib, community: &str) -> std::io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), model, mib, community).await
+    }
+
+    /// As [`Self::start`], on this address: a card that was swapped comes back where it was.
+    ///
+    /// # Errors
+    /// When the address is not loopback, or is taken.
+    pub async fn start_at(
+        addr: SocketAddr,
+        model: Model,
+        mib: Mib,
+        community: &str,
+    ) -> std::io::Result<Self> {
+        if !addr.ip().is_loopback() {
+            return Err(std::io::Error::from(std::io::ErrorKind::AddrNotAvailable));
+        }
+        let socket = UdpSocket::bind(addr).await?;
         let addr = socket.local_addr()?;
         let now = Instant::now();
         let shared = Arc::new(Shared {

@@ -4,6 +4,7 @@
 //! and ends when the channel closes.
 
 pub mod mqtt;
+pub mod snmp;
 
 /// A message of the MQTT side, from the built-in endpoint or from an external broker.
 #[derive(Debug)]

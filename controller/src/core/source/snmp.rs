@@ -1,0 +1,373 @@
+//! Polls the devices of the site over SNMP.
+//!
+//! Each device has a task of its own, so a silent or slow one delays nobody. A task reads its
+//! device at an interval, sooner when nudged (a trap, an operator) and faster while the room is
+//! on battery; what it reads, or why it could not, goes to core as a [`Poll`]. This source
+//! decides nothing about what a reading means.
+
+use crate::clock;
+use crate::snmp::{Client, Session, Target, Wanted};
+use rand::Rng as _;
+use room::device::Poll;
+use room::profile::Library;
+use room::site::{Device, DeviceKind};
+use room::time::Millis;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+
+/// First polls are spread over so long, or over the device's own interval if that is shorter.
+const START_SPREAD: Duration = Duration::from_millis(500);
+/// Between two readings of one device, whatever the site and the nudges say.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// What a device was found to lack is asked again after so long, on mains only: on battery
+/// every packet must count.
+const RELEARN_EVERY: Millis = Millis::from_secs(600);
+/// Pause before a task that panicked is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// What core tells this source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Control {
+    /// Read this device at once.
+    PollNow(String),
+    /// True while any UPS is on battery: every device is read at `poll_on_battery`, the first
+    /// time at once.
+    Fast(bool),
+}
+
+/// Polls until `out` closes. Ending it ends its tasks.
+pub async fn run(
+    client: Client,
+    devices: Vec<Device>,
+    library: Arc<Library>,
+    out: mpsc::Sender<Poll>,
+    mut control: mpsc::Receiver<Control>,
+) {
+    let (fast, fast_seen) = watch::channel(false);
+    let nudges: HashMap<String, Arc<Notify>> = devices
+        .iter()
+        .map(|device| (device.name.clone(), Arc::new(Notify::new())))
+        .collect();
+    let start = |tasks: &mut JoinSet<()>, device: &Device, pause: Duration| {
+        let poller = Poller {
+            device: device.clone(),
+            session: Session::new(
+                client.clone(),
+                Arc::clone(&library),
+                Target::of(device),
+                wanted(device),
+            ),
+            out: out.clone(),
+            nudge: Arc::clone(&nudges[&device.name]),
+            fast: fast_seen.clone(),
+        };
+        tasks.spawn(poller.run(pause)).id()
+    };
+    let mut tasks = JoinSet::new();
+    let mut running: HashMap<Id, &Device> = HashMap::new();
+    for device in &devices {
+        running.insert(start(&mut tasks, device, Duration::ZERO), device);
+    }
+    let mut is_controlled = true;
+    loop {
+        // Every arm is cancel-safe: a channel, a set of tasks, a closed flag.
+        tokio::select! {
+            command = control.recv(), if is_controlled => match command {
+                Some(Control::PollNow(name)) => match nudges.get(&name) {
+                    Some(nudge) => nudge.notify_one(),
+                    None => tracing::warn!(device = %name, "asked to poll an unknown device"),
+                },
+                Some(Control::Fast(on)) => {
+                    fast.send_if_modified(|known| std::mem::replace(known, on) != on);
+                }
+                None => is_controlled = false,
+            },
+            Some(ended) = tasks.join_next_with_id(), if !tasks.is_empty() => {
+                // A task that ends by itself saw `out` close.
+                if let Err(error) = ended
+                    && let Some(device) = running.remove(&error.id())
+                {
+                    tracing::error!(device = %device.name, %error, "a poller panicked and is started again");
+                    running.insert(start(&mut tasks, device, RESTART_PAUSE), device);
+                }
+            }
+            () = out.closed() => return,
+        }
+    }
+}
+
+fn wanted(device: &Device) -> Wanted {
+    match (&device.profile, device.kind) {
+        (Some(name), _) => Wanted::Named(name.clone()),
+        (None, DeviceKind::Ups) => Wanted::Ups,
+        (None, DeviceKind::Other) => Wanted::Any,
+    }
+}
+
+struct Poller {
+    device: Device,
+    session: Session,
+    out: mpsc::Sender<Poll>,
+    nudge: Arc<Notify>,
+    fast: watch::Receiver<bool>,
+}
+
+impl Poller {
+    async fn run(mut self, pause: Duration) {
+        let spread = START_SPREAD.min(self.interval());
+        let mut due = Instant::now() + pause + spread.mul_f64(rand::rng().random_range(0.0..1.0));
+        let mut learnt = clock::now().mono;
+        loop {
+            // Every arm is cancel-safe: a timer, a permit, a changed flag, a closed flag.
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = self.nudge.notified() => {}
+                changed = self.fast.changed() => match changed {
+                    // Back on mains the next reading may wait; on battery it may not.
+                    Ok(()) if !*self.fast.borrow_and_update() => {
+                        due = Instant::now() + self.interval();
+                        continue;
+                    }
+                    Ok(()) => {}
+                    Err(_) => return,
+                },
+                () = self.out.closed() => return,
+            }
+            let now = clock::now().mono;
+            if now.since(learnt) >= RELEARN_EVERY && !*self.fast.borrow() {
+                self.session.forget();
+                learnt = now;
+            }
+            let started = Instant::now();
+            let poll = self.poll().await;
+            if self.out.send(poll).await.is_err() {
+                return;
+            }
+            // Not `due + interval`: readings that were missed are not made up for.
+            due = (started + self.interval()).max(Instant::now() + PAUSE_MIN);
+        }
+    }
+
+    async fn poll(&mut self) -> Poll {
+        let asked = clock::now().mono;
+        let result = self.session.read().await;
+        Poll {
+            device: self.device.name.clone(),
+            asked,
+            answered: clock::now().mono,
+            result,
+        }
+    }
+
+    fn interval(&self) -> Duration {
+        let millis = if *self.fast.borrow() {
+            self.device.poll_on_battery
+        } else {
+            self.device.poll
+        };
+        Duration::from_millis(millis.0).max(PAUSE_MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use room::device::PollFailure;
+    use room::site::{Label, Secret, SnmpVersion};
+    use simroom::ups::{Fault, Mib, Model, Ups};
+    use std::net::SocketAddr;
+
+    /// Longer than anything a test waits for on a loaded machine.
+    const BOUND: Duration = Duration::from_secs(20);
+
+    fn device(name: &str, addr: SocketAddr, poll_ms: u64) -> Device {
+        Device {
+            name: name.to_owned(),
+            label: Label::default(),
+            kind: DeviceKind::Ups,
+            addr,
+            version: SnmpVersion::V2c,
+            community: Secret("room".to_owned()),
+            profile: None,
+            poll: Millis(poll_ms),
+            poll_on_battery: Millis(60),
+            timeout: Millis(100),
+            retries: 1,
+        }
+    }
+
+    async fn ups(mib: Mib) -> Ups {
+        Ups::start(Model::rack_1500("S1"), mib, "room").await.unwrap()
+    }
+
+    struct Running {
+        polls: mpsc::Receiver<Poll>,
+        control: mpsc::Sender<Control>,
+        task: tokio::task::JoinHandle<()>,
+    }
+
+    async fn start(devices: Vec<Device>) -> Running {
+        let (out, polls) = mpsc::channel(64);
+        let (control, commands) = mpsc::channel(8);
+        let client = Client::bind().await.unwrap();
+        let library = Arc::new(Library::builtin());
+        let task = tokio::spawn(run(client, devices, library, out, commands));
+        Running { polls, control, task }
+    }
+
+    impl Running {
+        async fn next(&mut self) -> Poll {
+            tokio::time::timeout(BOUND, self.polls.recv())
+                .await
+                .unwrap()
+                .unwrap()
+        }
+
+        /// The next poll of this kind.
+        async fn until(&mut self, wanted: impl Fn(&Poll) -> bool) -> Poll {
+            loop {
+                let poll = self.next().await;
+                if wanted(&poll) {
+                    return poll;
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn both_kinds_of_ups_are_detected_and_read() {
+        let (standard, apc) = (ups(Mib::Rfc1628).await, ups(Mib::PowerNet).await);
+        let mut running = start(vec![
+            device("ups-a", standard.addr, 100),
+            device("ups-b", apc.addr, 100),
+        ])
+        .await;
+        for (name, profile) in [("ups-a", "rfc1628"), ("ups-b", "apc-powernet")] {
+            let poll = running.until(|poll| poll.device == name).await;
+            assert!(poll.answered >= poll.asked);
+            let reading = poll.result.unwrap();
+            assert_eq!(reading.profile, profile);
+            assert_eq!(reading.state("output.source"), Some("mains"));
+            assert_eq!(reading.number("battery.charge"), Some(100.0));
+            let runtime = reading.number("battery.runtime").unwrap();
+            assert!((runtime - standard.state().runtime_s).abs() <= 60.0, "{runtime}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_device_delays_nobody_and_is_reported_as_silent() {
+        let (live, dead) = (ups(Mib::Rfc1628).await, ups(Mib::Rfc1628).await);
+        dead.fault(Fault::Silent(true));
+        let mut slow = device("dead", dead.addr, 100);
+        slow.timeout = Millis(700);
+        let mut running = start(vec![slow, device("live", live.addr, 60)]).await;
+        let (mut polls, mut longest) = (0, 0);
+        let silent = loop {
+            let poll = running.next().await;
+            if poll.device == "dead" {
+                break poll;
+            }
+            polls += 1;
+            longest = longest.max(poll.answered.since(poll.asked).0);
+            assert!(poll.result.is_ok());
+        };
+        assert_eq!(silent.result, Err(PollFailure::Timeout));
+        assert!(silent.answered.since(silent.asked).0 >= 1500, "{silent:?}");
+        assert!(polls >= 5, "{polls} polls of the live device in the silence");
+        assert!(longest < 1500, "a poll of the live device took {longest} ms");
+    }
+
+    #[tokio::test]
+    async fn on_battery_and_on_request_it_is_read_at_once() {
+        let ups = ups(Mib::PowerNet).await;
+        let mut running = start(vec![device("ups-a", ups.addr, 3_600_000)]).await;
+        running.next().await.result.unwrap();
+        ups.set_mains(false);
+        running
+            .control
+            .send(Control::PollNow("ups-a".to_owned()))
+            .await
+            .unwrap();
+        let reading = running.next().await.result.unwrap();
+        assert_eq!(reading.state("output.source"), Some("battery"));
+        running.control.send(Control::Fast(true)).await.unwrap();
+        for _ in 0..4 {
+            running.next().await.result.unwrap();
+        }
+        running.control.send(Control::Fast(false)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_device_that_is_swapped_is_detected_anew() {
+        let first = ups(Mib::Rfc1628).await;
+        let addr = first.addr;
+        let mut running = start(vec![device("ups-a", addr, 60)]).await;
+        assert_eq!(running.next().await.result.unwrap().profile, "rfc1628");
+        drop(first);
+        let second = loop {
+            match Ups::start_at(addr, Model::rack_1500("S2"), Mib::PowerNet, "room").await {
+                Ok(ups) => break ups,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        let swapped = running
+            .until(|poll| {
+                poll.result
+                    .as_ref()
+                    .is_ok_and(|reading| reading.profile != "rfc1628")
+            })
+            .await;
+        let reading = swapped.result.unwrap();
+        assert_eq!(reading.profile, "apc-powernet");
+        assert_eq!(second.state().charge_percent, 100.0);
+        assert_eq!(reading.state("output.source"), Some("mains"));
+    }
+
+    #[tokio::test]
+    async fn one_bad_answer_costs_no_reading_and_many_are_named() {
+        let ups = ups(Mib::Rfc1628).await;
+        let mut running = start(vec![device("ups-a", ups.addr, 60)]).await;
+        running.next().await.result.unwrap();
+        ups.fault(Fault::ZeroVariables(1));
+        running.next().await.result.unwrap();
+        ups.fault(Fault::ZeroVariables(u32::MAX));
+        let refused = running.until(|poll| poll.result.is_err()).await;
+        assert!(
+            matches!(&refused.result, Err(PollFailure::Refused(why)) if why.contains("readable variables")),
+            "{refused:?}"
+        );
+        ups.fault(Fault::ZeroVariables(0));
+        running.until(|poll| poll.result.is_ok()).await;
+    }
+
+    #[tokio::test]
+    async fn sentinels_arrive_as_reasons() {
+        for mib in [Mib::Rfc1628, Mib::PowerNet] {
+            let ups = ups(mib).await;
+            ups.fault(Fault::Sentinels(true));
+            let mut running = start(vec![device("ups-a", ups.addr, 60)]).await;
+            let reading = running.next().await.result.unwrap();
+            for name in ["battery.charge", "battery.runtime"] {
+                let fact = reading.fact(name).unwrap();
+                assert_eq!(
+                    fact.value,
+                    Err(shared::NoData::Sentinel),
+                    "{mib:?} {name} {}",
+                    fact.raw
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_core_does() {
+        let ups = ups(Mib::Rfc1628).await;
+        let running = start(vec![device("ups-a", ups.addr, 3_600_000)]).await;
+        drop(running.polls);
+        tokio::time::timeout(BOUND, running.task).await.unwrap().unwrap();
+    }
+}
