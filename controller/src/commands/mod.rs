@@ -5,6 +5,7 @@
 mod demo;
 mod failure;
 mod http;
+pub mod probe;
 mod role;
 mod run;
 
@@ -84,6 +85,8 @@ enum Command {
     Run(ConfigArg),
     /// Show a simulated room (試してみる)
     Demo(demo::DemoArgs),
+    /// Ask one device what it is, and show its values as the controller would read them (機器を調べる)
+    Probe(probe::Args),
     /// Run one role; `run` and `demo` do this themselves
     #[command(hide = true, subcommand)]
     Role(role::RoleCommand),
@@ -107,6 +110,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             single_threaded()?.block_on(run::run(&site, &config))
         }
         Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
+        Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
         Command::Role(command) => {
             let runtime = many_threaded()?;
             let result = runtime.block_on(role::run(command));
