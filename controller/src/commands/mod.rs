@@ -5,7 +5,7 @@
 mod demo;
 mod failure;
 mod http;
-pub mod probe;
+mod probe;
 mod role;
 mod run;
 
