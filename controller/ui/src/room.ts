@@ -1,0 +1,228 @@
+// What the page makes of a snapshot: pure functions without clock or DOM.
+
+import type { Alarm, AlarmState, Device, Point, Power, Priority, Snapshot, Step } from './api';
+
+const URGENCY: Record<Priority, number> = { critical: 3, warning: 2, advisory: 1 };
+
+export type Overall = Priority | 'lost' | 'unknown' | 'no_data' | 'pending' | 'normal';
+
+/** The two states in which the cause still stands and somebody must act. */
+const standing = (alarm: Alarm) => alarm.state === 'unacknowledged' || alarm.state === 'acknowledged';
+
+/** A missing value that someone should care about: items that a model does not have are none. */
+export const isMissing = (point: Point) =>
+  point.value === null && point.state === null && point.no_data !== 'not_supported';
+
+/**
+ * The one word for the room. Old data is never normal: without a live link it is `lost`, without a
+ * single value `unknown`.
+ */
+export function overall(snapshot: Snapshot | null, live: boolean): Overall {
+  if (!live) return 'lost';
+  if (!snapshot) return 'unknown';
+  const worst = mostUrgent(snapshot.alarms.filter(standing));
+  if (worst) return worst;
+  const known = snapshot.points.filter((p) => p.no_data !== 'not_supported');
+  if (known.length === 0 || known.every(isMissing)) return 'unknown';
+  if (known.some(isMissing)) return 'no_data';
+  if (snapshot.devices.some((d) => d.kind === 'ups') && snapshot.power.mode === 'unknown') return 'unknown';
+  if (snapshot.alarms.some((a) => a.state === 'returned_unacknowledged' || a.state === 'latched')) {
+    return 'pending';
+  }
+  return 'normal';
+}
+
+/** The most urgent priority among alarms. */
+export function mostUrgent(alarms: readonly Alarm[]): Priority | null {
+  let worst: Priority | null = null;
+  for (const { priority } of alarms) if (!worst || URGENCY[priority] > URGENCY[worst]) worst = priority;
+  return worst;
+}
+
+/** Alarms that still stand, by priority, for the counts of the top bar. */
+export function standingCounts(alarms: readonly Alarm[]): Record<Priority, number> {
+  const counts = { critical: 0, warning: 0, advisory: 0 };
+  for (const alarm of alarms) if (standing(alarm)) counts[alarm.priority] += 1;
+  return counts;
+}
+
+/** Age in milliseconds of the oldest value at the moment of the snapshot; `null` when there is no value. */
+export function oldestAge(points: readonly Point[]): number | null {
+  let oldest: number | null = null;
+  for (const point of points) {
+    if (point.no_data === 'not_supported' || point.age_ms === null) continue;
+    oldest = Math.max(oldest ?? 0, point.age_ms);
+  }
+  return oldest;
+}
+
+export type Tab = 'new' | 'owned' | 'returned' | 'shelved';
+export const TABS: readonly Tab[] = ['new', 'owned', 'returned', 'shelved'];
+
+const TAB_OF: Record<AlarmState, Tab | null> = {
+  unacknowledged: 'new',
+  acknowledged: 'owned',
+  returned_unacknowledged: 'returned',
+  latched: 'returned',
+  shelved: 'shelved',
+  out_of_service: 'shelved',
+  suppressed: null,
+};
+
+export interface Sorted {
+  tabs: Record<Tab, Alarm[]>;
+  /** Alarms folded under an alarm that is listed, by its id. */
+  folded: Map<string, Alarm[]>;
+  /** Suppressed alarms whose cause is not listed. */
+  loose: Alarm[];
+}
+
+/** Alarms by tab; suppressed ones under their cause. Keeps the order of the controller. */
+export function sortAlarms(alarms: readonly Alarm[]): Sorted {
+  const tabs: Record<Tab, Alarm[]> = { new: [], owned: [], returned: [], shelved: [] };
+  const folded = new Map<string, Alarm[]>();
+  const loose: Alarm[] = [];
+  const listed = new Set(alarms.filter((a) => TAB_OF[a.state]).map((a) => a.id));
+  for (const alarm of alarms) {
+    const tab = TAB_OF[alarm.state];
+    if (tab) tabs[tab].push(alarm);
+    else if (alarm.cause && listed.has(alarm.cause)) {
+      folded.set(alarm.cause, [...(folded.get(alarm.cause) ?? []), alarm]);
+    } else loose.push(alarm);
+  }
+  return { tabs, folded, loose };
+}
+
+/**
+ * The tab to show. A person's choice stands while it is fresh or still has something to show; a wall
+ * display, which nobody touches, always shows the most urgent tab that is not empty.
+ */
+export function shownTab(tabs: Record<Tab, Alarm[]>, chosen: Tab | null, fresh: boolean): Tab {
+  if (chosen && (fresh || (tabs[chosen].length > 0 && tabs.new.length === 0))) return chosen;
+  return TABS.find((tab) => tabs[tab].length > 0) ?? 'new';
+}
+
+/** Alarms that need a person and were not so in the snapshot before. */
+export function newAlarms(before: readonly Alarm[], after: readonly Alarm[]): Alarm[] {
+  const known = new Map(before.map((a) => [a.id, a]));
+  return after.filter((a) => {
+    if (a.state !== 'unacknowledged') return false;
+    const old = known.get(a.id);
+    return !old || old.state !== 'unacknowledged' || old.count < a.count;
+  });
+}
+
+export interface Groups {
+  environment: Point[];
+  contacts: Point[];
+  /** Points of devices, in the order of the devices. */
+  devices: { device: Device; points: Point[]; unsupported: Point[]; unheard: Point[] }[];
+  other: Point[];
+}
+
+const ENVIRONMENT = new Set(['temperature', 'humidity']);
+
+/** Points by what they tell. */
+export function groupPoints(snapshot: Snapshot): Groups {
+  const groups: Groups = { environment: [], contacts: [], devices: [], other: [] };
+  const byDevice = new Map<string, Groups['devices'][number]>();
+  for (const device of snapshot.devices) {
+    const group = { device, points: [], unsupported: [], unheard: [] };
+    byDevice.set(device.name, group);
+    groups.devices.push(group);
+  }
+  for (const point of snapshot.points) {
+    const device = byDevice.get(point.source);
+    if (device) {
+      if (point.no_data === 'not_supported') device.unsupported.push(point);
+      else if (point.no_data === 'never_heard' && point.value === null) device.unheard.push(point);
+      else device.points.push(point);
+    } else if (point.contact !== null || point.quantity === 'contact') groups.contacts.push(point);
+    else if (ENVIRONMENT.has(point.quantity)) groups.environment.push(point);
+    else groups.other.push(point);
+  }
+  return groups;
+}
+
+/**
+ * The most urgent standing alarm of each point. An alarm belongs to the point whose id is the longest
+ * that begins the alarm's id (`inlet.r3.temperature.high` belongs to `inlet.r3.temperature`).
+ */
+export function alarmsByPoint(points: readonly Point[], alarms: readonly Alarm[]): Map<string, Priority> {
+  const ids = points.map((p) => p.id).sort((a, b) => b.length - a.length);
+  const found = new Map<string, Priority>();
+  for (const alarm of alarms) {
+    if (!standing(alarm)) continue;
+    const id = ids.find((i) => alarm.id === i || alarm.id.startsWith(`${i}.`));
+    if (!id) continue;
+    const before = found.get(id);
+    if (!before || URGENCY[alarm.priority] > URGENCY[before]) found.set(id, alarm.priority);
+  }
+  return found;
+}
+
+/** True while the room lives on its batteries or has gone down. */
+export const isOutage = (power: Power) =>
+  power.mode === 'battery' || power.mode === 'stopping' || power.mode === 'stopped';
+
+/** Seconds that the running plan still needs, by its timetable and how far its steps have got. */
+export function planLeft(steps: readonly Step[]): number {
+  const open = steps.filter((s) => s.state === 'waiting' || s.state === 'started');
+  if (open.length === 0) return 0;
+  // The step that lags most sets the clock: everything after it moves with it.
+  const reached = Math.min(
+    ...open.map((s) => s.starts_at_s + (s.state === 'started' ? Math.min(s.running_s ?? 0, s.planned_s) : 0)),
+  );
+  return Math.max(0, Math.max(...open.map((s) => s.starts_at_s + s.planned_s)) - reached);
+}
+
+/** Power figures `elapsed_s` after the snapshot: what drains goes on draining between two updates. */
+export function drained(power: Power, elapsed_s: number): Power {
+  const down = (value: number | null) => (value === null ? null : value - elapsed_s);
+  const up = (value: number | null) => (value === null ? null : value + elapsed_s);
+  const onBattery = power.mode === 'battery' || power.mode === 'stopping';
+  if (!onBattery) return power;
+  const waiting = power.mode === 'battery';
+  const runtime_s = power.runtime_s === null ? null : Math.max(0, power.runtime_s - elapsed_s);
+  // While the plan runs, what it still needs counts, and not its whole length.
+  const left = planLeft(
+    power.steps.map((s) => (s.running_s === null ? s : { ...s, running_s: s.running_s + elapsed_s })),
+  );
+  const margin = runtime_s === null ? null : runtime_s - left - (power.reserve_s ?? 0);
+  return {
+    ...power,
+    runtime_s,
+    plan_s: waiting ? power.plan_s : left,
+    margin_s: waiting ? down(power.margin_s) : margin,
+    starts_in_s:
+      waiting && power.starts_in_s !== null ? Math.max(0, power.starts_in_s - elapsed_s) : power.starts_in_s,
+    outage_s: up(power.outage_s),
+  };
+}
+
+/** Shares of the runtime for the bar, 0 to 1; `short` when the plan and the reserve do not fit. */
+export function budget(
+  power: Power,
+): { plan: number; reserve: number; margin: number; short: boolean } | null {
+  const { runtime_s, plan_s, reserve_s, margin_s } = power;
+  if (runtime_s === null || plan_s === null) return null;
+  const reserve = reserve_s ?? 0;
+  const margin = margin_s ?? runtime_s - plan_s - reserve;
+  const whole = Math.max(runtime_s, plan_s + reserve, 1);
+  return {
+    plan: plan_s / whole,
+    reserve: reserve / whole,
+    margin: Math.max(0, whole - plan_s - reserve) / whole,
+    short: margin < 0,
+  };
+}
+
+/** Length of the timetable in seconds: the end of the last step by plan or budget. */
+export function planLength(steps: readonly Step[]): number {
+  return Math.max(1, ...steps.map((s) => s.starts_at_s + Math.max(s.planned_s, 1)));
+}
+
+/** Seconds since the plan began, when it runs. */
+export function sinceRunStart(power: Power, wall_ms: number): number | null {
+  return power.run?.state === 'running' ? Math.max(0, (wall_ms - power.run.since_ms) / 1000) : null;
+}

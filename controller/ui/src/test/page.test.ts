@@ -1,0 +1,89 @@
+// The page as a whole, rendered without a browser from a snapshot: what it says in words. How it looks
+// and that it lives is checked in a real browser against the running product (hil-tests/browser).
+import { beforeEach, describe, expect, it } from 'vitest';
+import { render } from 'svelte/server';
+import type { Snapshot } from '../api';
+import App from '../App.svelte';
+import { operator } from '../operator.svelte';
+import { clip, itemsOf, place } from '../sketch';
+import json from './room.json';
+
+const room = () => structuredClone(json) as unknown as Snapshot;
+const page = (given: Snapshot) => render(App, { props: { given } }).body;
+/** Attributes and element of the tile of a point. */
+const tile = (html: string, id: string) => html.split(`data-point="${id}"`)[1]!.split('</li>')[0]!;
+
+beforeEach(() => {
+  operator.lang = 'ja';
+});
+
+describe('the page', () => {
+  it('shows values with unit and age', () => {
+    const html = page(room());
+    expect(tile(html, 'inlet.r1.temperature')).toMatch(/23\.4.*℃/s);
+    expect(tile(html, 'inlet.r1.temperature')).toContain('3秒前');
+    expect(html).toContain('本庁舎 情報システム室');
+    expect(html).toContain('16:40');
+  });
+
+  it('speaks English when asked to', () => {
+    operator.lang = 'en';
+    const html = page(room());
+    expect(html).toContain('City hall server room');
+    expect(html).toContain('SIMULATION');
+    expect(html.replaceAll('日本語', '').replace(/lang="ja"/g, '')).not.toMatch(/[぀-ヿ一-龯]/);
+  });
+
+  it('shows missing data with its reason and never a number', () => {
+    const snapshot = room();
+    Object.assign(snapshot.points[0]!, { value: null, no_data: 'stale', age_ms: 185_000 });
+    const html = tile(page(snapshot), 'inlet.r1.temperature');
+    expect(html).toContain('欠測');
+    expect(html).toContain('古いデータです');
+    expect(html).toContain('3分05秒前');
+    expect(html).not.toContain('23.4');
+  });
+
+  it('draws no watermark and no scenario on a real site', () => {
+    const snapshot = room();
+    snapshot.simulated = false;
+    const html = page(snapshot);
+    expect(html).not.toContain('data-scenario');
+    expect(html).not.toContain('watermark');
+  });
+
+  it('turns to the three figures in an outage', () => {
+    const snapshot = room();
+    expect(page(snapshot)).not.toContain('data-countdown');
+    Object.assign(snapshot.power, { mode: 'battery', starts_in_s: 95, outage_s: 20 });
+    const html = page(snapshot).split('data-countdown')[1]!.split('</section>')[0]!;
+    for (const text of ['16:40', '24:10', '5:30', '1:35']) expect(html).toContain(text);
+  });
+});
+
+describe('the drawing', () => {
+  it('has what the room has', () => {
+    const { items, ceiling, ropes } = itemsOf(room());
+    expect(items.map((i) => i.kind)).toEqual(['door', 'rack', 'rack', 'rack', 'servers', 'ups', 'ups']);
+    expect(ceiling.map((p) => p.id)).toEqual(['room.temperature', 'room.humidity', 'smoke.1']);
+    expect(ropes.map((p) => p.id)).toEqual(['leak.1']);
+  });
+
+  it('fits the width, in more rows when it must', () => {
+    const { items } = itemsOf(room());
+    for (const width of [300, 360, 700, 1100]) {
+      const placed = place(items, width);
+      expect(placed).toHaveLength(items.length);
+      for (const { x, width: w } of placed) {
+        expect(x).toBeGreaterThanOrEqual(0);
+        expect(x + w).toBeLessThanOrEqual(width);
+      }
+    }
+    expect(place(items, 1100).every((p) => p.row === 0)).toBe(true);
+  });
+
+  it('cuts long names', () => {
+    expect(clip('業務サーバー', 4)).toBe('業務サー…');
+    expect(clip('db1', 4)).toBe('db1');
+  });
+});

@@ -1,0 +1,46 @@
+// A missing text in either language, or for a reserved word of the controller, fails here.
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { fill, saySign, sayWord, TEXTS } from '../words';
+
+const places = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
+
+/** The reserved words that a Rust source hands out: `Self::Stale => "stale"`. */
+const reserved = (path: string) =>
+  [...readFileSync(new URL(path, import.meta.url), 'utf8').matchAll(/Self::\w+ => "(\w+)"/g)].map(
+    (m) => m[1]!,
+  );
+
+describe('words', () => {
+  it('has the same keys in both languages', () => {
+    expect(Object.keys(TEXTS.en).sort()).toEqual(Object.keys(TEXTS.ja).sort());
+  });
+
+  it.each(Object.keys(TEXTS.ja) as (keyof typeof TEXTS.ja)[])('%s is complete', (key) => {
+    expect(TEXTS.ja[key].trim()).not.toBe('');
+    expect(TEXTS.en[key].trim()).not.toBe('');
+    expect(places(TEXTS.en[key])).toEqual(places(TEXTS.ja[key]));
+  });
+
+  it('knows every reason for missing data', () => {
+    const words = reserved('../../../../shared/src/nodata.rs');
+    expect(words.length).toBeGreaterThan(10);
+    for (const word of words)
+      for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`no_data.${word}`]);
+  });
+
+  it('shows an unknown word as it came', () => {
+    expect(sayWord('ja', 'no_data', 'eaten_by_mice')).toBe('eaten_by_mice');
+  });
+
+  it('puts signs in words', () => {
+    expect(saySign('ja', 'output.source = battery')).toBe('給電元: 電池');
+    expect(saySign('en', 'input.voltage = 101 V')).toBe('Input voltage: 101 V');
+    expect(saySign('ja', 'no contact')).toBe('連絡がとれない');
+    expect(saySign('en', 'something new')).toBe('something new');
+  });
+
+  it('leaves a place without value visible', () => {
+    expect(fill('{a} and {b}', { a: 1 })).toBe('1 and {b}');
+  });
+});
