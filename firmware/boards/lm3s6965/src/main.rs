@@ -1,0 +1,218 @@
+//! A sensor node on the Stellaris LM3S6965 evaluation board, which is also the emulated board of
+//! the tests.
+//!
+//! | channel | what                                | where                   |
+//! |---------|-------------------------------------|-------------------------|
+//! | 0       | door contact, normally closed       | port E, pin 0           |
+//! | 1       | leak contact, normally closed       | port E, pin 1           |
+//! | 2       | temperature, TMP105                 | I2C 0, address 0x48     |
+//!
+//! The EEPROM (24C64, I2C 0, address 0x50) holds who the node is and the events. Three tasks
+//! share one `Node`: the sampler feeds it, the uplink sends what it has to say, the network task
+//! moves frames; the supervisor feeds the watchdog while all of them are heard of. Nothing here
+//! restarts because the controller is away.
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+mod hal;
+mod uplink;
+
+use core::cell::RefCell;
+use cortex_m_rt::entry;
+use embassy_executor::raw::Executor;
+use embassy_futures::join::join;
+use embassy_futures::select::select;
+use embassy_net::{Runner, StackResources};
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
+use embassy_time::{Duration, Instant, Timer};
+use embedded_hal::delay::DelayNs as _;
+use embedded_hal_bus::i2c::RefCellDevice;
+use hal::clock::{Spin, now_ms};
+use hal::console::console;
+use hal::ethernet::Ethernet;
+use hal::i2c::Bus;
+use node::SENSOR_POLL_MS;
+use node::drivers::{eeprom24::Eeprom24, tmp105::Tmp105};
+use node::memory::provision;
+use node::node::{Mount, Node};
+use node::supervisor::Supervisor;
+use shared::Quantity;
+use shared::provision::Provision;
+use shared::wire::ResetCause;
+use static_cell::StaticCell;
+
+const FIRMWARE: (u8, u8, u8) = (0, 1, 0);
+
+const DOOR: usize = 0;
+const LEAK: usize = 1;
+const TEMPERATURE: usize = 2;
+const MOUNTS: [Mount; 3] = [
+    Mount::Contact,
+    Mount::Contact,
+    Mount::Sensor(Quantity::Temperature),
+];
+
+const TMP105_ADDRESS: u8 = 0x48;
+const EEPROM_ADDRESS: u8 = 0x50;
+
+/// Sockets: DHCP, the connection to the broker, one spare while an old one is closing.
+const SOCKETS: usize = 3;
+
+/// Tasks that check in, with the longest silence of each in milliseconds.
+const SAMPLER: usize = 0;
+const NETWORK: usize = 1;
+const UPLINK: usize = 2;
+const ALLOWANCES_MS: [u64; 3] = [3_000, 5_000, uplink::LONGEST_SILENCE_MS];
+const CHECK_IN_MS: u64 = 1_000;
+const SUPERVISE_MS: u64 = 500;
+/// Time between two attempts to read a memory that does not answer.
+const MEMORY_RETRY_MS: u32 = 1_000;
+
+type Device = RefCellDevice<'static, Bus>;
+type Eeprom = Eeprom24<Device, Spin>;
+
+/// What the tasks share. They all run on one executor, so a borrow never meets another one as
+/// long as it is not held across an `await`; none is.
+struct Shared {
+    node: RefCell<Node<Eeprom>>,
+    tasks: RefCell<Supervisor<3>>,
+}
+
+impl Shared {
+    fn check_in(&self, task: usize) {
+        self.tasks.borrow_mut().check_in(task, now_ms());
+    }
+}
+
+/// Set when the node may have something new to send.
+static NEWS: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+
+#[entry]
+fn main() -> ! {
+    static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
+    static SHARED: StaticCell<Shared> = StaticCell::new();
+    static PROVISION: StaticCell<Provision> = StaticCell::new();
+    static ETHERNET: StaticCell<Ethernet> = StaticCell::new();
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+    static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+
+    let mut core = cortex_m::Peripherals::take().expect("taken once, here");
+    hal::start();
+    hal::clock::start(&mut core.SYST);
+    hal::console::start();
+    let cause = hal::crash::cause();
+    let bus: &'static RefCell<Bus> = BUS.init(RefCell::new(Bus::start()));
+
+    let (provision, node) = start_node(bus, cause);
+    let provision = PROVISION.init(provision);
+    console!(
+        "node {} firmware {}.{}.{} boot {} cause {:?} pending {}",
+        provision.node,
+        FIRMWARE.0,
+        FIRMWARE.1,
+        FIRMWARE.2,
+        node.boot(),
+        cause,
+        node.pending()
+    );
+    // The chip has no random numbers. The seed only picks port numbers; it differs between nodes
+    // and boots and is not to be guessed from outside.
+    let [a, b, c, d, ..] = provision.device_key().derive("net");
+    let seed = u32::from_le_bytes([a, b, c, d]) ^ node.boot().rotate_left(16);
+    let shared: &'static Shared = SHARED.init(Shared {
+        node: RefCell::new(node),
+        tasks: RefCell::new(Supervisor::new(ALLOWANCES_MS)),
+    });
+
+    // Locally administered, unique in a site as the node id is.
+    let [high, low] = provision.node.to_be_bytes();
+    let ethernet = ETHERNET.init(Ethernet::new([0x02, b'Y', b'G', 0, high, low]));
+    ethernet.start();
+    let (stack, runner) = embassy_net::new(
+        &mut *ethernet,
+        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
+        RESOURCES.init(StackResources::new()),
+        seed.into(),
+    );
+    hal::contacts::start();
+    hal::watchdog::start();
+
+    hal::executor::run(EXECUTOR.init(hal::executor::new()), |spawner| {
+        // Each task is spawned once, so its storage is free.
+        spawner.spawn(network(runner, shared).expect("spawned once"));
+        spawner.spawn(sampler(bus, shared).expect("spawned once"));
+        spawner.spawn(uplink::run(stack, provision, seed, shared).expect("spawned once"));
+        spawner.spawn(supervise(shared).expect("spawned once"));
+    })
+}
+
+/// Reads who we are and counts the boot. A node that cannot do either is no node yet: it says why
+/// on its console and tries again.
+fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (Provision, Node<Eeprom>) {
+    loop {
+        let mut memory = Eeprom24::new(RefCellDevice::new(bus), Spin, EEPROM_ADDRESS);
+        match provision(&mut memory) {
+            Ok(Ok(provision)) => match Node::start(memory, &provision, &MOUNTS, FIRMWARE, cause, now_ms()) {
+                Ok(node) => return (provision, node),
+                Err(fault) => console!("cannot count this boot: {fault}"),
+            },
+            Ok(Err(problem)) => console!("{problem}"),
+            Err(fault) => console!("cannot read the configuration: {fault}"),
+        }
+        bus.borrow_mut().recover();
+        Spin.delay_ms(MEMORY_RETRY_MS);
+    }
+}
+
+#[embassy_executor::task]
+async fn network(mut runner: Runner<'static, &'static mut Ethernet>, shared: &'static Shared) -> ! {
+    let check_in = async {
+        loop {
+            shared.check_in(NETWORK);
+            Timer::after_millis(CHECK_IN_MS).await;
+        }
+    };
+    join(runner.run(), check_in).await.0
+}
+
+/// Looks at the contacts at every edge and while a change settles, and reads the sensor.
+#[embassy_executor::task]
+async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
+    let mut sensor = Tmp105::new(RefCellDevice::new(bus), TMP105_ADDRESS);
+    let mut read_at_ms = now_ms();
+    loop {
+        let now_ms = now_ms();
+        let again_ms = {
+            let mut node = shared.node.borrow_mut();
+            let [door, leak] = hal::contacts::open();
+            let settling = [(DOOR, door), (LEAK, leak)].map(|(channel, open)| node.contact(channel, open, now_ms));
+            if now_ms >= read_at_ms {
+                read_at_ms = now_ms + SENSOR_POLL_MS;
+                node.reading(TEMPERATURE, sensor.read(), now_ms);
+                if node.take_recovery(TEMPERATURE, now_ms) {
+                    console!("freeing the sensor bus");
+                    bus.borrow_mut().recover();
+                }
+            }
+            settling.into_iter().flatten().fold(read_at_ms, u64::min)
+        };
+        NEWS.signal(());
+        shared.check_in(SAMPLER);
+        select(hal::contacts::EDGE.wait(), Timer::at(Instant::from_millis(again_ms))).await;
+    }
+}
+
+/// Feeds the watchdog while every task is heard of.
+#[embassy_executor::task]
+async fn supervise(shared: &'static Shared) -> ! {
+    loop {
+        match shared.tasks.borrow().silent(now_ms()) {
+            None => hal::watchdog::feed(),
+            // Not fed any more: the watchdog bites within four seconds.
+            Some(task) => console!("task {task} is silent"),
+        }
+        Timer::after(Duration::from_millis(SUPERVISE_MS)).await;
+    }
+}

@@ -1,0 +1,193 @@
+//! The way up: one MQTT 5 connection to the broker, made again whenever it ends.
+//!
+//! ```text
+//! wait for an address -> connect -> log in -> subscribe cmd, publish up=1 -> serve -> back-off -+
+//!     ^-----------------------------------------------------------------------------------------+
+//! ```
+//! The broker keeps no session for us (expiry 0): what is not acknowledged by the controller is
+//! sent again by `node`, so nothing depends on what a broker remembers.
+
+use crate::hal::clock::now_ms;
+use crate::hal::console::console;
+use crate::{NEWS, Shared, UPLINK};
+use core::fmt::Write as _;
+use core::net::Ipv4Addr;
+use embassy_futures::select::{Either, Either3, select, select3};
+use embassy_net::Stack;
+use embassy_net::tcp::TcpSocket;
+use embassy_time::{Duration, Instant, Timer, with_timeout};
+use heapless::String;
+use minimq::{Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will};
+use node::backoff::Backoff;
+use shared::limit::MAX_TOPIC;
+use shared::provision::Provision;
+use shared::topic::{self, Leaf};
+
+/// Longest wait for each step of a connection, and for the far end to acknowledge what we send.
+const STEP: Duration = Duration::from_secs(10);
+/// Seconds of silence after which the broker may give us up, and we it.
+const KEEP_ALIVE_S: u16 = 10;
+/// Steps between two check-ins, each of at most [`STEP`], and a back-off.
+pub(crate) const LONGEST_SILENCE_MS: u64 = 45_000;
+/// The emulator's network looks at a new connection only when the guest does something: without
+/// this tick, connecting takes a second.
+const CONNECTING_TICK_MS: u64 = 20;
+/// Least time between two looks at the deadlines, when nothing else happens.
+const SHORTEST_SLEEP_MS: u64 = 20;
+
+/// Longest packet we take: a frame with topic and properties of a broker.
+const RECEIVE_LEN: usize = 512;
+/// Eight events in flight, the limit of the client, and room for the log-in.
+const TRANSMIT_LEN: usize = 2_048;
+const SOCKET_LEN: usize = 1_024;
+
+struct Topics {
+    event: String<MAX_TOPIC>,
+    telemetry: String<MAX_TOPIC>,
+    presence: String<MAX_TOPIC>,
+    command: String<MAX_TOPIC>,
+}
+
+/// Why a connection ended or did not come about; for the console.
+#[derive(Debug, Clone, Copy)]
+enum Lost {
+    NoAddress,
+    Connect,
+    LogIn,
+    Subscribe,
+    Publish,
+    Receive,
+}
+
+#[embassy_executor::task]
+pub(crate) async fn run(
+    stack: Stack<'static>,
+    provision: &'static Provision,
+    seed: u32,
+    shared: &'static Shared,
+) -> ! {
+    let topics = Topics {
+        event: topic::of(provision.node, Leaf::Event),
+        telemetry: topic::of(provision.node, Leaf::Telemetry),
+        presence: topic::of(provision.node, Leaf::Presence),
+        command: topic::of(provision.node, Leaf::Command),
+    };
+    let mut user: String<5> = String::new();
+    // Five digits hold every node id.
+    let _ = write!(user, "{}", provision.node);
+    let password = provision.device_key().broker_password();
+
+    let (mut receive, mut transmit) = ([0; RECEIVE_LEN], [0; TRANSMIT_LEN]);
+    let config = configure(&mut receive, &mut transmit, &user, &password, &topics.presence)
+        .expect("our client id and topic are shorter than what the client holds");
+    let mut session = Session::new(config);
+    let mut backoff = Backoff::new(seed);
+    loop {
+        shared.check_in(UPLINK);
+        let lost = connect(stack, provision, &topics, &mut session, &mut backoff, shared).await;
+        let wait_ms = backoff.failed();
+        console!("broker: {lost:?}, again in {wait_ms} ms");
+        shared.check_in(UPLINK);
+        Timer::after_millis(wait_ms).await;
+    }
+}
+
+fn configure<'a>(
+    receive: &'a mut [u8],
+    transmit: &'a mut [u8],
+    user: &'a str,
+    password: &'a str,
+    presence: &str,
+) -> Result<ConfigBuilder<'a>, ConfigError> {
+    let mut client: String<16> = String::new();
+    // "yagura-" and five digits.
+    let _ = write!(client, "yagura-{user}");
+    ConfigBuilder::new(Buffers::new(receive, transmit))
+        .client_id(&client)?
+        .auth(user, password.as_bytes())?
+        .keepalive_interval(KEEP_ALIVE_S)
+        .will(Will::new(presence, b"0", &[])?.retained())
+}
+
+/// One connection from beginning to end.
+async fn connect(
+    stack: Stack<'static>,
+    provision: &Provision,
+    topics: &Topics,
+    session: &mut Session<'_>,
+    backoff: &mut Backoff,
+    shared: &Shared,
+) -> Lost {
+    if with_timeout(STEP, stack.wait_config_up()).await.is_err() {
+        return Lost::NoAddress;
+    }
+    let (mut receive, mut transmit) = ([0; SOCKET_LEN], [0; SOCKET_LEN]);
+    let mut socket = TcpSocket::new(stack, &mut receive, &mut transmit);
+    socket.set_timeout(Some(STEP));
+    // An event must not wait for the acknowledgement of the one before it.
+    socket.set_nagle_enabled(false);
+    let broker = (Ipv4Addr::from(provision.broker), provision.port);
+    let tick = async {
+        loop {
+            Timer::after_millis(CONNECTING_TICK_MS).await;
+        }
+    };
+    match select(with_timeout(STEP, socket.connect(broker)), tick).await {
+        Either::First(Ok(Ok(()))) => {}
+        _ => return Lost::Connect,
+    }
+    shared.check_in(UPLINK);
+    let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(socket)).await else {
+        return Lost::LogIn;
+    };
+    let command = TopicFilter::new(&topics.command);
+    let Ok(Ok(_)) = with_timeout(STEP, connection.subscribe(&[command], &[])).await else {
+        return Lost::Subscribe;
+    };
+    let present = Publication::bytes(&topics.presence, b"1").retain();
+    let Ok(Ok(_)) = with_timeout(STEP, connection.publish(present)).await else {
+        return Lost::Publish;
+    };
+    console!("broker: connected");
+    backoff.succeeded();
+    shared.node.borrow_mut().connected(now_ms());
+    serve(&mut connection, topics, shared).await
+}
+
+/// Sends what the node has to say and hands down what comes, until the connection ends.
+async fn serve<IO: Io>(connection: &mut Connection<'_, '_, IO>, topics: &Topics, shared: &Shared) -> Lost {
+    loop {
+        shared.check_in(UPLINK);
+        shared.node.borrow_mut().tick(now_ms());
+        while connection.can_publish(QoS::AtLeastOnce) {
+            let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
+                break;
+            };
+            let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
+            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(event)).await else {
+                return Lost::Publish;
+            };
+        }
+        while connection.can_publish(QoS::AtMostOnce) {
+            let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
+                break;
+            };
+            let sample = Publication::bytes(&topics.telemetry, &frame);
+            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(sample)).await else {
+                return Lost::Publish;
+            };
+        }
+        // What is due now and could not be sent must not keep us from sleeping.
+        let soonest = Instant::now() + Duration::from_millis(SHORTEST_SLEEP_MS);
+        let deadline = Instant::from_millis(shared.node.borrow().next_deadline()).max(soonest);
+        // All three may be dropped half-way: `poll` by its own promise, the others hold nothing.
+        match select3(connection.poll(), NEWS.wait(), Timer::at(deadline)).await {
+            Either3::First(Ok(Some(message))) => {
+                // We have subscribed to one topic; whatever the broker says, it is a command.
+                shared.node.borrow_mut().downward(message.payload(), now_ms());
+            }
+            Either3::First(Err(_)) => return Lost::Receive,
+            Either3::First(Ok(None)) | Either3::Second(()) | Either3::Third(()) => {}
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! One sensor: whether it has a value, and what is said about it.
+//!
+//! ```text
+//! Unproven --good--> Good --bad--> Doubtful --bad--> Lost --good x BACK_AFTER--> Good
+//!     |               ^               | good            ^ |
+//!     +--bad----------|--> Doubtful   |                 +-+ bad: count from the start
+//!                     +---------------+
+//! ```
+//! A reading that was not proven to come from the part is no value, from the first one on. The
+//! event waits for a second one, because a single disturbed transfer is no loss; and a lost
+//! sensor must answer several times before it is believed again.
+
+use crate::{REPORT_MS, TEMPERATURE_DELTA_MILLI};
+use shared::filter::Deadband;
+use shared::wire::Up;
+use shared::{NoData, Quantity, Sample};
+
+/// Bad readings in a row that make a loss.
+pub const LOST_AFTER: u8 = 2;
+/// Good readings in a row that end one.
+pub const BACK_AFTER: u8 = 3;
+/// Time between two attempts to free the bus of a lost sensor, in milliseconds.
+pub const RECOVERY_MS: u64 = 2_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing good was read since power-on.
+    Unproven,
+    /// The last reading was good.
+    Good,
+    /// `bad` readings in a row were not.
+    Doubtful { bad: u8 },
+    /// Reported lost; `good` readings in a row since.
+    Lost { good: u8, recover_at_ms: u64 },
+}
+
+/// A sensor of the node.
+#[derive(Debug)]
+pub struct Sensor {
+    channel: u8,
+    quantity: Quantity,
+    state: State,
+    value: Result<i32, NoData>,
+    reported: Option<(Result<i32, NoData>, u64)>,
+    band: Deadband,
+    due: bool,
+}
+
+impl Sensor {
+    /// A sensor that has not been read yet.
+    #[must_use]
+    pub const fn new(channel: u8, quantity: Quantity) -> Self {
+        Self {
+            channel,
+            quantity,
+            state: State::Unproven,
+            value: Err(NoData::NeverHeard),
+            reported: None,
+            band: Deadband::new(TEMPERATURE_DELTA_MILLI, REPORT_MS),
+            due: false,
+        }
+    }
+
+    /// Feeds what the driver read, in thousandths of the unit; an event when the sensor is lost
+    /// or back.
+    pub fn feed(&mut self, read: Result<i32, NoData>, now_ms: u64) -> Option<Up> {
+        let read = read.and_then(|milli| self.quantity.check(milli));
+        let channel = self.channel;
+        let (state, event) = match (self.state, read) {
+            (State::Unproven | State::Good | State::Doubtful { .. }, Ok(_)) => (State::Good, None),
+            (State::Unproven | State::Good, Err(_)) => (State::Doubtful { bad: 1 }, None),
+            (State::Doubtful { bad }, Err(reason)) if bad + 1 >= LOST_AFTER => {
+                let lost = State::Lost {
+                    good: 0,
+                    recover_at_ms: now_ms,
+                };
+                (lost, Some(Up::SensorLost { channel, reason }))
+            }
+            (State::Doubtful { bad }, Err(_)) => (State::Doubtful { bad: bad + 1 }, None),
+            (State::Lost { good, .. }, Ok(_)) if good + 1 >= BACK_AFTER => {
+                (State::Good, Some(Up::SensorBack { channel }))
+            }
+            (State::Lost { good, recover_at_ms }, Ok(_)) => {
+                let good = good + 1;
+                (State::Lost { good, recover_at_ms }, None)
+            }
+            (State::Lost { recover_at_ms, .. }, Err(_)) => {
+                let good = 0;
+                (State::Lost { good, recover_at_ms }, None)
+            }
+        };
+        self.state = state;
+        // While a loss lasts, a value now and then is not yet believed.
+        self.value = match (self.state, read, self.value) {
+            (State::Lost { .. }, Ok(_), Err(reason)) => Err(reason),
+            (_, read, _) => read,
+        };
+        self.due |= self.worth_reporting(now_ms);
+        event
+    }
+
+    /// True when the bus is to be freed now: at once when the sensor is lost, then every
+    /// [`RECOVERY_MS`].
+    pub const fn take_recovery(&mut self, now_ms: u64) -> bool {
+        match &mut self.state {
+            State::Lost {
+                good: 0,
+                recover_at_ms,
+            } if now_ms >= *recover_at_ms => {
+                *recover_at_ms = now_ms + RECOVERY_MS;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The sample to report, once when it is due.
+    pub fn take_due(&mut self, now_ms: u64) -> Option<Sample> {
+        core::mem::take(&mut self.due).then(|| {
+            self.reported = Some((self.value, now_ms));
+            Sample {
+                channel: self.channel,
+                quantity: self.quantity,
+                value: self.value,
+            }
+        })
+    }
+
+    /// Report with the next occasion.
+    pub const fn ask(&mut self) {
+        self.due = true;
+    }
+
+    fn worth_reporting(&mut self, now_ms: u64) -> bool {
+        let moved = match self.value {
+            Ok(milli) => self.band.feed(milli, now_ms),
+            Err(_) => false,
+        };
+        let (reported, at) = match self.reported {
+            None => return true,
+            Some(reported) => reported,
+        };
+        let another_kind = match (reported, self.value) {
+            (Ok(_), Ok(_)) => false,
+            (before, after) => before != after,
+        };
+        moved || another_kind || now_ms.saturating_sub(at) >= REPORT_MS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    const BAD: Result<i32, NoData> = Err(NoData::BusFault);
+
+    /// Feeds readings every half second; returns the events and the values reported.
+    fn run(readings: &[Result<i32, NoData>]) -> (Vec<Up>, Vec<Result<i32, NoData>>) {
+        let mut sensor = Sensor::new(2, Quantity::Temperature);
+        let (mut events, mut values) = (Vec::new(), Vec::new());
+        for (read, now_ms) in readings.iter().zip((0..).step_by(500)) {
+            events.extend(sensor.feed(*read, now_ms));
+            values.extend(sensor.take_due(now_ms).map(|sample| sample.value));
+        }
+        (events, values)
+    }
+
+    #[test]
+    fn a_good_sensor_reports_moves_and_makes_no_event() {
+        let (events, values) = run(&[Ok(25_000), Ok(25_050), Ok(25_100), Ok(25_100)]);
+        assert_eq!((events, values), (vec![], vec![Ok(25_000), Ok(25_100)]));
+    }
+
+    #[test]
+    fn a_quiet_sensor_is_reported_every_five_seconds() {
+        assert_eq!(run(&[Ok(25_000); 31]).1, [Ok(25_000); 4]);
+        assert_eq!(run(&[BAD; 31]).1, [BAD; 4]);
+    }
+
+    #[test]
+    fn a_frozen_bus_is_no_data_at_once_and_an_event_at_the_second() {
+        let (events, values) = run(&[Ok(25_000), BAD, BAD, BAD]);
+        let lost = Up::SensorLost {
+            channel: 2,
+            reason: NoData::BusFault,
+        };
+        assert_eq!((events, values), (vec![lost], vec![Ok(25_000), BAD]));
+    }
+
+    #[test]
+    fn one_disturbed_transfer_is_no_event() {
+        let (events, values) = run(&[Ok(25_000), BAD, Ok(25_000), BAD, Ok(25_000)]);
+        assert_eq!(events, []);
+        assert_eq!(values, [Ok(25_000), BAD, Ok(25_000), BAD, Ok(25_000)]);
+    }
+
+    #[test]
+    fn a_lost_sensor_is_believed_after_three_good_readings() {
+        let flapping = [BAD, BAD, Ok(1), Ok(1), BAD, Ok(1), Ok(1)];
+        assert_eq!(run(&flapping).0.len(), 1);
+        assert_eq!(run(&flapping).1, [BAD]);
+        let (events, values) = run(&[BAD, BAD, Ok(20_000), Ok(20_000), Ok(20_000)]);
+        assert_eq!(events[1], Up::SensorBack { channel: 2 });
+        assert_eq!(values, [BAD, Ok(20_000)]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_not_reported() {
+        let (_, values) = run(&[Ok(-273_000)]);
+        assert_eq!(values, [Err(NoData::Implausible)]);
+    }
+
+    #[test]
+    fn the_bus_is_freed_at_once_and_then_every_two_seconds() {
+        let mut sensor = Sensor::new(2, Quantity::Temperature);
+        let tried: Vec<u64> = (0..=6_000)
+            .step_by(500)
+            .filter(|&now_ms| {
+                sensor.feed(BAD, now_ms);
+                sensor.take_recovery(now_ms)
+            })
+            .collect();
+        assert_eq!(tried, [500, 2_500, 4_500]);
+    }
+}
