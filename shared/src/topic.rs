@@ -1,4 +1,4 @@
-//! Topics: `fac/v1/<node>/{ev,t,up,cmd}`.
+//! The topics of a node: `fac/v1/<node>/{ev,t,up,cmd}`.
 //!
 //! `ev` events (QoS 1), `t` telemetry (QoS 0), `up` the will written by the broker
 //! (an unauthenticated hint, never evidence), `cmd` towards the node (QoS 1).

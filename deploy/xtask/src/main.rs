@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod firmware;
 mod setup;
 mod stage;
 mod test;
@@ -65,21 +66,6 @@ enum Command {
         #[arg(long, conflicts_with = "seeds")]
         seed: Option<u64>,
     },
-}
-
-/// The firmware's build is not part of this tree yet; what needs it says so.
-mod firmware {
-    /// Why it cannot be built here, if it cannot.
-    pub(crate) fn cannot_build() -> Option<String> {
-        Some("`cargo xtask firmware` is not there yet".to_owned())
-    }
-    /// Builds one board or all of them.
-    ///
-    /// # Errors
-    /// When it cannot be built.
-    pub(crate) fn run(_board: Option<&str>) -> Result<(), String> {
-        Err("`cargo xtask firmware` is not there yet".to_owned())
-    }
 }
 
 fn main() -> ExitCode {

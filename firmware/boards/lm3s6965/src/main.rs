@@ -187,7 +187,8 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
         let again_ms = {
             let mut node = shared.node.borrow_mut();
             let [door, leak] = hal::contacts::open();
-            let settling = [(DOOR, door), (LEAK, leak)].map(|(channel, open)| node.contact(channel, open, now_ms));
+            let settling =
+                [(DOOR, door), (LEAK, leak)].map(|(channel, open)| node.contact(channel, open, now_ms));
             if now_ms >= read_at_ms {
                 read_at_ms = now_ms + SENSOR_POLL_MS;
                 node.reading(TEMPERATURE, sensor.read(), now_ms);
@@ -200,7 +201,11 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
         };
         NEWS.signal(());
         shared.check_in(SAMPLER);
-        select(hal::contacts::EDGE.wait(), Timer::at(Instant::from_millis(again_ms))).await;
+        select(
+            hal::contacts::EDGE.wait(),
+            Timer::at(Instant::from_millis(again_ms)),
+        )
+        .await;
     }
 }
 

@@ -17,7 +17,9 @@ use embassy_net::Stack;
 use embassy_net::tcp::TcpSocket;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use heapless::String;
-use minimq::{Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will};
+use minimq::{
+    Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will,
+};
 use node::backoff::Backoff;
 use shared::limit::MAX_TOPIC;
 use shared::provision::Provision;

@@ -103,10 +103,7 @@ impl Driver for Ethernet {
             }
             let length = self.fetch();
             if (HEADER..=MTU).contains(&length) {
-                return Some((
-                    Received(&mut self.received[..length]),
-                    ToSend(&mut self.to_send),
-                ));
+                return Some((Received(&mut self.received[..length]), ToSend(&mut self.to_send)));
             }
         }
     }
