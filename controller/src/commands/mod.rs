@@ -2,8 +2,10 @@
 //!
 //! Results go to standard output, progress and the log to standard error.
 
+mod check;
 mod demo;
 mod failure;
+mod firewall;
 mod http;
 mod probe;
 mod role;
@@ -12,7 +14,7 @@ mod run;
 pub use failure::Failure;
 
 use clap::{Args, Parser, Subcommand};
-use room::site::parse::{self, Hands};
+use room::site::parse::Hands;
 use room::site::problem::Severity;
 use room::site::{Real, Site};
 use std::io::IsTerminal as _;
@@ -50,6 +52,8 @@ Examples:
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
       Logs in to every server of the plan and stops none.
+  yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
+      nftables rules that let in and out what the site file names, and nothing else.
   yagura run --config /etc/yagura/site.toml
       The controller itself; systemd starts it this way.
 
@@ -87,6 +91,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Ask one device what it is, and show its values as the controller would read them (機器を調べる)
     Probe(probe::Args),
+    /// Report every problem of a site file (設定を確認する)
+    Check(check::CheckArgs),
+    /// Print nftables rules for a site (ファイアウォール規則を作る)
+    Firewall(firewall::FirewallArgs),
     /// Run one role; `run` and `demo` do this themselves
     #[command(hide = true, subcommand)]
     Role(role::RoleCommand),
@@ -111,6 +119,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
         Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
+        Command::Check(args) => Ok(check::run(&args)),
+        Command::Firewall(args) => firewall::run(&args),
         Command::Role(command) => {
             let runtime = many_threaded()?;
             let result = runtime.block_on(role::run(command));
@@ -141,25 +151,17 @@ pub fn log_to_stderr() {
     }
 }
 
-/// Reads a site file for a world; its problems become the failure.
+/// Reads a site file for a world; its problems become the failure. Key files are left to the
+/// role that needs them: with a user for each role, no other role may even see them.
 fn load<W: Hands>(path: &Path) -> Result<Site<W>, Failure> {
-    let bytes = std::fs::read(path).map_err(|source| Failure::read(path, source))?;
-    let text = parse::decode(&bytes).map_err(|problem| Failure::site(path, &[problem]))?;
-    let base = path.parent().unwrap_or(Path::new("."));
-    let outcome = parse::read::<W>(text, base);
-    match outcome.site {
-        Some(site) => {
-            let warnings = outcome
-                .problems
-                .iter()
-                .filter(|problem| problem.severity == Severity::Warning);
-            for warning in warnings {
-                tracing::warn!("{}:{}: {}", path.display(), warning.line, warning.message);
-            }
-            Ok(site)
-        }
-        None => Err(Failure::site(path, &outcome.problems)),
+    let (_, site, problems) = check::read_file::<W>(path)?;
+    for warning in problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Warning)
+    {
+        tracing::warn!("{}:{}: {}", path.display(), warning.line, warning.message);
     }
+    site.ok_or_else(|| Failure::site(path, &problems))
 }
 
 fn single_threaded() -> Result<tokio::runtime::Runtime, Failure> {

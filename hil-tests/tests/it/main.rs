@@ -1,5 +1,8 @@
 //! The real binary and its parts against real parts: one test binary, loopback only.
-#![allow(clippy::unwrap_used, reason = "a test that unwraps in vain fails, as it should")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that unwraps in vain fails, as it should"
+)]
 
 mod act;
 mod mqtt;

@@ -17,7 +17,8 @@ use crate::time::Millis;
 use shared::Quantity;
 use std::net::SocketAddr;
 use std::path::Path;
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// Longest site file in bytes: a full room (below) with comments needs less than half.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -210,6 +211,35 @@ pub fn read<W: Hands>(text: &str, base: &Path) -> Outcome<W> {
         site: if refused { None } else { built },
         problems,
     }
+}
+
+/// One step on the way to a value of the file.
+#[derive(Debug, Clone, Copy)]
+pub enum Step<'k> {
+    /// Into a table.
+    Key(&'k str),
+    /// Into a list.
+    Index(usize),
+}
+
+/// Line and column (from 1) of a value, for problems that only the world outside shows, such as
+/// a file that is not there. The beginning of the file when there is no such value.
+#[must_use]
+pub fn locate(text: &str, way: &[Step<'_>]) -> (usize, usize) {
+    let (root, _) = DeTable::parse_recoverable(text);
+    let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
+    let mut at = &root;
+    for step in way {
+        let next = match step {
+            Step::Key(key) => at.get_ref().get(*key),
+            Step::Index(index) => at.get_ref().get(*index),
+        };
+        match next {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    super::problem::place(text, at.span().start)
 }
 
 /// One syntax error, named after the character that most probably caused it.

@@ -268,7 +268,7 @@ fn device(mut r: Reader<'_>) -> RawDevice {
         addr: r.addr("addr", "\"192.168.10.11:161\""),
         version: r.word("version", &[("v1", SnmpVersion::V1), ("v2c", SnmpVersion::V2c)]),
         community: r.text("community", "the agent's read-only community"),
-        profile: r.text_or("profile"),
+        profile: profile(&mut r),
         poll: span_or(&mut r, "poll", (Millis(100), Millis::from_secs(600)), POLL),
         poll_on_battery: span_or(
             &mut r,
@@ -281,6 +281,16 @@ fn device(mut r: Reader<'_>) -> RawDevice {
     };
     r.finish();
     device
+}
+
+/// The name of a built-in profile, or nothing to detect it.
+fn profile(r: &mut Reader<'_>) -> Found<String> {
+    let names = crate::profile::BUILTIN.map(|(name, _)| (name, name));
+    let found = r.word_or("profile", &names)?;
+    Some(At {
+        value: found.value.to_owned(),
+        span: found.span,
+    })
 }
 
 fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {

@@ -1,7 +1,7 @@
 //! Every way of writing a site file wrongly, each with the line where it must be reported.
 // Long because it is one table.
 
-use super::parse::{decode, read, real, simulated};
+use super::parse::{Step, decode, locate, read, real, simulated};
 use super::problem::{Kind, Problem, Severity};
 use super::{Confirm, Mqtt, Priority, Real, RealAction, SimulatedAction, Site};
 use crate::time::Millis;
@@ -428,6 +428,12 @@ const BAD: &[(&str, &str, &str, &str)] = &[
     ),
     ("127.0.0.1:2223", "127.0.0.1:2222", "action = { kind", "twice"),
     ("id = 1\n", "id = 1\nid = 2\n", "id = 2", "duplicate"),
+    (
+        "version = \"v2c\"",
+        "version = \"v2c\"\nprofile = \"rfc1682\"",
+        "profile = \"rfc1682\"",
+        "rfc1628",
+    ),
     // references and circles
     (
         "feeds = [\"ups-a\"]",
@@ -703,6 +709,21 @@ fn an_external_broker_is_one_line() {
     let text = GOOD.replace("listen = \"127.0.0.1:1883\"", "broker = \"mosquitto:1883\"");
     let site = real_of(&text).unwrap();
     assert!(matches!(site.mqtt, Mqtt::External { ref addr, user: None, .. } if addr == "mosquitto:1883"));
+}
+
+#[test]
+fn a_value_is_located_by_its_way() {
+    let line = line_of(GOOD, "key_file = \"keys/db1\"");
+    let way = [
+        Step::Key("host"),
+        Step::Index(0),
+        Step::Key("action"),
+        Step::Key("key_file"),
+    ];
+    assert_eq!(locate(GOOD, &way), (line, 12));
+    // A value that is not there is reported where its table begins.
+    assert_eq!(locate(GOOD, &[Step::Key("nothing")]), (1, 1));
+    assert_eq!(locate("", &[Step::Index(3)]), (1, 1));
 }
 
 #[test]

@@ -1,0 +1,592 @@
+//! `yagura check`: everything that is wrong with a site, at once, before anything opens.
+//!
+//! `room` reads the text; this adds what only the disk knows: key files that are missing, open
+//! to others or not keys, programs that cannot run, a data folder that cannot be written. It
+//! changes nothing.
+
+use super::Failure;
+use clap::Args;
+use room::plan::Plan;
+use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
+use room::site::problem::{Kind, Problem, Severity};
+use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, is_exposed, listening};
+use russh::keys::PrivateKey;
+use rustix::fs::{Access, access};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Longest key or password file that is read, in bytes; an RSA key of 16384 bits has 13 kB.
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// Options of `yagura check`.
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "Every problem stands on its own line as FILE:LINE:COLUMN, with a hint below. Exit code 0: the site \
+    can be run, perhaps with warnings. Exit code 1: it cannot."
+)]
+pub(super) struct CheckArgs {
+    /// Site file (設置場所の設定ファイル)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Text, site and problems; the plan is part of the site's being good.
+pub(super) fn read_file<W: Hands>(path: &Path) -> Result<(String, Option<Site<W>>, Vec<Problem>), Failure> {
+    let unreadable = |source| Failure::read(path, source);
+    let file = File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let longest = u64::try_from(MAX_TEXT).unwrap_or(u64::MAX);
+    file.take(longest.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    let text = decode(&bytes).map_err(|problem| Failure::site(path, &[problem]))?;
+    let absolute = std::path::absolute(path).map_err(unreadable)?;
+    let base = absolute.parent().unwrap_or(Path::new("/"));
+    let outcome = read::<W>(text, base);
+    let mut problems = outcome.problems;
+    let mut site = outcome.site;
+    if let Some(Err(why)) = site.as_ref().map(Plan::new) {
+        let at = locate(text, &[Step::Key("host")]);
+        problems.extend(
+            why.iter()
+                .map(|why| error_at(at, Kind::Conflict, why.to_string(), None)),
+        );
+        site = None;
+    }
+    Ok((text.to_owned(), site, problems))
+}
+
+/// Prints the report.
+#[must_use]
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
+    let (text, site, mut problems) = match read_file::<Real>(&args.config) {
+        Ok(read) => read,
+        Err(why) => {
+            println!("{why}");
+            return ExitCode::from(Failure::WRONG);
+        }
+    };
+    if let Some(site) = &site {
+        problems.extend(on_disk(site, &text, &args.config));
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+    }
+    print!("{}", report(&args.config, &problems));
+    let errors = count(&problems, Severity::Error);
+    let warnings = count(&problems, Severity::Warning);
+    match site {
+        Some(site) if errors == 0 => {
+            println!(
+                "{}: good, {warnings} warnings (良好、注意 {warnings} 件)",
+                args.config.display()
+            );
+            print!("{}", summary(&site));
+            ExitCode::SUCCESS
+        }
+        _ => {
+            println!(
+                "{}: {errors} errors, {warnings} warnings (誤り {errors} 件、注意 {warnings} 件)",
+                args.config.display()
+            );
+            ExitCode::from(Failure::WRONG)
+        }
+    }
+}
+
+fn count(problems: &[Problem], severity: Severity) -> usize {
+    problems
+        .iter()
+        .filter(|problem| problem.severity == severity)
+        .count()
+}
+
+/// One problem after another, as `file:line:column: error: ...`.
+fn report(path: &Path, problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("{}:{problem}\n", path.display()))
+        .collect()
+}
+
+fn error_at((line, column): (usize, usize), kind: Kind, message: String, hint: Option<String>) -> Problem {
+    Problem {
+        line,
+        column,
+        message,
+        hint,
+        severity: Severity::Error,
+        kind,
+    }
+}
+
+/// What the site holds.
+fn summary(site: &Site<Real>) -> String {
+    let channels: usize = site.nodes.iter().map(|node| node.channels.len()).sum();
+    let ups = site
+        .devices
+        .iter()
+        .filter(|device| device.kind == DeviceKind::Ups)
+        .count();
+    let mut lines = vec![
+        format!("  room      {}", both(&site.name)),
+        format!("  nodes     {} with {channels} channels", site.nodes.len()),
+        format!("  devices   {}, of them {ups} UPS", site.devices.len()),
+        format!("  limits    {}", site.limits.len()),
+        format!("  hosts     {}", site.hosts.len()),
+    ];
+    if let Ok(plan) = Plan::new(site)
+        && !plan.steps().is_empty()
+    {
+        lines.push(format!(
+            "  plan      {} steps, {} s at the longest, hash {}",
+            plan.steps().len(),
+            plan.length().0.div_ceil(1000),
+            plan.hash().get(..12).unwrap_or(plan.hash())
+        ));
+        for (step, slot) in plan.steps().iter().zip(plan.schedule()) {
+            lines.push(format!(
+                "    {:>5} s  {} ({}){}",
+                slot.start.0 / 1000,
+                step.id,
+                step.action,
+                if step.after.is_empty() {
+                    String::new()
+                } else {
+                    format!(" after {}", step.after.join(", "))
+                }
+            ));
+        }
+    }
+    for (what, transport, addr) in listening(site) {
+        let reach = if is_exposed(addr.ip()) {
+            ""
+        } else {
+            " (this machine only)"
+        };
+        lines.push(format!("  listens   {what} on {addr}/{transport}{reach}"));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn both(label: &Label) -> String {
+    if label.ja == label.en {
+        label.ja.clone()
+    } else {
+        format!("{} / {}", label.ja, label.en)
+    }
+}
+
+/// What only the disk knows.
+fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
+    let mut disk = Disk {
+        text,
+        problems: Vec::new(),
+    };
+    let mut keys: BTreeMap<String, &str> = BTreeMap::new();
+    for (index, node) in site.nodes.iter().enumerate() {
+        let way = [Step::Key("node"), Step::Index(index), Step::Key("key_file")];
+        let Some(secret) = disk.secret(&way, &node.key_file) else {
+            continue;
+        };
+        match node_key(&secret) {
+            Err(why) => disk.error(&way, format!("{}: {why}", node.key_file.display()), NEW_KEY),
+            Ok(key) => {
+                if let Some(other) = keys.insert(key, &node.name) {
+                    let message = format!("{} has the same key as {other}", node.name);
+                    disk.error(&way, message, "each node has a key of its own");
+                }
+            }
+        }
+    }
+    for (index, host) in site.hosts.iter().enumerate() {
+        let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
+        match &host.action {
+            RealAction::Ssh(ssh) => {
+                let way = [table.as_slice(), &[Step::Key("key_file")]].concat();
+                if let Some(secret) = disk.secret(&way, &ssh.key_file)
+                    && let Err(why) = ssh_key(&secret)
+                {
+                    disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
+                }
+            }
+            RealAction::Exec(exec) => {
+                let way = [table.as_slice(), &[Step::Key("program")]].concat();
+                disk.program(&way, &exec.program);
+            }
+        }
+    }
+    if let Mqtt::External {
+        password_file: Some(file),
+        ..
+    } = &site.mqtt
+    {
+        let _ = disk.secret(&[Step::Key("mqtt"), Step::Key("password_file")], file);
+    }
+    disk.data_dir(&site.data_dir);
+    let community = site.devices.iter().any(|device| device.community.0 != "public");
+    if community && fs::metadata(config).is_ok_and(|meta| meta.mode() & 0o004 != 0) {
+        disk.warning(
+            &[],
+            "everybody on this machine can read the communities in this file".to_owned(),
+            "chmod 640 it, with the group of the service",
+        );
+    }
+    disk.problems
+}
+
+const NEW_KEY: &str = "64 hex digits, as written when the node was given its key (openssl rand -hex 32)";
+const SSH_KEY: &str =
+    "make one without passphrase for this purpose alone: ssh-keygen -t ed25519 -N '' -f FILE";
+
+struct Disk<'t> {
+    text: &'t str,
+    problems: Vec<Problem>,
+}
+
+impl Disk<'_> {
+    fn error(&mut self, way: &[Step<'_>], message: String, hint: &str) {
+        let at = locate(self.text, way);
+        self.problems
+            .push(error_at(at, Kind::Value, message, Some(hint.to_owned())));
+    }
+
+    fn warning(&mut self, way: &[Step<'_>], message: String, hint: &str) {
+        let at = locate(self.text, way);
+        self.problems.push(Problem {
+            severity: Severity::Warning,
+            ..error_at(at, Kind::Exposure, message, Some(hint.to_owned()))
+        });
+    }
+
+    /// The content of a file that nobody else may read.
+    fn secret(&mut self, way: &[Step<'_>], path: &Path) -> Option<Vec<u8>> {
+        let shown = path.display();
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
+                self.error(
+                    way,
+                    format!("{shown} does not exist"),
+                    "relative paths start at the folder of the site file",
+                );
+                return None;
+            }
+            Err(why) => {
+                self.error(
+                    way,
+                    format!("{shown} cannot be opened: {why}"),
+                    "check it as the user of its role, or as root",
+                );
+                return None;
+            }
+        };
+        // Asked of the opened file, so that it cannot be exchanged in between.
+        let Ok(meta) = file.metadata() else {
+            self.error(
+                way,
+                format!("{shown} cannot be looked at"),
+                "is its disk in order?",
+            );
+            return None;
+        };
+        if !meta.is_file() {
+            self.error(way, format!("{shown} is not a file"), "name the file itself");
+            return None;
+        }
+        if meta.mode() & 0o077 != 0 {
+            self.error(
+                way,
+                format!(
+                    "{shown} can be read by others (mode {:04o})",
+                    meta.mode() & 0o7777
+                ),
+                "chmod 600 it, owned by the user of its role; replace it if others use this machine",
+            );
+        }
+        let mut content = Vec::new();
+        if let Err(why) = file.take(MAX_SECRET + 1).read_to_end(&mut content) {
+            self.error(
+                way,
+                format!("{shown} cannot be read: {why}"),
+                "is its disk in order?",
+            );
+            return None;
+        }
+        if content.is_empty() || u64::try_from(content.len()).unwrap_or(u64::MAX) > MAX_SECRET {
+            self.error(
+                way,
+                format!("{shown} is empty or longer than {MAX_SECRET} bytes"),
+                "is it the right file?",
+            );
+            return None;
+        }
+        Some(content)
+    }
+
+    fn program(&mut self, way: &[Step<'_>], path: &Path) {
+        let shown = path.display();
+        match fs::metadata(path) {
+            Err(why) => self.error(
+                way,
+                format!("{shown} cannot be run: {why}"),
+                "install it, or correct the path",
+            ),
+            Ok(meta) if !meta.is_file() => {
+                self.error(way, format!("{shown} is not a file"), "name the program itself");
+            }
+            Ok(meta) => {
+                if access(path, Access::EXEC_OK).is_err() {
+                    self.error(way, format!("{shown} is not executable"), "chmod 755 it");
+                }
+                if meta.mode() & 0o022 != 0 {
+                    let message = format!(
+                        "{shown} can be changed by others (mode {:04o})",
+                        meta.mode() & 0o7777
+                    );
+                    self.error(way, message, "chmod go-w it: whoever changes it acts in our name");
+                }
+            }
+        }
+    }
+
+    /// The folder itself, or the one in which it will be made.
+    fn data_dir(&mut self, path: &Path) {
+        let way = [Step::Key("data_dir")];
+        let shown = path.display();
+        let (folder, what) = if path.exists() {
+            (path, "it")
+        } else {
+            (path.parent().unwrap_or(Path::new("/")), "its parent folder")
+        };
+        if !folder.is_dir() {
+            self.error(
+                &way,
+                format!("{shown}: {what} is not a folder"),
+                "make the folder",
+            );
+        } else if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+            self.error(
+                &way,
+                format!("{shown}: {what} cannot be written by this user"),
+                "chown it to the user of the service, or check as that user",
+            );
+        }
+    }
+}
+
+/// 32 bytes as 64 hex digits, in lower case.
+fn node_key(secret: &[u8]) -> Result<String, &'static str> {
+    let text = std::str::from_utf8(secret).map_err(|_| "it is not text")?.trim();
+    if !text.chars().all(|ch| ch.is_ascii_hexdigit()) {
+        return Err("there is something else than hex digits in it");
+    }
+    if text.len() != 64 {
+        return Err("it has not 64 hex digits");
+    }
+    let first = text.as_bytes().first().copied().unwrap_or_default();
+    if text.bytes().all(|digit| digit == first) {
+        return Err("it is one digit repeated, not a key");
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+fn ssh_key(secret: &[u8]) -> Result<(), String> {
+    let key = PrivateKey::from_openssh(secret)
+        .map_err(|why| format!("it is no private key in OpenSSH format: {why}"))?;
+    if key.is_encrypted() {
+        return Err("it has a passphrase, and nobody is there to type it in an outage".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load;
+    use super::*;
+    use room::site::Simulated;
+    use std::os::unix::fs::PermissionsExt;
+
+    const EXAMPLE: &str = include_str!("../../../deploy/example/site.toml");
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// The example with every file it names.
+    fn good(folder: &Path) -> PathBuf {
+        let key = russh::keys::ssh_key::private::Ed25519Keypair::from_seed(&rand::random());
+        let key = PrivateKey::from(key)
+            .to_openssh(russh::keys::ssh_key::LineEnding::LF)
+            .unwrap();
+        for host in ["app1", "db1", "nas1"] {
+            write(&folder.join(format!("secrets/stop-{host}")), &key, 0o600);
+        }
+        write(
+            &folder.join("secrets/node-1.key"),
+            &"0123456789abcdef".repeat(4),
+            0o600,
+        );
+        write(
+            &folder.join("secrets/node-2.key"),
+            &"fedcba9876543210".repeat(4),
+            0o600,
+        );
+        write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
+        let config = folder.join("site.toml");
+        let text = EXAMPLE
+            .replace("/var/lib/yagura", folder.join("data").to_str().unwrap())
+            .replace(
+                "/usr/local/lib/yagura/stop-vm",
+                folder.join("stop-vm").to_str().unwrap(),
+            );
+        write(&config, &text, 0o640);
+        config
+    }
+
+    fn problems(config: &Path) -> Vec<String> {
+        let (text, site, mut problems) = read_file::<Real>(config).unwrap();
+        problems.extend(on_disk(&site.unwrap(), &text, config));
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_example_with_its_files_is_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = good(folder.path());
+        assert_eq!(problems(&config), Vec::<String>::new());
+        let summary = summary(&load::<Real>(&config).unwrap());
+        assert!(
+            summary.contains("2 with 7 channels") && summary.contains("4 steps"),
+            "{summary}"
+        );
+        assert!(
+            load::<Simulated>(&config).is_err(),
+            "its servers are not on loopback"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
+        type Spoil = fn(&Path);
+        let cases: [(&str, Spoil, &str); 10] = [
+            (
+                "\"secrets/node-1.key\"",
+                |f| fs::remove_file(f.join("secrets/node-1.key")).unwrap(),
+                "does not exist",
+            ),
+            (
+                "\"secrets/node-1.key\"",
+                |f| {
+                    write(
+                        &f.join("secrets/node-1.key"),
+                        &"0123456789abcdef".repeat(4),
+                        0o644,
+                    )
+                },
+                "mode 0644",
+            ),
+            (
+                "\"secrets/node-1.key\"",
+                |f| write(&f.join("secrets/node-1.key"), "0123", 0o600),
+                "64 hex digits",
+            ),
+            (
+                "\"secrets/node-1.key\"",
+                |f| write(&f.join("secrets/node-1.key"), &"z".repeat(64), 0o600),
+                "hex digits",
+            ),
+            (
+                "\"secrets/node-1.key\"",
+                |f| write(&f.join("secrets/node-1.key"), &"0".repeat(64), 0o600),
+                "repeated",
+            ),
+            (
+                "\"secrets/node-2.key\"",
+                |f| {
+                    write(
+                        &f.join("secrets/node-2.key"),
+                        &"0123456789abcdef".repeat(4),
+                        0o600,
+                    )
+                },
+                "same key as node-1",
+            ),
+            (
+                "\"secrets/stop-db1\"",
+                |f| write(&f.join("secrets/stop-db1"), "not a key", 0o600),
+                "no private key",
+            ),
+            (
+                "\"secrets/stop-db1\"",
+                |f| {
+                    fs::remove_file(f.join("secrets/stop-db1")).unwrap();
+                    fs::create_dir(f.join("secrets/stop-db1")).unwrap();
+                },
+                "not a file",
+            ),
+            (
+                "program = ",
+                |f| write(&f.join("stop-vm"), "#!/bin/sh\n", 0o644),
+                "not executable",
+            ),
+            (
+                "data_dir = ",
+                |f| write(&f.join("data"), "a file", 0o644),
+                "not a folder",
+            ),
+        ];
+        for (place, spoil, word) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let config = good(folder.path());
+            spoil(folder.path());
+            let line = EXAMPLE.lines().position(|line| line.contains(place)).unwrap() + 1;
+            let found = problems(&config);
+            assert!(
+                found
+                    .iter()
+                    .any(|p| p.starts_with(&format!("{line}:")) && p.contains(word)),
+                "{word} in line {line}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = good(folder.path());
+        fs::set_permissions(&config, fs::Permissions::from_mode(0o644)).unwrap();
+        let found = problems(&config);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].contains("warning") && found[0].contains("communities"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn load_errors_print_the_whole_report() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("site.toml");
+        assert!(
+            load::<Real>(&config)
+                .unwrap_err()
+                .to_string()
+                .contains("reading ")
+        );
+        fs::write(&config, "name = 1\nlisten = 2\n").unwrap();
+        let why = load::<Real>(&config).unwrap_err().to_string();
+        assert!(
+            why.contains("site.toml:1:8: error: ") && why.contains("site.toml:2:1: error: "),
+            "{why}"
+        );
+        assert!(why.contains("hint: "), "{why}");
+        fs::write(&config, b"name = \"\x83\x54\"\n").unwrap();
+        assert!(load::<Real>(&config).unwrap_err().to_string().contains("CP932"));
+    }
+}
