@@ -3,7 +3,10 @@
 //! Loopback only, every wait has a bound, and only processes that a test started are ended, by
 //! their own id.
 
+mod binary;
 pub mod sshd;
+
+pub use binary::yagura_bin;
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
