@@ -4,6 +4,7 @@
 //! their own id.
 
 mod binary;
+pub mod mosquitto;
 pub mod sshd;
 
 pub use binary::yagura_bin;

@@ -288,6 +288,11 @@ impl Program {
                         break;
                     }
                     let now = inputs.borrow_and_update().clone();
+                    if now.cut {
+                        // The socket stays open below; events wait in the ring.
+                        connected = false;
+                        self.state.send_modify(|state| state.connected = false);
+                    }
                     self.take_in(&now.channels, connected.then_some(&client));
                     if now.broker != Some(broker) {
                         break;

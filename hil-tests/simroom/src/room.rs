@@ -463,27 +463,64 @@ impl Drop for Room {
 
 /// File below the data directory that tells the controller of the room; it appears when the
 /// room is ready.
-pub const SITE_FILE: &str = "demo-site.toml";
+pub const SITE_FILE: &str = "site.toml";
+/// File below the data directory in which the controller's MQTT endpoint says where it listens.
+pub const BROKER_FILE: &str = "run/broker.addr";
+/// Between two looks at [`BROKER_FILE`].
+pub const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Longest address that is read from [`BROKER_FILE`], in bytes.
+const MAX_ADDRESS: u64 = 64;
 
-/// The room as a process: starts it, writes [`SITE_FILE`], takes words until `stop` resolves.
+impl Config {
+    /// The room as the demo shows it: its climate runs ten times as fast as a real one.
+    #[must_use]
+    pub const fn demo(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            speed: 10.0,
+        }
+    }
+}
+
+/// The room as a process: starts it, writes [`SITE_FILE`] with pages at `listen`, connects the
+/// nodes to whatever [`BROKER_FILE`] says, and takes words until `stop` resolves.
 ///
 /// # Errors
 /// As [`Room::start`] and [`Room::control`].
-pub async fn run(
-    config: Config,
-    listen: SocketAddr,
-    mqtt: SocketAddr,
-    stop: impl Future<Output = ()>,
-) -> std::io::Result<()> {
+pub async fn run(config: Config, listen: SocketAddr, stop: impl Future<Output = ()>) -> std::io::Result<()> {
     let data_dir = config.data_dir.clone();
     let mut room = Room::start(config).await?;
     room.control(&data_dir)?;
-    room.connect_nodes(mqtt);
+    // Port 0: the endpoint takes a free one and says which.
+    let mqtt = SocketAddr::from(([127, 0, 0, 1], 0));
     let site = layout::site_toml(room.layout(), &data_dir, listen, mqtt);
     write_private(&data_dir.join(SITE_FILE), site.as_bytes())?;
-    tracing::info!(%mqtt, "the simulated room runs");
-    stop.await;
-    Ok(())
+    tracing::info!("the simulated room runs");
+    let follow = async {
+        let mut known = None;
+        loop {
+            let broker = broker_of(&data_dir).await;
+            if let Some(broker) = broker.filter(|_| broker != known) {
+                room.connect_nodes(broker);
+                known = Some(broker);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::select! {
+        () = stop => Ok(()),
+        () = follow => Ok(()),
+    }
+}
+
+/// Where the MQTT endpoint listens, if it has said so. Loopback alone: the nodes of a simulated
+/// room have no business elsewhere.
+async fn broker_of(data_dir: &Path) -> Option<SocketAddr> {
+    let file = tokio::fs::File::open(data_dir.join(BROKER_FILE)).await.ok()?;
+    let mut text = String::new();
+    file.take(MAX_ADDRESS).read_to_string(&mut text).await.ok()?;
+    let addr: SocketAddr = text.trim().parse().ok()?;
+    (addr.ip().is_loopback() && addr.port() != 0).then_some(addr)
 }
 
 impl Parts {

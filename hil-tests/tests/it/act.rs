@@ -1,5 +1,6 @@
 //! The role `act` stops hosts: Debian's sshd and the simulated server.
 
+use ::simroom::server::{Config, Mode, Power, Server, new_key, private_text};
 use controller::act::action::{Accepted, Problem, Sent};
 use controller::act::permit::{Armed, Checked, Permit};
 use controller::act::{core_socket, ssh};
@@ -10,7 +11,6 @@ use room::site::{
     Confirm, Host, Label, Loopback, Mqtt, OnFailure, Simulated, SimulatedAction, Site, SshAction, Web,
 };
 use room::time::Millis;
-use simroom::server::{Config, Mode, Power, Server, new_key, private_text};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -124,7 +124,7 @@ async fn debian_sshd_another_host_key_is_refused_before_anything_runs() {
     let (dir, sshd) = debian("true");
     let pinned = new_key();
     let action = SshAction {
-        host_key: simroom::server::public_text(&pinned),
+        host_key: ::simroom::server::public_text(&pinned),
         ..to_sshd(&sshd)
     };
     let problem = request(&action).await.unwrap_err();
@@ -213,7 +213,7 @@ async fn the_simulated_server_answers_as_sshd_does() {
     assert_eq!((server.state().logins, server.state().requests), (1, 0));
 
     let other = SshAction {
-        host_key: simroom::server::public_text(&new_key()),
+        host_key: ::simroom::server::public_text(&new_key()),
         ..action.clone()
     };
     let problem = request(&other).await.unwrap_err();

@@ -6,3 +6,4 @@
 
 mod act;
 mod mqtt;
+mod simroom;
