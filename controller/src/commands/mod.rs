@@ -7,9 +7,11 @@ mod demo;
 mod failure;
 mod firewall;
 mod http;
+mod plan;
 mod probe;
 mod role;
 mod run;
+mod table;
 
 pub use failure::Failure;
 
@@ -95,6 +97,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Print nftables rules for a site (ファイアウォール規則を作る)
     Firewall(firewall::FirewallArgs),
+    /// Show or rehearse the shutdown plan (停止計画)
+    #[command(subcommand)]
+    Plan(plan::PlanCommand),
     /// Run one role; `run` and `demo` do this themselves
     #[command(hide = true, subcommand)]
     Role(role::RoleCommand),
@@ -121,6 +126,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
         Command::Check(args) => Ok(check::run(&args)),
         Command::Firewall(args) => firewall::run(&args),
+        Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;
             let result = runtime.block_on(role::run(command));

@@ -7,8 +7,9 @@
 use super::{Failure, load};
 use crate::{act, broker, web};
 use clap::{Args, Subcommand};
+use room::plan::Plan;
 use room::site::parse::Hands;
-use room::site::{Real, Simulated};
+use room::site::{Real, Simulated, Site, World};
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -105,10 +106,11 @@ where
                 Failure::START,
                 "the role core is not part of this binary",
             )),
-            Role::Act => Err(Failure::new(
-                Failure::START,
-                "the role act is not part of this binary",
-            )),
+            Role::Act => {
+                let hash = plan_hash(&site)?;
+                act::run(site, hash, stopping.cancelled_owned()).await;
+                Ok(())
+            }
             Role::Broker => broker::role(&site, stopping)
                 .await
                 .map_err(|error| failed(role, &error)),
@@ -139,6 +141,15 @@ async fn finish(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// The plan this process reads in its own configuration; orders for another one are refused.
+fn plan_hash<W: World>(site: &Site<W>) -> Result<String, Failure> {
+    let plan = Plan::new(site).map_err(|problems| {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Failure::new(Failure::WRONG, problems.join("; "))
+    })?;
+    Ok(plan.hash().to_owned())
 }
 
 fn failed(role: Role, error: &dyn std::error::Error) -> Failure {
