@@ -1,0 +1,144 @@
+//! The systemd units: understood by systemd, and hardened to a measured degree.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Highest exposure that `systemd-analyze security` may find, in tenths; a unit without any
+/// hardening has 96.
+const THRESHOLD: u32 = 20;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd")
+}
+
+fn units(ending: &str) -> Vec<PathBuf> {
+    let mut units: Vec<PathBuf> = fs::read_dir(folder())
+        .expect("deploy/systemd is there")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    units.sort();
+    units
+}
+
+/// Says why a test cannot run here. In CI it must run.
+fn cannot_run(test: &str) -> bool {
+    if Command::new("systemd-analyze").arg("--version").output().is_ok() {
+        return false;
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI has systemd-analyze");
+    eprintln!("SKIPPED: systemd-analyze is not installed");
+    if let Some(file) = std::env::var_os("YAGURA_SKIPPED") {
+        let file = fs::OpenOptions::new().create(true).append(true).open(file);
+        writeln!(
+            file.expect("the list of skipped tests"),
+            "{test}: systemd-analyze is not installed"
+        )
+        .expect("the list of skipped tests");
+    }
+    true
+}
+
+#[test]
+fn every_service_is_hardened() {
+    let services = units(".service");
+    assert_eq!(services.len(), 5, "one service, or one for each of four roles");
+    if cannot_run("every_service_is_hardened") {
+        return;
+    }
+    for unit in services {
+        let output = Command::new("systemd-analyze")
+            .args([
+                "security",
+                "--no-pager",
+                "--offline=true",
+                &format!("--threshold={THRESHOLD}"),
+            ])
+            .arg(&unit)
+            .output()
+            .expect("systemd-analyze runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let exposed: Vec<&str> = text.lines().filter(|line| line.starts_with('✗')).collect();
+        assert!(
+            output.status.success(),
+            "{}:\n{}",
+            unit.display(),
+            exposed.join("\n")
+        );
+        assert!(text.contains("Overall exposure level"), "{text}");
+    }
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    if cannot_run("systemd_understands_every_line") {
+        return;
+    }
+    let copies = Path::new(env!("CARGO_TARGET_TMPDIR")).join("units");
+    fs::create_dir_all(&copies).expect("a folder for copies");
+    let mut names = Vec::new();
+    for unit in [units(".service"), units(".target")].concat() {
+        // The binary is not installed where tests run; everything else is looked at as it is.
+        let text = fs::read_to_string(&unit).expect("a unit is text");
+        let copy = copies.join(unit.file_name().expect("a unit has a name"));
+        let command = |line: &str| line.starts_with("Exec");
+        let text: String = text
+            .lines()
+            .map(|line| match line.split_once('=') {
+                Some((key, _)) if command(line) => format!("{key}=/bin/true\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        fs::write(&copy, text).expect("a copy is written");
+        names.push(copy);
+    }
+    let output = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .args(&names)
+        .output()
+        .expect("systemd-analyze runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let ours: Vec<&str> = said.lines().filter(|line| line.contains("yagura")).collect();
+    assert!(output.status.success() && ours.is_empty(), "{said}");
+}
+
+#[test]
+fn units_and_accounts_agree() {
+    let accounts = fs::read_to_string(folder().join("yagura.sysusers")).expect("accounts are listed");
+    for unit in units(".service") {
+        let text = fs::read_to_string(&unit).expect("a unit is text");
+        let name = unit
+            .file_stem()
+            .expect("a unit has a name")
+            .to_string_lossy()
+            .into_owned();
+        let values = |key: &str| -> Vec<String> {
+            text.lines()
+                .filter_map(|line| line.strip_prefix(key))
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect()
+        };
+        assert_eq!(
+            values("User="),
+            [name.as_str()],
+            "each role has a user of its own name"
+        );
+        for group in [values("Group="), values("SupplementaryGroups=")].concat() {
+            let listed = accounts
+                .lines()
+                .any(|line| line.split_whitespace().nth(1) == Some(&group));
+            assert!(listed, "{name}: the group {group} is not in yagura.sysusers");
+        }
+        let role = name
+            .strip_prefix("yagura-")
+            .map_or_else(|| "run".to_owned(), |role| format!("role {role}"));
+        let start = format!("ExecStart=/usr/bin/yagura {role} --config /etc/yagura/site.toml");
+        assert!(text.lines().any(|line| line == start), "{name}: {start}");
+        // Only the core's and the single service's keep state; the keys' owner writes nothing.
+        let keeps_state = text.contains("StateDirectory=");
+        assert_eq!(keeps_state, name == "yagura" || name == "yagura-core", "{name}");
+    }
+}
