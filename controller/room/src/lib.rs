@@ -1,9 +1,26 @@
-//! Decisions of the watchtower. Pure: no I/O, no clock, no thread; time comes in as an argument.
+//! Decisions of the watchtower: what is true, what it means and what must be done.
+//!
+//! Pure: no I/O, no clock, no thread, no async; time comes in as an argument. The same code runs
+//! in the controller and under a simulated clock in tests.
+//!
+//! Reading order: [`site`] what stands in the room, [`event`] what can happen, [`engine`] the one
+//! owner of the state, then [`node`], [`point`], [`alarm`], [`outage`] and [`plan`], [`record`]
+//! what is journaled and [`snapshot`] what is shown.
+
+pub mod alarm;
+pub mod catalog;
 pub mod device;
+pub mod engine;
+pub mod event;
+pub mod node;
 pub mod outage;
 pub mod plan;
+pub mod point;
 pub mod power;
 pub mod profile;
+pub mod record;
 pub mod site;
 pub mod snapshot;
 pub mod time;
+
+pub use engine::Engine;

@@ -9,6 +9,8 @@
 
 pub mod wire;
 
+pub use room::event::{Command, Refused};
+pub use room::outage::{Order, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// Version of the protocol; both sides must agree, since all roles are one binary.
@@ -55,19 +57,6 @@ pub enum ToWeb {
     },
 }
 
-/// Why a command was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refused {
-    /// No such alarm, point, step.
-    NotFound(String),
-    /// Not possible in the present state.
-    Conflict(String),
-    /// Malformed.
-    Invalid(String),
-    /// Core could not write its journal.
-    Unavailable(String),
-}
-
 /// From web to core.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum FromWeb {
@@ -101,37 +90,6 @@ pub enum FromWeb {
         after: u64,
         /// Most records in the answer.
         limit: u32,
-    },
-}
-
-/// What an operator can ask for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum Command {
-    /// Take an alarm.
-    Acknowledge {
-        /// Alarm id.
-        alarm: String,
-    },
-    /// Put an alarm away.
-    Shelve {
-        /// Alarm id.
-        alarm: String,
-        /// At most 480.
-        minutes: u32,
-        /// Why.
-        reason: String,
-    },
-    /// Reset a latched alarm.
-    Reset {
-        /// Alarm id.
-        alarm: String,
-    },
-    /// Check every step of the plan without stopping anything.
-    Rehearse,
-    /// A scenario of the simulated room; refused on a real site.
-    Scenario {
-        /// Its name.
-        name: String,
     },
 }
 
@@ -212,19 +170,6 @@ pub enum ToAct {
     },
 }
 
-/// Names one execution of one step.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Order {
-    /// Hash of the plan as hex.
-    pub plan_hash: String,
-    /// Run number.
-    pub run: u64,
-    /// Host name.
-    pub step: String,
-    /// Counts up with each try.
-    pub attempt: u32,
-}
-
 /// From act to core.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum FromAct {
@@ -239,28 +184,5 @@ pub enum FromAct {
         order: Order,
         /// What happened.
         outcome: Outcome,
-    },
-}
-
-/// What became of an order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Outcome {
-    /// The target accepted the request: past the step's point of no return.
-    Requested,
-    /// The confirm condition holds.
-    Confirmed,
-    /// A check (rehearsal) succeeded.
-    CheckPassed,
-    /// It failed; `retryable` says whether another try makes sense.
-    Failed {
-        /// What failed, for the log and the page.
-        problem: String,
-        /// Whether another try makes sense.
-        retryable: bool,
-    },
-    /// Refused: unknown plan hash or step.
-    Refused {
-        /// Why.
-        problem: String,
     },
 }

@@ -1,0 +1,368 @@
+//! The alarms that every site has, in words a person can act on: what, why it matters, what to do.
+//!
+//! Limits of the site bring their own action text; everything else is here, once.
+
+use crate::alarm::Definition;
+use crate::event::Part;
+use crate::site::{Channel, ContactKind, Label, Limit, Node, Priority, Side};
+use crate::time::Millis;
+
+/// A leak must be wet for so long: a drop on the rope is not a leak (3 s, staff-facing preset).
+pub const LEAK_ON_DELAY: Millis = Millis(3_000);
+
+/// Alarm id of a contact.
+#[must_use]
+pub fn contact_id(point: &str, kind: ContactKind) -> String {
+    let word = match kind {
+        ContactKind::Door => "forced",
+        ContactKind::Leak => "wet",
+        ContactKind::Smoke => "smoke",
+        ContactKind::Tamper => "tamper",
+    };
+    format!("{point}.{word}")
+}
+
+/// Alarm of a contact. A door without a reader has nobody who could have been granted entry, so
+/// every opening is forced; a grant will precede it once the node reports credentials.
+#[must_use]
+pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
+    let (priority, what, action, on_delay) = match kind {
+        ContactKind::Door => (
+            Priority::Critical,
+            Label::new("許可のない扉の開放", "Door opened without a grant"),
+            Label::new(
+                "現地またはカメラで入室者を確認し、情報システム管理者へ連絡してください。",
+                "Check who entered, on site or by camera, and call the system administrator.",
+            ),
+            Millis(0),
+        ),
+        ContactKind::Leak => (
+            Priority::Critical,
+            Label::new("漏水を検知", "Water detected"),
+            Label::new(
+                "空調の排水と天井を確認し、水を止めてください。機器の下が濡れていれば設備業者へ連絡してください。",
+                "Check the air conditioner's drain and the ceiling and stop the water; if it is wet under equipment, call the contractor.",
+            ),
+            LEAK_ON_DELAY,
+        ),
+        ContactKind::Smoke => (
+            Priority::Critical,
+            Label::new("煙感知器の移報", "Smoke relay"),
+            Label::new(
+                "自動火災報知設備を確認し、火災なら119番へ通報して避難してください。",
+                "Check the fire panel; if there is fire, call the fire brigade and leave.",
+            ),
+            Millis(0),
+        ),
+        ContactKind::Tamper => (
+            Priority::Critical,
+            Label::new("機器の箱が開けられた", "Enclosure opened"),
+            Label::new(
+                "現地を確認し、作業予定がなければ情報システム管理者へ連絡してください。",
+                "Check on site; if no work is planned, call the system administrator.",
+            ),
+            Millis(0),
+        ),
+    };
+    Definition {
+        id: contact_id(&channel.point, kind),
+        priority,
+        what,
+        place: channel.label.clone(),
+        action,
+        on_delay,
+        off_delay: Millis(0),
+        latching: true,
+        cause: None,
+    }
+}
+
+/// Alarm of a limit.
+#[must_use]
+pub fn limit(limit: &Limit, place: Label) -> Definition {
+    let what = match limit.side {
+        Side::High => Label::new("上限超過", "Above the limit"),
+        Side::Low => Label::new("下限未満", "Below the limit"),
+    };
+    Definition {
+        id: limit.id.clone(),
+        priority: limit.priority,
+        what,
+        place,
+        action: limit.action.clone(),
+        on_delay: limit.on_delay,
+        off_delay: limit.off_delay,
+        latching: false,
+        cause: None,
+    }
+}
+
+/// Alarm id of a point without a value.
+#[must_use]
+pub fn no_data_id(point: &str) -> String {
+    format!("{point}.no_data")
+}
+
+/// Alarm of a point without a value, folded under the silence of its source.
+#[must_use]
+pub fn no_data(point: &str, place: Label, cause: Option<String>) -> Definition {
+    Definition {
+        id: no_data_id(point),
+        priority: Priority::Warning,
+        what: Label::new("欠測（値が得られない）", "No data"),
+        place,
+        action: Label::new(
+            "センサーと配線を確認してください。値が戻るまで、この場所は監視されていません。",
+            "Check the sensor and its wiring. Until the value is back, nobody watches this place.",
+        ),
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: false,
+        cause,
+    }
+}
+
+/// What can be wrong with a node as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeTrouble {
+    /// Nothing authentic heard.
+    Silent,
+    /// Frames refused in its name.
+    Refused,
+    /// Events missing or lost.
+    Missing,
+}
+
+/// Alarm id of a node.
+#[must_use]
+pub fn node_id(node: &str, trouble: NodeTrouble) -> String {
+    let word = match trouble {
+        NodeTrouble::Silent => "silent",
+        NodeTrouble::Refused => "refused",
+        NodeTrouble::Missing => "missing",
+    };
+    format!("{node}.{word}")
+}
+
+/// Alarm of a node as a whole.
+#[must_use]
+pub fn node(node: &Node, trouble: NodeTrouble) -> Definition {
+    let (priority, what, action) = match trouble {
+        NodeTrouble::Silent => (
+            Priority::Critical,
+            Label::new("センサー端末が応答しない", "Sensor node silent"),
+            Label::new(
+                "端末の電源と網を確認してください。この端末の扉・漏水・温度は監視されていません。",
+                "Check the node's power and network. Its door, water and temperature are not watched.",
+            ),
+        ),
+        NodeTrouble::Refused => (
+            Priority::Critical,
+            Label::new(
+                "偽造または再送の疑いがある通信を拒否",
+                "Forged or replayed frames refused",
+            ),
+            Label::new(
+                "監視網に許可のない機器がないか確認し、情報システム管理者へ連絡してください。",
+                "Look for a foreign device in the monitoring network and call the system administrator.",
+            ),
+        ),
+        NodeTrouble::Missing => (
+            Priority::Warning,
+            Label::new("端末の記録に欠落がある", "Events of a node are missing"),
+            Label::new(
+                "欠落した時間帯の入退室を別の記録（カメラ等）で確認し、所見を残してください。",
+                "Check the missing period by other means (camera) and note what you found.",
+            ),
+        ),
+    };
+    Definition {
+        id: node_id(&node.name, trouble),
+        priority,
+        what,
+        place: node.label.clone(),
+        action,
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: matches!(trouble, NodeTrouble::Refused | NodeTrouble::Missing),
+        cause: None,
+    }
+}
+
+/// Alarm id of a device that does not answer.
+#[must_use]
+pub fn device_id(device: &str) -> String {
+    format!("{device}.contact")
+}
+
+/// Alarm of a device that does not answer.
+#[must_use]
+pub fn device(name: &str, place: Label, on_delay: Millis) -> Definition {
+    Definition {
+        id: device_id(name),
+        priority: Priority::Warning,
+        what: Label::new("機器が応答しない", "Device does not answer"),
+        place,
+        action: Label::new(
+            "機器の管理ポートと網を確認してください。停電中であれば残り時間は推定で数え続けます。",
+            "Check the device's management port and the network. During an outage its runtime is modelled.",
+        ),
+        on_delay,
+        off_delay: Millis(0),
+        latching: false,
+        cause: None,
+    }
+}
+
+/// Alarm of the hosts that a run stopped; its reset says that they were started again.
+pub const HOSTS_STOPPED: &str = "outage.hosts_stopped";
+/// Alarm of a missing act role.
+pub const ACT: &str = "outage.act";
+/// A role that the supervisor restarts within this time needs nobody.
+pub const ROLE_ON_DELAY: Millis = Millis(10_000);
+
+/// Alarm of a condition that the outage engine reports; it has its own delays.
+#[must_use]
+pub fn power(id: &str, priority: Priority, what: Label, place: Label, action: Label) -> Definition {
+    Definition {
+        id: id.to_owned(),
+        priority,
+        what,
+        place,
+        action,
+        on_delay: if id == ACT { ROLE_ON_DELAY } else { Millis(0) },
+        off_delay: Millis(0),
+        latching: false,
+        cause: None,
+    }
+}
+
+/// Alarm id of a part of the controller.
+#[must_use]
+pub const fn part_id(part: Part) -> &'static str {
+    match part {
+        Part::Journal => "system.journal",
+        Part::JournalBroken => "system.journal_broken",
+        Part::History => "system.history",
+        Part::Mqtt => "system.mqtt",
+        Part::Web => "system.web",
+    }
+}
+
+/// Every part.
+pub const PARTS: [Part; 5] = [
+    Part::Journal,
+    Part::JournalBroken,
+    Part::History,
+    Part::Mqtt,
+    Part::Web,
+];
+
+/// Alarm id for frames of nodes that the site does not know.
+pub const UNKNOWN_NODE: &str = "system.unknown_node";
+
+/// Alarm for frames of nodes that the site does not know.
+#[must_use]
+pub fn unknown_node() -> Definition {
+    Definition {
+        id: UNKNOWN_NODE.to_owned(),
+        priority: Priority::Warning,
+        what: Label::new("登録のない端末からの通信", "Messages of an unknown node"),
+        place: Label::new("監視網", "Monitoring network"),
+        action: Label::new(
+            "新しい端末なら site.toml に登録し、心当たりがなければ情報システム管理者へ連絡してください。",
+            "If the node is new, add it to site.toml; otherwise call the system administrator.",
+        ),
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: true,
+        cause: None,
+    }
+}
+
+/// Alarm of a part of the controller.
+#[must_use]
+pub fn part(part: Part) -> Definition {
+    let (priority, what, action) = match part {
+        Part::Journal => (
+            Priority::Critical,
+            Label::new("記録を書き込めない", "The journal cannot be written"),
+            Label::new(
+                "ディスクの空きと状態を確認してください。監視と停止は続きますが、記録は保留されています。",
+                "Check the disk's space and health. Watching and shutdown go on; records are held back.",
+            ),
+        ),
+        Part::JournalBroken => (
+            Priority::Critical,
+            Label::new(
+                "記録の改変または破損を検知",
+                "The journal was changed or is damaged",
+            ),
+            Label::new(
+                "ディスクを交換せず保全し、情報システム管理者へ連絡してください。",
+                "Preserve the disk as it is and call the system administrator.",
+            ),
+        ),
+        Part::History => (
+            Priority::Warning,
+            Label::new("履歴を書き込めない", "The history cannot be written"),
+            Label::new("ディスクの空きを確認してください。", "Check the disk's space."),
+        ),
+        Part::Mqtt => (
+            Priority::Critical,
+            Label::new("MQTT 接続がない", "No MQTT connection"),
+            Label::new(
+                "MQTT の中継（内蔵または外部）を確認してください。端末の値は届いていません。",
+                "Check the MQTT endpoint or broker. Nothing arrives from the nodes.",
+            ),
+        ),
+        Part::Web => (
+            Priority::Advisory,
+            Label::new("画面の役割が止まっている", "The web role is down"),
+            Label::new(
+                "自動で再起動します。繰り返すときはログを確認してください。",
+                "It restarts by itself; if this repeats, look at the log.",
+            ),
+        ),
+    };
+    Definition {
+        id: part_id(part).to_owned(),
+        priority,
+        what,
+        place: Label::new("監視装置", "Controller"),
+        action,
+        on_delay: match part {
+            Part::Web | Part::Mqtt => ROLE_ON_DELAY,
+            Part::Journal | Part::JournalBroken | Part::History => Millis(0),
+        },
+        off_delay: Millis(0),
+        latching: matches!(part, Part::JournalBroken),
+        cause: None,
+    }
+}
+
+/// Shown name of a device fact.
+#[must_use]
+pub fn fact_label(device: &Label, fact: &str) -> Label {
+    let (ja, en) = match fact {
+        "output.source" => ("出力源", "output source"),
+        "battery.status" => ("蓄電池の状態", "battery status"),
+        "battery.charge" => ("充電率", "charge"),
+        "battery.runtime" => ("残り運転時間", "runtime"),
+        "battery.time_on" => ("電池運転の経過", "time on battery"),
+        "battery.voltage" => ("蓄電池電圧", "battery voltage"),
+        "battery.temperature" => ("蓄電池温度", "battery temperature"),
+        "battery.replace" => ("蓄電池の交換時期", "battery replacement"),
+        "input.voltage" => ("入力電圧", "input voltage"),
+        "input.frequency" => ("入力周波数", "input frequency"),
+        "output.voltage" => ("出力電圧", "output voltage"),
+        "output.current" => ("出力電流", "output current"),
+        "output.frequency" => ("出力周波数", "output frequency"),
+        "ups.load" => ("負荷率", "load"),
+        "ups.realpower" => ("有効電力", "real power"),
+        "ups.model" => ("型名", "model"),
+        "ups.test.result" => ("自己診断", "self-test"),
+        _ => (fact, fact),
+    };
+    Label::new(format!("{} {ja}", device.ja), format!("{} {en}", device.en))
+}

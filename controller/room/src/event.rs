@@ -1,0 +1,184 @@
+//! Everything that can happen to the room, and everything the room can ask for.
+//!
+//! [`Event`] is closed: a reader can list what may happen. [`Effect`]s leave only after the
+//! records of their turn are on disk, except those for which [`Effect::is_safety`] holds when
+//! the disk fails.
+
+use crate::device::Poll;
+use crate::outage::{Order, Outcome, RealOrder};
+use crate::record::Record;
+use crate::time::Wall;
+use serde::{Deserialize, Serialize};
+
+/// What came in.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A message of the MQTT side under our prefix, or what claims to be one.
+    Message(Message),
+    /// A device was polled.
+    Poll(Poll),
+    /// An operator asks.
+    Command {
+        /// Who, as he or she said.
+        by: String,
+        /// What.
+        command: Command,
+    },
+    /// A step went on.
+    Outcome {
+        /// Which execution.
+        order: Order,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// The act role is there and reads this plan.
+    ActReady {
+        /// Hash of its plan.
+        plan_hash: String,
+    },
+    /// The act role is gone.
+    ActGone,
+    /// A part of the controller itself is in trouble, or no longer.
+    Trouble {
+        /// Which part.
+        part: Part,
+        /// `Some(why)` while in trouble.
+        problem: Option<String>,
+    },
+    /// Counters of another role, replacing its previous ones.
+    Counters {
+        /// Prefix of the names.
+        role: &'static str,
+        /// Name and value.
+        counters: Vec<(String, u64)>,
+    },
+    /// A deadline of [`crate::Engine::next_deadline`] is due.
+    Tick,
+}
+
+/// A message as it came; nothing in it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Account of the sender, when the endpoint is ours.
+    pub user: Option<String>,
+    /// Topic.
+    pub topic: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// Retained: its age is unknown, so it proves nothing about now.
+    pub retained: bool,
+}
+
+/// Parts of the controller that can fail by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The journal cannot be written (disk full, read-only, failing).
+    Journal,
+    /// The journal was changed from outside, or rots.
+    JournalBroken,
+    /// The history cannot be written.
+    History,
+    /// The MQTT endpoint or the connection to the external broker.
+    Mqtt,
+    /// The web role.
+    Web,
+}
+
+/// What an operator can ask for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// Take an alarm.
+    Acknowledge {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Put an alarm away.
+    Shelve {
+        /// Alarm id.
+        alarm: String,
+        /// 1 to [`crate::alarm::MAX_SHELF_MINUTES`].
+        minutes: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Reset a latched alarm. The alarm of stopped hosts is reset by starting them: it says
+    /// that they run again.
+    Reset {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Check every step of the plan without stopping anything.
+    Rehearse,
+    /// A scenario of the simulated room; refused on a real site. Core forwards it, the engine
+    /// only records it.
+    Scenario {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refused {
+    /// No such alarm, point, step.
+    NotFound(String),
+    /// Not possible in the present state.
+    Conflict(String),
+    /// Malformed.
+    Invalid(String),
+    /// Core could not write its journal.
+    Unavailable(String),
+}
+
+/// What the engine asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send a sealed frame to a node.
+    Downlink {
+        /// Topic.
+        topic: String,
+        /// Sealed frame.
+        payload: Vec<u8>,
+    },
+    /// Let act carry out a step.
+    Execute(RealOrder),
+    /// Let act check a step and change nothing.
+    Check(Order),
+    /// Let act stop working on a step.
+    Cancel(Order),
+    /// Poll at the short interval (`true`) or at the normal one.
+    FastPolling(bool),
+}
+
+impl Effect {
+    /// Safety effects do not wait for a failing disk.
+    #[must_use]
+    pub const fn is_safety(&self) -> bool {
+        matches!(self, Self::Execute(_) | Self::Cancel(_) | Self::FastPolling(_))
+    }
+}
+
+/// One value for the history.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryRow {
+    /// Point id.
+    pub point: String,
+    /// When it was measured.
+    pub at: Wall,
+    /// The value; `None` marks the begin of a gap.
+    pub value: Option<f64>,
+}
+
+/// What one event led to.
+#[derive(Debug, Clone, Default)]
+pub struct Turn {
+    /// To be journaled before any effect leaves.
+    pub records: Vec<Record>,
+    /// To be dispatched after the commit.
+    pub effects: Vec<Effect>,
+    /// For the history; may lag, may be dropped under load.
+    pub history: Vec<HistoryRow>,
+    /// Why a command was refused.
+    pub refused: Option<Refused>,
+}

@@ -1,0 +1,267 @@
+//! Sensor nodes: what is proven about a frame, and what is new about it.
+//!
+//! A frame counts only when its header names the node of its topic, its tag is made with that
+//! node's key for that direction and stream, and it is newer than what was accepted before.
+//! Everything else is refused, counted, and after the first time alarmed; it never changes a
+//! value. Events are accepted once, in sequence, over reboots of either side.
+
+use crate::time::{Millis, Mono, Now};
+use shared::topic::{self, Leaf};
+use shared::wire::{Authentic, DeviceKey, Direction, Envelope, Header, Stream, Up, WireError};
+use std::collections::BTreeMap;
+
+/// After the node said in a heartbeat that it no longer holds an event, a frame with that event
+/// is a replay; within this time of the heartbeat it may still be a redelivery under way.
+pub const REDELIVERY_GRACE: Millis = Millis(5_000);
+
+/// Keys by node id; loaded by the controller, never printed.
+pub type Keys = BTreeMap<u16, DeviceKey>;
+
+/// Why a frame was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not a topic of ours.
+    Topic,
+    /// No such node in the site.
+    UnknownNode(u16),
+    /// The account of the sender is another node's.
+    ForeignAccount(u16),
+    /// Not a frame, a damaged or a forged one.
+    Wire(u16, WireError),
+    /// The header names another node than the topic.
+    Misdirected(u16),
+    /// Already accepted earlier, and the node has released it since.
+    Replayed(u16),
+    /// Retained: nobody can tell how old it is.
+    Retained(u16),
+}
+
+impl Refusal {
+    /// The node in whose name it came, if any.
+    #[must_use]
+    pub const fn node(self) -> Option<u16> {
+        match self {
+            Self::Topic => None,
+            Self::UnknownNode(node)
+            | Self::ForeignAccount(node)
+            | Self::Wire(node, _)
+            | Self::Misdirected(node)
+            | Self::Replayed(node)
+            | Self::Retained(node) => Some(node),
+        }
+    }
+
+    /// Reserved word for counters and records.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::UnknownNode(_) => "unknown_node",
+            Self::ForeignAccount(_) => "foreign_account",
+            Self::Wire(_, WireError::Tag) => "forged",
+            Self::Wire(_, WireError::Version(_)) => "version",
+            Self::Wire(..) => "malformed",
+            Self::Misdirected(_) => "misdirected",
+            Self::Replayed(_) => "replayed",
+            Self::Retained(_) => "retained",
+        }
+    }
+}
+
+/// What an accepted message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accepted {
+    /// A new event; `missing` are the sequences between the last one and this one.
+    Event {
+        /// Proven header.
+        header: Header,
+        /// Body, or its raw bytes when it is of a later version.
+        body: Result<Up, Vec<u8>>,
+        /// First and last missing sequence.
+        missing: Option<(u32, u32)>,
+    },
+    /// An event we have: acknowledge it again.
+    Duplicate {
+        /// Proven header.
+        header: Header,
+    },
+    /// Telemetry.
+    Telemetry {
+        /// Proven header.
+        header: Header,
+        /// Body, or its raw bytes when it is of a later version.
+        body: Result<Up, Vec<u8>>,
+    },
+    /// The broker's word about the node's presence: a hint, never evidence.
+    Presence {
+        /// Node id.
+        node: u16,
+        /// False is the will of a lost connection.
+        here: bool,
+    },
+}
+
+/// What is known of one node.
+#[derive(Debug, Clone, Default)]
+pub struct Node {
+    /// Last committed event (durable).
+    pub last_event: Option<u32>,
+    /// Highest boot number seen (durable through events).
+    pub boot: Option<u32>,
+    /// Last telemetry of this boot.
+    telemetry: Option<u32>,
+    /// Last authentic frame.
+    pub heard: Option<Mono>,
+    /// Events missing (durable).
+    pub missing: u64,
+    /// Firmware (durable through events).
+    pub firmware: Option<String>,
+    /// Frames refused in its name since the controller started.
+    pub refused: u64,
+    /// When a refusal was last recorded.
+    pub refusal_recorded: Option<Mono>,
+    /// Earliest seen difference between our clock and the node's uptime, for this boot.
+    boot_at: Option<(u32, i64)>,
+    /// What the node released, by its own word, and when we heard it.
+    released: Option<(u32, Mono)>,
+    /// Asked for a report since we know this boot.
+    pub asked: Option<u32>,
+}
+
+impl Node {
+    /// When the measured moment `up_ms` of the node's boot `boot` was, by our clock. A frame
+    /// that waited in the network is thus as old as it is, not as old as its arrival.
+    fn moment(&mut self, now: Mono, header: &Header) -> Mono {
+        let offset =
+            i64::try_from(now.0).unwrap_or(i64::MAX) - i64::try_from(header.up_ms).unwrap_or(i64::MAX);
+        let best = match self.boot_at {
+            // The least difference belongs to the frame that waited least.
+            Some((boot, best)) if boot == header.boot => best.min(offset),
+            _ => offset,
+        };
+        self.boot_at = Some((header.boot, best));
+        let at = best.saturating_add(i64::try_from(header.up_ms).unwrap_or(i64::MAX));
+        Mono(u64::try_from(at).unwrap_or(0).min(now.0))
+    }
+
+    /// When the frame with this header was made, by our clock; now for frames of earlier boots
+    /// is not known and `None`.
+    pub fn made_at(&mut self, now: Mono, header: &Header) -> Option<Mono> {
+        if self.boot.is_some_and(|boot| header.boot < boot) {
+            return None;
+        }
+        Some(self.moment(now, header))
+    }
+
+    /// A heartbeat says which events the node still holds.
+    pub fn holds(&mut self, now: Mono, last_event: u32, pending: u16) {
+        let released = last_event.saturating_sub(u32::from(pending));
+        if self.released.is_none_or(|(before, _)| released > before) {
+            self.released = Some((released, now));
+        }
+    }
+}
+
+/// Judges a message. Changes only volatile knowledge (what was heard when); the durable part
+/// changes when the records of the event are applied.
+///
+/// # Errors
+/// [`Refusal`].
+pub fn accept(
+    now: Now,
+    nodes: &mut BTreeMap<u16, Node>,
+    keys: &Keys,
+    message: &crate::event::Message,
+) -> Result<Accepted, Refusal> {
+    let (id, leaf) = topic::parse(&message.topic).ok_or(Refusal::Topic)?;
+    let node = nodes.get_mut(&id).ok_or(Refusal::UnknownNode(id))?;
+    let key = keys.get(&id).ok_or(Refusal::UnknownNode(id))?;
+    if message.user.as_ref().is_some_and(|user| user.parse() != Ok(id)) {
+        return Err(Refusal::ForeignAccount(id));
+    }
+    let stream = match leaf {
+        Leaf::Event => Stream::Event,
+        Leaf::Telemetry => Stream::Telemetry,
+        Leaf::Presence => {
+            return Ok(Accepted::Presence {
+                node: id,
+                here: message.payload == b"1",
+            });
+        }
+        // Our own downward topic; only a broker without rights lets anybody else write there.
+        Leaf::Command => return Err(Refusal::Topic),
+    };
+    let frame = prove(id, key, stream, &message.payload)?;
+    let header = frame.header;
+    if message.retained {
+        return Err(Refusal::Retained(id));
+    }
+    let body = frame.up().map_err(|_| frame.raw_body.to_vec());
+    match stream {
+        Stream::Telemetry => {
+            if !node.is_new_telemetry(&header) {
+                return Err(Refusal::Replayed(id));
+            }
+            if node.boot != Some(header.boot) {
+                node.boot = Some(header.boot);
+            }
+            node.telemetry = Some(header.seq);
+            node.heard = Some(now.mono);
+            Ok(Accepted::Telemetry { header, body })
+        }
+        _ => match node.last_event {
+            Some(last) if header.seq <= last => {
+                if node.has_released(now.mono, header.seq) {
+                    return Err(Refusal::Replayed(id));
+                }
+                Ok(Accepted::Duplicate { header })
+            }
+            last => {
+                node.heard = Some(now.mono);
+                let missing = last
+                    .filter(|last| header.seq - last > 1)
+                    .map(|last| (last + 1, header.seq - 1));
+                Ok(Accepted::Event {
+                    header,
+                    body,
+                    missing,
+                })
+            }
+        },
+    }
+}
+
+fn prove<'a>(id: u16, key: &DeviceKey, stream: Stream, payload: &'a [u8]) -> Result<Authentic<'a>, Refusal> {
+    let envelope = Envelope::parse(payload).map_err(|error| Refusal::Wire(id, error))?;
+    if envelope.header.node != id {
+        return Err(Refusal::Misdirected(id));
+    }
+    envelope
+        .verify(key, Direction::Up, stream)
+        .map_err(|error| Refusal::Wire(id, error))
+}
+
+impl Node {
+    fn is_new_telemetry(&self, header: &Header) -> bool {
+        match self.boot {
+            Some(boot) if header.boot < boot => false,
+            Some(boot) if header.boot == boot => self.telemetry.is_none_or(|last| header.seq > last),
+            // A new boot: its own sequence begins.
+            _ => true,
+        }
+    }
+
+    fn has_released(&self, now: Mono, seq: u32) -> bool {
+        self.released
+            .is_some_and(|(upto, since)| seq <= upto && now.since(since) > REDELIVERY_GRACE)
+    }
+
+    /// Applies a committed event.
+    pub fn commit(&mut self, boot: u32, seq: u32) {
+        if self.boot.is_none_or(|known| boot > known) {
+            self.boot = Some(boot);
+            self.telemetry = None;
+        }
+        self.last_event = Some(seq);
+    }
+}

@@ -1,0 +1,714 @@
+//! The engine as facilities staff see it: a door, a leak, a hot rack, a node that falls silent.
+//! Frames are real ones, sealed with the node's key.
+
+use room::Engine;
+use room::event::{Command, Effect, Event, Message, Part, Refused, Turn};
+use room::record::{Entry, Record};
+use room::site::{Channel, ContactKind, Label, Limit, Mqtt, Node, Priority, Real, Side, Site, Web};
+use room::snapshot::AlarmState;
+use room::time::{Millis, Mono, Now, Wall};
+use shared::wire::{DeviceKey, Direction, Down, Envelope, Header, ResetCause, Stream, Up, seal_up};
+use shared::{NoData, Quantity, Sample};
+use std::collections::BTreeMap;
+
+const KEY: [u8; 32] = [7; 32];
+const NODE: u16 = 1;
+
+fn site() -> Site<Real> {
+    let channel = |channel, point: &str, quantity, contact| Channel {
+        channel,
+        point: point.to_owned(),
+        label: Label::new(point, point),
+        quantity,
+        contact,
+    };
+    Site {
+        name: Label::new("試験室", "test room"),
+        data_dir: "/nonexistent".into(),
+        web: Web {
+            listen: "127.0.0.1:0".parse().unwrap(),
+        },
+        mqtt: Mqtt::Builtin {
+            listen: "127.0.0.1:0".parse().unwrap(),
+        },
+        nodes: vec![Node {
+            id: NODE,
+            name: "node-1".to_owned(),
+            label: Label::new("入口", "entrance"),
+            key_file: "/nonexistent".into(),
+            silent_after: Millis(10_000),
+            channels: vec![
+                channel(0, "door.1", Quantity::Contact, Some(ContactKind::Door)),
+                channel(1, "leak.1", Quantity::Contact, Some(ContactKind::Leak)),
+                channel(2, "inlet.temperature", Quantity::Temperature, None),
+            ],
+        }],
+        devices: vec![],
+        hosts: vec![],
+        limits: vec![Limit {
+            id: "inlet.temperature.high".to_owned(),
+            point: "inlet.temperature".to_owned(),
+            side: Side::High,
+            limit: 30.0,
+            deadband: 0.5,
+            on_delay: Millis(2_000),
+            off_delay: Millis(1_000),
+            priority: Priority::Warning,
+            action: Label::new("空調を確認", "check the air conditioner"),
+        }],
+        outage: None,
+    }
+}
+
+/// A room with a simulated clock, a node that seals real frames, and a journal in memory.
+struct Bench {
+    engine: Engine<Real>,
+    journal: Vec<Entry>,
+    mono: u64,
+    wall: i64,
+    event_seq: u32,
+    telemetry_seq: u32,
+    boot: u32,
+    last: Turn,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Self {
+            engine: Engine::new(site(), BTreeMap::from([(NODE, DeviceKey::new(KEY))])).expect("a good site"),
+            journal: vec![],
+            mono: 1_000_000,
+            wall: 1_700_000_000_000,
+            event_seq: 0,
+            telemetry_seq: 0,
+            boot: 1,
+            last: Turn::default(),
+        };
+        let turn = bench.engine.start(bench.now(), "boot-a", "0.0.0", []);
+        bench.keep(turn);
+        bench
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: Mono(self.mono),
+            wall: Wall(self.wall),
+        }
+    }
+
+    fn keep(&mut self, turn: Turn) {
+        for record in &turn.records {
+            let seq = self.journal.len() as u64 + 1;
+            self.journal.push(Entry {
+                seq,
+                now: self.now(),
+                record: record.clone(),
+            });
+        }
+        self.last = turn;
+    }
+
+    fn event(&mut self, event: Event) {
+        let turn = self.engine.handle(self.now(), event);
+        self.keep(turn);
+    }
+
+    /// Time passes; every deadline on the way gets its tick.
+    fn pass(&mut self, ms: u64) {
+        let end = self.mono + ms;
+        while let Some(at) = self.engine.next_deadline(self.now()).filter(|at| at.0 <= end) {
+            assert!(at.0 >= self.mono, "a deadline behind us would spin the loop");
+            self.wall += i64::try_from(at.0 - self.mono).unwrap();
+            self.mono = at.0;
+            let before = self.engine.next_deadline(self.now());
+            self.event(Event::Tick);
+            let after = self.engine.next_deadline(self.now());
+            assert!(
+                before != after || after.is_none_or(|at| at.0 > self.mono),
+                "a tick must use up its deadline"
+            );
+        }
+        self.wall += i64::try_from(end - self.mono).unwrap();
+        self.mono = end;
+    }
+
+    fn frame(&mut self, stream: Stream, body: &Up) -> Vec<u8> {
+        let seq = match stream {
+            Stream::Event => &mut self.event_seq,
+            _ => &mut self.telemetry_seq,
+        };
+        *seq += 1;
+        let header = Header {
+            ver: 1,
+            key_id: 0,
+            node: NODE,
+            boot: self.boot,
+            stream,
+            seq: *seq,
+            up_ms: self.mono - 900_000,
+            unix_ms: 0,
+        };
+        seal_up(&DeviceKey::new(KEY), &header, body).unwrap().to_vec()
+    }
+
+    fn message(&mut self, leaf: &str, payload: Vec<u8>) {
+        let message = Message {
+            user: Some(NODE.to_string()),
+            topic: format!("fac/v1/{NODE}/{leaf}"),
+            payload,
+            retained: false,
+        };
+        self.event(Event::Message(message));
+    }
+
+    fn node_event(&mut self, body: &Up) {
+        let frame = self.frame(Stream::Event, body);
+        self.message("ev", frame);
+    }
+
+    fn sample(&mut self, channel: u8, quantity: Quantity, value: Result<i32, NoData>) {
+        let frame = self.frame(
+            Stream::Telemetry,
+            &Up::Sample(Sample {
+                channel,
+                quantity,
+                value,
+            }),
+        );
+        self.message("t", frame);
+    }
+
+    fn state(&self, alarm: &str) -> Option<AlarmState> {
+        self.engine
+            .snapshot(self.now())
+            .alarms
+            .into_iter()
+            .find(|row| row.id == alarm)
+            .map(|row| row.state)
+    }
+
+    fn command(&mut self, command: Command) -> Option<Refused> {
+        self.event(Event::Command {
+            by: "山田".to_owned(),
+            command,
+        });
+        self.last.refused.clone()
+    }
+
+    fn acked(&self) -> Option<u32> {
+        self.last.effects.iter().find_map(|effect| {
+            let Effect::Downlink { payload, .. } = effect else {
+                return None;
+            };
+            let frame = Envelope::parse(payload).unwrap();
+            match frame
+                .verify(&DeviceKey::new(KEY), Direction::Down, Stream::Command)
+                .unwrap()
+                .down()
+            {
+                Ok(Down::Ack { upto }) => Some(upto),
+                _ => None,
+            }
+        })
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        self.engine
+            .snapshot(self.now())
+            .counters
+            .get(name)
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+#[test]
+fn a_door_edge_is_journaled_acknowledged_to_the_node_and_alarmed_at_once() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    assert_eq!(room.acked(), Some(1));
+    assert!(matches!(room.last.records[0], Record::NodeEvent { seq: 1, .. }));
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: false,
+    });
+    assert_eq!(
+        room.state("door.1.forced"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+    assert_eq!(
+        room.command(Command::Acknowledge {
+            alarm: "door.1.forced".to_owned()
+        }),
+        None
+    );
+    assert_eq!(
+        room.state("door.1.forced"),
+        Some(AlarmState::Latched),
+        "a forced door waits for a reset"
+    );
+    assert_eq!(
+        room.command(Command::Reset {
+            alarm: "door.1.forced".to_owned()
+        }),
+        None
+    );
+    assert_eq!(room.state("door.1.forced"), None);
+}
+
+#[test]
+fn a_drop_on_the_leak_rope_is_no_leak_but_three_seconds_are() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Contact {
+        channel: 1,
+        open: true,
+    });
+    room.pass(2_900);
+    room.node_event(&Up::Contact {
+        channel: 1,
+        open: false,
+    });
+    room.pass(5_000);
+    assert_eq!(room.state("leak.1.wet"), None);
+    room.node_event(&Up::Contact {
+        channel: 1,
+        open: true,
+    });
+    room.pass(3_000);
+    assert_eq!(room.state("leak.1.wet"), Some(AlarmState::Unacknowledged));
+}
+
+#[test]
+fn a_limit_waits_for_its_delay_and_returns_only_inside_the_deadband() {
+    let mut room = Bench::new();
+    room.sample(2, Quantity::Temperature, Ok(30_500));
+    room.pass(1_999);
+    assert_eq!(room.state("inlet.temperature.high"), None);
+    room.pass(1);
+    assert_eq!(
+        room.state("inlet.temperature.high"),
+        Some(AlarmState::Unacknowledged)
+    );
+    assert_eq!(
+        room.command(Command::Acknowledge {
+            alarm: "inlet.temperature.high".to_owned()
+        }),
+        None
+    );
+    room.sample(2, Quantity::Temperature, Ok(29_600));
+    room.pass(1_500);
+    assert_eq!(
+        room.state("inlet.temperature.high"),
+        Some(AlarmState::Acknowledged),
+        "29.6 is within the deadband"
+    );
+    room.sample(2, Quantity::Temperature, Ok(29_400));
+    room.pass(1_000);
+    assert_eq!(room.state("inlet.temperature.high"), None);
+}
+
+#[test]
+fn a_lost_sensor_is_no_data_and_neither_clears_nor_raises_its_limit() {
+    let mut room = Bench::new();
+    room.sample(2, Quantity::Temperature, Ok(31_000));
+    room.pass(2_000);
+    room.node_event(&Up::SensorLost {
+        channel: 2,
+        reason: NoData::BusFault,
+    });
+    room.pass(2_000);
+    assert_eq!(
+        room.state("inlet.temperature.high"),
+        Some(AlarmState::Unacknowledged),
+        "silence clears nothing"
+    );
+    assert_eq!(
+        room.state("inlet.temperature.no_data"),
+        Some(AlarmState::Unacknowledged)
+    );
+    let snapshot = room.engine.snapshot(room.now());
+    let point = snapshot
+        .points
+        .iter()
+        .find(|point| point.id == "inlet.temperature")
+        .unwrap();
+    assert_eq!((point.value, point.no_data.as_deref()), (None, Some("bus_fault")));
+
+    // Zero degrees is a value, 300 is not.
+    room.sample(2, Quantity::Temperature, Ok(300_000));
+    let snapshot = room.engine.snapshot(room.now());
+    let point = snapshot
+        .points
+        .iter()
+        .find(|point| point.id == "inlet.temperature")
+        .unwrap();
+    assert_eq!(point.no_data.as_deref(), Some("implausible"));
+}
+
+#[test]
+fn a_silent_node_is_an_alarm_and_its_points_fold_under_it() {
+    let mut room = Bench::new();
+    room.sample(2, Quantity::Temperature, Ok(22_000));
+    room.pass(10_001);
+    assert_eq!(room.state("node-1.silent"), Some(AlarmState::Unacknowledged));
+    assert_eq!(
+        room.state("inlet.temperature.no_data"),
+        Some(AlarmState::Suppressed)
+    );
+    room.sample(2, Quantity::Temperature, Ok(22_000));
+    assert_eq!(
+        room.state("node-1.silent"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+}
+
+#[test]
+fn a_node_never_heard_is_unknown_first_and_an_alarm_after_its_patience() {
+    let mut room = Bench::new();
+    assert_eq!(room.engine.snapshot(room.now()).nodes[0].state, "never_heard");
+    assert_eq!(room.state("node-1.silent"), None);
+    room.pass(10_001);
+    assert_eq!(room.state("node-1.silent"), Some(AlarmState::Unacknowledged));
+}
+
+#[test]
+fn forged_misdirected_and_foreign_frames_change_nothing_but_are_counted_and_alarmed() {
+    let mut room = Bench::new();
+    let good = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: true,
+        },
+    );
+
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    room.message("ev", forged);
+    room.message("ev", good[..20].to_vec());
+    room.message("t", good.clone());
+    room.event(Event::Message(Message {
+        user: Some("2".to_owned()),
+        topic: "fac/v1/1/ev".to_owned(),
+        payload: good.clone(),
+        retained: false,
+    }));
+    assert_eq!(room.state("door.1.forced"), None);
+    assert_eq!(room.state("node-1.refused"), Some(AlarmState::Unacknowledged));
+    assert_eq!(
+        room.counter("node_frames_refused_forged"),
+        2,
+        "a wrong tag, and an event on the telemetry topic"
+    );
+    assert_eq!(
+        room.counter("node_frames_refused_malformed") + room.counter("node_frames_refused_forged"),
+        3
+    );
+    assert_eq!(room.counter("node_frames_refused_foreign_account"), 1);
+    assert_eq!(room.engine.snapshot(room.now()).nodes[0].refused, 4);
+    let recorded = room
+        .journal
+        .iter()
+        .filter(|e| matches!(e.record, Record::FramesRefused { .. }))
+        .count();
+    assert_eq!(recorded, 1, "a flood of forgeries does not flood the journal");
+
+    room.message("ev", good);
+    assert_eq!(
+        room.state("door.1.forced"),
+        Some(AlarmState::Unacknowledged),
+        "the real one still counts"
+    );
+}
+
+#[test]
+fn a_redelivered_event_is_acknowledged_again_and_a_replayed_one_is_refused() {
+    let mut room = Bench::new();
+    let frame = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: true,
+        },
+    );
+    room.message("ev", frame.clone());
+    room.message("ev", frame.clone());
+    assert_eq!(room.acked(), Some(1), "its acknowledgement may have been lost");
+    assert!(room.last.records.is_empty(), "one event is one record");
+
+    // The node says it holds nothing any more: from then on the frame is a replay.
+    let heartbeat = Up::Heartbeat {
+        pending: 0,
+        last_event: 1,
+        refused: 0,
+        dropped: 0,
+    };
+    let beat = room.frame(Stream::Telemetry, &heartbeat);
+    room.message("t", beat.clone());
+    room.pass(5_001);
+    room.message("ev", frame);
+    assert_eq!(room.acked(), None);
+    assert_eq!(room.state("node-1.refused"), Some(AlarmState::Unacknowledged));
+    room.message("t", beat);
+    assert_eq!(room.counter("node_frames_refused_replayed"), 2);
+}
+
+#[test]
+fn missing_events_are_counted_and_alarmed() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Hello {
+        firmware: (1, 2, 3),
+        cause: ResetCause::PowerOn,
+        channels: 3,
+    });
+    room.event_seq += 4;
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: false,
+    });
+    assert_eq!(room.engine.snapshot(room.now()).nodes[0].missing, 4);
+    assert_eq!(room.state("node-1.missing"), Some(AlarmState::Unacknowledged));
+    assert_eq!(
+        room.engine.snapshot(room.now()).nodes[0].firmware.as_deref(),
+        Some("1.2.3")
+    );
+}
+
+#[test]
+fn events_of_an_earlier_boot_are_kept_but_say_nothing_about_now() {
+    let mut room = Bench::new();
+    room.boot = 2;
+    room.sample(0, Quantity::Contact, Ok(0));
+    room.boot = 1;
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let snapshot = room.engine.snapshot(room.now());
+    let door = snapshot.points.iter().find(|point| point.id == "door.1").unwrap();
+    assert_eq!(door.value, Some(0.0));
+    assert_eq!(
+        room.state("door.1.forced"),
+        Some(AlarmState::Unacknowledged),
+        "but it did happen"
+    );
+}
+
+#[test]
+fn a_value_that_waited_in_the_network_is_as_old_as_it_is() {
+    let mut room = Bench::new();
+    room.sample(2, Quantity::Temperature, Ok(22_000));
+    let late = room.frame(
+        Stream::Telemetry,
+        &Up::Sample(Sample {
+            channel: 2,
+            quantity: Quantity::Temperature,
+            value: Ok(23_000),
+        }),
+    );
+    room.mono += 4_000;
+    room.message("t", late);
+    let snapshot = room.engine.snapshot(room.now());
+    let point = snapshot
+        .points
+        .iter()
+        .find(|point| point.id == "inlet.temperature")
+        .unwrap();
+    assert_eq!((point.value, point.age_ms), (Some(23.0), Some(4_000)));
+}
+
+#[test]
+fn a_restart_from_every_prefix_of_the_journal_knows_the_same_room() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Hello {
+        firmware: (1, 0, 0),
+        cause: ResetCause::PowerOn,
+        channels: 3,
+    });
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    room.command(Command::Acknowledge {
+        alarm: "door.1.forced".to_owned(),
+    });
+    room.command(Command::Shelve {
+        alarm: "door.1.forced".to_owned(),
+        minutes: 5,
+        reason: "作業".to_owned(),
+    });
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: false,
+    });
+    room.event(Event::Trouble {
+        part: Part::Journal,
+        problem: Some("full".to_owned()),
+    });
+
+    for cut in 0..=room.journal.len() {
+        let mut again: Engine<Real> =
+            Engine::new(site(), BTreeMap::from([(NODE, DeviceKey::new(KEY))])).unwrap();
+        let text: Vec<String> = room.journal[..cut]
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap())
+            .collect();
+        let entries: Vec<Entry> = text
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let last = entries.iter().rev().find_map(|entry| match entry.record {
+            Record::NodeEvent { seq, .. } => Some(seq),
+            _ => None,
+        });
+        let turn = again.start(room.now(), "boot-a", "0.0.0", entries);
+        assert!(
+            turn.records
+                .iter()
+                .any(|record| matches!(record, Record::Started { .. }))
+        );
+        assert_eq!(
+            again.snapshot(room.now()).nodes[0].last_event,
+            last,
+            "cut at {cut}"
+        );
+        assert!(
+            again
+                .snapshot(room.now())
+                .points
+                .iter()
+                .all(|p| p.no_data.as_deref() == Some("never_heard"))
+        );
+    }
+
+    let mut again: Engine<Real> = Engine::new(site(), BTreeMap::new()).unwrap();
+    again.start(room.now(), "boot-a", "0.0.0", room.journal.clone());
+    let alarm = again
+        .snapshot(room.now())
+        .alarms
+        .into_iter()
+        .find(|alarm| alarm.id == "door.1.forced")
+        .unwrap();
+    assert_eq!(
+        (alarm.state, alarm.owner.as_deref()),
+        (AlarmState::Shelved, Some("山田"))
+    );
+}
+
+#[test]
+fn downlink_counters_never_fall_over_a_restart() {
+    let mut room = Bench::new();
+    let counters = |turn: &Turn| -> Vec<u32> {
+        turn.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Downlink { payload, .. } => Some(Envelope::parse(payload).unwrap().header.seq),
+                _ => None,
+            })
+            .collect()
+    };
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let first = counters(&room.last);
+    assert!(first.windows(2).all(|pair| pair[0] < pair[1]));
+    let mut again: Engine<Real> = Engine::new(site(), BTreeMap::from([(NODE, DeviceKey::new(KEY))])).unwrap();
+    again.start(room.now(), "boot-b", "0.0.0", room.journal.clone());
+    let frame = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: false,
+        },
+    );
+    let message = Message {
+        user: None,
+        topic: "fac/v1/1/ev".to_owned(),
+        payload: frame,
+        retained: false,
+    };
+    let turn = again.handle(room.now(), Event::Message(message));
+    assert!(counters(&turn).iter().all(|seq| seq > first.last().unwrap()));
+}
+
+#[test]
+fn operators_get_clear_refusals() {
+    let mut room = Bench::new();
+    let acknowledge = |alarm: &str| Command::Acknowledge {
+        alarm: alarm.to_owned(),
+    };
+    assert!(matches!(
+        room.command(acknowledge("nothing")),
+        Some(Refused::NotFound(_))
+    ));
+    assert!(matches!(
+        room.command(acknowledge("door.1.forced")),
+        Some(Refused::Conflict(_))
+    ));
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let shelve = |minutes| Command::Shelve {
+        alarm: "door.1.forced".to_owned(),
+        minutes,
+        reason: "x".to_owned(),
+    };
+    assert!(matches!(room.command(shelve(481)), Some(Refused::Invalid(_))));
+    assert!(matches!(room.command(shelve(0)), Some(Refused::Invalid(_))));
+    room.event(Event::Command {
+        by: " \n".to_owned(),
+        command: acknowledge("door.1.forced"),
+    });
+    assert!(matches!(room.last.refused, Some(Refused::Invalid(_))));
+    assert!(
+        matches!(
+            room.command(Command::Scenario {
+                name: "leak".to_owned()
+            }),
+            Some(Refused::NotFound(_))
+        ),
+        "a real room has no scenarios"
+    );
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+}
+
+#[test]
+fn a_shelf_ends_by_itself_whatever_the_wall_clock_does() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let shelve = Command::Shelve {
+        alarm: "door.1.forced".to_owned(),
+        minutes: 1,
+        reason: "搬入".to_owned(),
+    };
+    assert_eq!(room.command(shelve), None);
+    room.wall -= 3_600_000;
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Shelved));
+    room.pass(60_000);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+}
+
+#[test]
+fn an_unknown_node_is_seen() {
+    let mut room = Bench::new();
+    room.event(Event::Message(Message {
+        user: None,
+        topic: "fac/v1/99/ev".to_owned(),
+        payload: vec![1, 2, 3],
+        retained: false,
+    }));
+    assert_eq!(
+        room.state("system.unknown_node"),
+        Some(AlarmState::Unacknowledged)
+    );
+}

@@ -1,0 +1,193 @@
+//! Starts core: reads keys, opens the store, replays the journal, spawns the sources, and hands
+//! all of it to the loop.
+
+use super::run::{Inputs, Loop, Outputs};
+use super::source::{self, mqtt, snmp};
+use super::{roles, store};
+use crate::clock;
+use room::node::Keys;
+use room::site::{Mqtt, Site, World};
+use shared::limit::KEY_LEN;
+use shared::wire::DeviceKey;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use tokio::sync::{mpsc, watch};
+
+/// Polls waiting for the loop.
+const MAX_POLLS: usize = 1024;
+/// Messages of roles waiting for the loop.
+const MAX_ROLE_INPUTS: usize = 256;
+/// Messages of nodes waiting for the loop.
+const MAX_MESSAGES: usize = 1024;
+/// Orders waiting for the poller.
+const MAX_POLL_ORDERS: usize = 64;
+
+/// Why core cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store.
+    #[error("opening the store in {dir}")]
+    Store {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: store::StoreError,
+    },
+    /// The socket of the roles.
+    #[error("binding the roles' socket in {dir}")]
+    Socket {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key file cannot be read.
+    #[error("reading the device key {path}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key file is readable by others, or is not a key.
+    #[error("the device key {path} {problem}")]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: &'static str,
+    },
+    /// The site's plan.
+    #[error("the shutdown plan cannot be made: {0}")]
+    Plan(String),
+    /// The poller.
+    #[error("opening the SNMP socket")]
+    Poller(#[source] std::io::Error),
+}
+
+/// Runs core until `stop` resolves.
+///
+/// # Errors
+/// [`Error`] when it cannot begin; once it runs, troubles are alarms.
+pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    let dir = site.data_dir.clone();
+    let keys = read_keys(&site)?;
+    let store_error = |source| Error::Store {
+        dir: dir.clone(),
+        source,
+    };
+    let opened = store::open_journal(&dir).map_err(store_error)?;
+    let history = store::open_history(&dir).map_err(store_error)?;
+    let reader = store::open_reader(&dir);
+    let listener = roles::bind(&dir).map_err(|source| Error::Socket {
+        dir: dir.clone(),
+        source,
+    })?;
+    let accounts = roles::accounts(&keys);
+
+    let mut engine = room::Engine::new(site.clone(), keys).map_err(|problems| {
+        Error::Plan(
+            problems
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
+    })?;
+    let next_seq = opened.entries.last().map_or(1, |entry| entry.seq + 1);
+    let mut first = engine.start(
+        clock::now(),
+        &clock::boot_id(),
+        env!("CARGO_PKG_VERSION"),
+        opened.entries,
+    );
+    if let Some(problem) = opened.broken {
+        tracing::error!(problem, "the journal is broken");
+        let event = room::event::Event::Trouble {
+            part: room::event::Part::JournalBroken,
+            problem: Some(problem),
+        };
+        let turn = engine.handle(clock::now(), event);
+        first.records.extend(turn.records);
+        first.effects.extend(turn.effects);
+    }
+
+    let mut tasks = tokio::task::JoinSet::new();
+    let (poll_out, polls) = mpsc::channel(MAX_POLLS);
+    let (polling, poll_control) = mpsc::channel(MAX_POLL_ORDERS);
+    let client = crate::snmp::Client::bind().await.map_err(Error::Poller)?;
+    tasks.spawn(snmp::run(client, site.devices.clone(), poll_out, poll_control));
+
+    let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
+    let (role_out, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
+    tasks.spawn(roles::serve(listener, accounts, role_out, message_out.clone()));
+
+    let (mqtt_state, mqtt) = watch::channel(None);
+    let publish = match &site.mqtt {
+        Mqtt::Builtin { .. } => None,
+        Mqtt::External { .. } => {
+            let (publish, outbound) = mpsc::channel::<source::Publish>(MAX_MESSAGES);
+            let config = mqtt::ExternalConfig::of(&site);
+            tasks.spawn(mqtt::external(config, message_out, outbound, mqtt_state));
+            Some(publish)
+        }
+    };
+    let simroom = W::SIMULATED.then(|| simroom::socket_path(&dir));
+    let outputs = Outputs {
+        roles: roles::Outboxes::default(),
+        publish,
+        polling,
+        simroom,
+    };
+    let inputs = Inputs {
+        polls,
+        roles: role_inputs,
+        messages,
+        mqtt,
+    };
+    tracing::info!(records = next_seq - 1, "core runs");
+    Loop::new(engine, opened.journal, history, reader, outputs, next_seq)
+        .run(first, inputs, stop)
+        .await;
+    tasks.shutdown().await;
+    Ok(())
+}
+
+fn read_keys<W: World>(site: &Site<W>) -> Result<Keys, Error> {
+    site.nodes
+        .iter()
+        .map(|node| Ok((node.id, read_key(&node.key_file)?)))
+        .collect()
+}
+
+/// Reads a device key: 64 hex digits in a file that only its owner can read.
+fn read_key(path: &Path) -> Result<DeviceKey, Error> {
+    let io = |source| Error::Key {
+        path: path.to_owned(),
+        source,
+    };
+    let bad = |problem| Error::BadKey {
+        path: path.to_owned(),
+        problem,
+    };
+    let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(bad("is readable by others than its owner; run chmod 600 on it"));
+    }
+    let text = std::fs::read_to_string(path).map_err(io)?;
+    let digits = text.trim().as_bytes();
+    if digits.len() != KEY_LEN * 2 {
+        return Err(bad("must be 64 hex digits"));
+    }
+    let mut key = [0; KEY_LEN];
+    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair)
+            .ok()
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        *byte = pair.ok_or_else(|| bad("must be 64 hex digits"))?;
+    }
+    Ok(DeviceKey::new(key))
+}

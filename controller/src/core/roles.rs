@@ -1,0 +1,345 @@
+//! The unix socket of core: who is connected, what they say, what they are sent.
+//!
+//! A role is what it says it is only if its peer credentials agree: it runs as the same user as
+//! core, or as the system user `yagura-<role>`. So the web role, taken over, cannot pass itself
+//! off as act and report a server as stopped. A role that does not read its queue is cut off.
+
+use crate::core::source::Message;
+use crate::link::{
+    self, Account, FromAct, FromBroker, FromWeb, MAX_WAITING, Role, ToAct, ToBroker, ToWeb, wire,
+};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// Connections that may introduce themselves at a time.
+const MAX_CONNECTIONS: usize = 16;
+/// Pause after an accept that failed (out of file descriptors).
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+
+/// What the roles bring into the loop.
+pub(super) enum RoleInput {
+    /// A role is connected.
+    Joined(Outbox),
+    /// The connection of this id is gone.
+    Left(Role, u64),
+    /// Act reports.
+    Act(FromAct),
+    /// Counters of the endpoint.
+    BrokerCounters(Vec<(String, u64)>),
+    /// Web asks; answers go to the sender.
+    Web(FromWeb, mpsc::Sender<ToWeb>),
+}
+
+/// The queue towards one connected role.
+pub(super) struct Outbox {
+    id: u64,
+    to: To,
+}
+
+enum To {
+    Web(mpsc::Sender<ToWeb>),
+    Broker(mpsc::Sender<ToBroker>),
+    Act(mpsc::Sender<ToAct>),
+}
+
+impl Outbox {
+    /// The role behind it.
+    pub(super) const fn role(&self) -> Role {
+        match self.to {
+            To::Web(_) => Role::Web,
+            To::Broker(_) => Role::Broker,
+            To::Act(_) => Role::Act,
+        }
+    }
+}
+
+/// The connected roles; a newer connection of a role takes the place of an older one.
+#[derive(Default)]
+pub(super) struct Outboxes {
+    web: Option<(u64, mpsc::Sender<ToWeb>)>,
+    broker: Option<(u64, mpsc::Sender<ToBroker>)>,
+    act: Option<(u64, mpsc::Sender<ToAct>)>,
+}
+
+impl Outboxes {
+    pub(super) fn join(&mut self, outbox: Outbox) {
+        match outbox.to {
+            To::Web(to) => self.web = Some((outbox.id, to)),
+            To::Broker(to) => self.broker = Some((outbox.id, to)),
+            To::Act(to) => self.act = Some((outbox.id, to)),
+        }
+    }
+
+    /// True when that connection was the current one.
+    pub(super) fn leave(&mut self, role: Role, id: u64) -> bool {
+        fn drop_if<T>(slot: &mut Option<(u64, T)>, id: u64) -> bool {
+            let current = slot.as_ref().is_some_and(|(current, _)| *current == id);
+            if current {
+                *slot = None;
+            }
+            current
+        }
+        match role {
+            Role::Web => drop_if(&mut self.web, id),
+            Role::Broker => drop_if(&mut self.broker, id),
+            Role::Act => drop_if(&mut self.act, id),
+        }
+    }
+
+    pub(super) const fn has_web(&self) -> bool {
+        self.web.is_some()
+    }
+
+    pub(super) fn to_web(&mut self, message: ToWeb) {
+        send(&mut self.web, message);
+    }
+
+    pub(super) fn to_broker(&mut self, message: ToBroker) {
+        send(&mut self.broker, message);
+    }
+
+    /// False when act is not there.
+    pub(super) fn to_act(&mut self, message: ToAct) -> bool {
+        send(&mut self.act, message)
+    }
+}
+
+/// A full queue means the role does not read: dropping the sender ends its connection.
+fn send<T>(slot: &mut Option<(u64, mpsc::Sender<T>)>, message: T) -> bool {
+    let sent = slot.as_ref().is_some_and(|(_, to)| to.try_send(message).is_ok());
+    if !sent && slot.take().is_some() {
+        tracing::warn!("a role does not read its link; it is cut off");
+    }
+    sent
+}
+
+/// Where the roles meet.
+#[must_use]
+pub fn socket_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("run").join("core.sock")
+}
+
+/// Binds the socket; a socket file left by a killed core is replaced.
+pub(super) fn bind(data_dir: &Path) -> std::io::Result<UnixListener> {
+    let path = socket_path(data_dir);
+    if let Some(dir) = path.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    // Users of the roles share a group; peer credentials decide who is who.
+    let mode = rustix::fs::Mode::from_raw_mode(0o660);
+    rustix::fs::chmod(&path, mode)?;
+    Ok(listener)
+}
+
+/// Accepts roles until the loop is gone.
+pub(super) async fn serve(
+    listener: UnixListener,
+    accounts: Vec<Account>,
+    loop_: mpsc::Sender<RoleInput>,
+    messages: mpsc::Sender<Message>,
+) {
+    let free = std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    let mut next_id = 0;
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accepting a role");
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+                continue;
+            }
+        };
+        let Ok(permit) = std::sync::Arc::clone(&free).try_acquire_owned() else {
+            tracing::warn!("too many connections on the link; one is refused");
+            continue;
+        };
+        next_id += 1;
+        let (id, accounts, loop_, messages) = (next_id, accounts.clone(), loop_.clone(), messages.clone());
+        tokio::spawn(async move {
+            if let Err(error) = session(id, stream, accounts, &loop_, messages).await {
+                tracing::info!(%error, "a role left the link");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn session(
+    id: u64,
+    stream: UnixStream,
+    accounts: Vec<Account>,
+    loop_: &mpsc::Sender<RoleInput>,
+    messages: mpsc::Sender<Message>,
+) -> Result<(), wire::LinkError> {
+    let peer = stream.peer_cred()?.uid();
+    let (role, reader, writer) = wire::accept(stream).await?;
+    if !may_be(peer, role) {
+        tracing::error!(peer, ?role, "a process of another user claims a role; refused");
+        return Err(wire::LinkError::Closed);
+    }
+    match role {
+        Role::Web => web(id, reader, writer, loop_).await,
+        Role::Act => act(id, reader, writer, loop_).await,
+        Role::Broker => broker(id, reader, writer, accounts, loop_, messages).await,
+    }
+}
+
+/// Our own user may be everything; another one only what its name says.
+fn may_be(peer: u32, role: Role) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    if peer == own {
+        return true;
+    }
+    let wanted = match role {
+        Role::Web => "yagura-web",
+        Role::Broker => "yagura-broker",
+        Role::Act => "yagura-act",
+    };
+    // `name:x:uid:...`; a machine without that file has no such users either.
+    std::fs::read_to_string("/etc/passwd").is_ok_and(|text| {
+        text.lines().any(|line| {
+            let mut fields = line.split(':');
+            fields.next() == Some(wanted) && fields.nth(1).and_then(|uid| uid.parse().ok()) == Some(peer)
+        })
+    })
+}
+
+async fn web(
+    id: u64,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+    loop_: &mpsc::Sender<RoleInput>,
+) -> Result<(), wire::LinkError> {
+    let (to, mut outbox) = mpsc::channel(MAX_WAITING);
+    let answers = to.downgrade();
+    joined(loop_, id, To::Web(to)).await?;
+    let result = async {
+        loop {
+            // Both arms are cancel-safe receives.
+            tokio::select! {
+                message = outbox.recv() => match message {
+                    Some(message) => writer.send(&message).await?,
+                    None => return Err(wire::LinkError::Closed),
+                },
+                message = reader.next::<FromWeb>() => {
+                    let message = message?;
+                    let Some(answer) = answers.upgrade() else { return Err(wire::LinkError::Closed) };
+                    forward(loop_, RoleInput::Web(message, answer)).await?;
+                }
+            }
+        }
+    }
+    .await;
+    left(loop_, Role::Web, id).await;
+    result
+}
+
+async fn act(
+    id: u64,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+    loop_: &mpsc::Sender<RoleInput>,
+) -> Result<(), wire::LinkError> {
+    let (to, mut outbox) = mpsc::channel(MAX_WAITING);
+    joined(loop_, id, To::Act(to)).await?;
+    let result = async {
+        loop {
+            // Both arms are cancel-safe receives.
+            tokio::select! {
+                message = outbox.recv() => match message {
+                    Some(message) => writer.send::<ToAct>(&message).await?,
+                    None => return Err(wire::LinkError::Closed),
+                },
+                message = reader.next::<FromAct>() => forward(loop_, RoleInput::Act(message?)).await?,
+            }
+        }
+    }
+    .await;
+    left(loop_, Role::Act, id).await;
+    result
+}
+
+async fn broker(
+    id: u64,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+    accounts: Vec<Account>,
+    loop_: &mpsc::Sender<RoleInput>,
+    messages: mpsc::Sender<Message>,
+) -> Result<(), wire::LinkError> {
+    let (to, mut outbox) = mpsc::channel(MAX_WAITING);
+    writer.send(&ToBroker::Accounts(accounts)).await?;
+    joined(loop_, id, To::Broker(to)).await?;
+    let mut pending = FuturesUnordered::new();
+    let result = async {
+        loop {
+            // Every arm is a cancel-safe receive.
+            tokio::select! {
+                message = outbox.recv() => match message {
+                    Some(message) => writer.send(&message).await?,
+                    None => return Err(wire::LinkError::Closed),
+                },
+                Some((token, settled)) = pending.next(), if !pending.is_empty() => {
+                    if settled {
+                        writer.send(&ToBroker::Settled { token }).await?;
+                    }
+                }
+                message = reader.next::<FromBroker>(), if pending.len() < MAX_WAITING => match message? {
+                    FromBroker::Counters(counters) => {
+                        forward(loop_, RoleInput::BrokerCounters(counters)).await?;
+                    }
+                    FromBroker::Publish { token, user, topic, payload, at_least_once, retained } => {
+                        let settle = at_least_once.then(|| {
+                            let (settle, settled) = oneshot::channel();
+                            pending.push(async move { (token, settled.await.is_ok()) });
+                            settle
+                        });
+                        let message = Message { user: Some(user), topic, payload, retained, settle };
+                        messages.send(message).await.map_err(|_| wire::LinkError::Closed)?;
+                    }
+                },
+            }
+        }
+    }
+    .await;
+    left(loop_, Role::Broker, id).await;
+    result
+}
+
+async fn joined(loop_: &mpsc::Sender<RoleInput>, id: u64, to: To) -> Result<(), wire::LinkError> {
+    forward(loop_, RoleInput::Joined(Outbox { id, to })).await
+}
+
+async fn left(loop_: &mpsc::Sender<RoleInput>, role: Role, id: u64) {
+    // A loop that is gone needs no farewell.
+    let _ = loop_.send(RoleInput::Left(role, id)).await;
+}
+
+async fn forward(loop_: &mpsc::Sender<RoleInput>, input: RoleInput) -> Result<(), wire::LinkError> {
+    loop_.send(input).await.map_err(|_| wire::LinkError::Closed)
+}
+
+/// The accounts of the site's nodes: each may write its own subtree and read its own commands.
+#[must_use]
+pub fn accounts(keys: &room::node::Keys) -> Vec<link::Account> {
+    use sha2::{Digest as _, Sha256};
+    keys.iter()
+        .map(|(id, key)| Account {
+            user: id.to_string(),
+            password_sha256: Sha256::digest(key.broker_password().as_bytes()).into(),
+            publish: ["ev", "t", "up"]
+                .map(|leaf| format!("fac/v1/{id}/{leaf}"))
+                .to_vec(),
+            subscribe: vec![format!("fac/v1/{id}/cmd")],
+        })
+        .collect()
+}

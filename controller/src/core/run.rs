@@ -1,0 +1,633 @@
+//! The loop: the one place where events meet the engine.
+//!
+//! ```text
+//! inputs --> Engine::handle --> records --> journal (synced) --> effects, PUBACKs, stream
+//!                                 |
+//!                                 +-- one batch is under way; what is decided meanwhile
+//!                                     waits and goes as the next batch (group commit)
+//! ```
+//! When the journal fails, records wait in memory (bounded by back-pressure on the nodes'
+//! messages) and are tried again; safety effects leave at once and the failure is an alarm.
+//! Nothing is acknowledged to a node before it is on disk.
+
+use super::roles::{Outboxes, RoleInput};
+use super::source::Message;
+use super::store::{self, History, Journal, Reader, StoreError};
+use crate::clock;
+use crate::link::{FromAct, FromWeb, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
+use room::device::Poll;
+use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
+use room::record::Entry;
+use room::site::World;
+use room::time::Mono;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+/// Records waiting for the disk before messages of nodes are left with the nodes.
+const MAX_HELD: usize = 10_000;
+/// A failing journal is tried again after this.
+const RETRY: Duration = Duration::from_secs(1);
+/// A journal that has not answered for so long does not hold safety effects any longer.
+const SAFETY_WAIT: Duration = Duration::from_millis(500);
+/// Snapshots go out at most so often,
+const SNAPSHOT_LEAST: Duration = Duration::from_millis(100);
+/// and at least so often, so that a page can tell a quiet room from a dead controller.
+const SNAPSHOT_MOST: Duration = Duration::from_secs(2);
+/// History rows are handed over so often,
+const HISTORY_EVERY: Duration = Duration::from_secs(1);
+/// or when so many wait; beyond it they are dropped and counted.
+const MAX_HISTORY_ROWS: usize = 5_000;
+
+/// Where the loop's inputs come from, most urgent first.
+pub(super) struct Inputs {
+    /// Polls of devices.
+    pub polls: mpsc::Receiver<Poll>,
+    /// Roles: act before web.
+    pub roles: mpsc::Receiver<RoleInput>,
+    /// Messages of nodes.
+    pub messages: mpsc::Receiver<Message>,
+    /// State of the external broker: `Some(problem)` or well.
+    pub mqtt: tokio::sync::watch::Receiver<Option<String>>,
+}
+
+/// Where the loop's outputs go.
+pub(super) struct Outputs {
+    /// The roles.
+    pub roles: Outboxes,
+    /// Messages to an external broker; `None` when the endpoint is ours.
+    pub publish: Option<mpsc::Sender<super::source::Publish>>,
+    /// Orders to the poller.
+    pub polling: mpsc::Sender<super::source::snmp::Control>,
+    /// The simulated room's control socket, on a simulated site.
+    pub simroom: Option<std::path::PathBuf>,
+}
+
+/// What waits for the commit of its records.
+#[derive(Default)]
+struct Held {
+    entries: Vec<Entry>,
+    effects: Vec<Effect>,
+    settles: Vec<oneshot::Sender<()>>,
+    answers: Vec<(u64, mpsc::Sender<ToWeb>, Option<String>)>,
+}
+
+impl Held {
+    fn append(&mut self, mut later: Self) {
+        self.entries.append(&mut later.entries);
+        self.effects.append(&mut later.effects);
+        self.settles.append(&mut later.settles);
+        self.answers.append(&mut later.answers);
+    }
+}
+
+struct UnderWay {
+    held: Held,
+    done: oneshot::Receiver<Result<(), StoreError>>,
+    since: Instant,
+}
+
+/// The loop's own state; everything about the room is in the engine.
+pub(super) struct Loop<W: World> {
+    engine: room::Engine<W>,
+    journal: Journal,
+    history: History,
+    reader: Reader,
+    outputs: Outputs,
+    next_seq: u64,
+    waiting: Held,
+    under_way: Option<UnderWay>,
+    retry_at: Option<Instant>,
+    rows: Vec<HistoryRow>,
+    rows_due: Option<Instant>,
+    rows_dropped: u64,
+    snapshot_due: Option<Instant>,
+    snapshot_last: Instant,
+}
+
+impl<W: World> Loop<W> {
+    pub(super) fn new(
+        engine: room::Engine<W>,
+        journal: Journal,
+        history: History,
+        reader: Reader,
+        outputs: Outputs,
+        next_seq: u64,
+    ) -> Self {
+        Self {
+            engine,
+            journal,
+            history,
+            reader,
+            outputs,
+            next_seq,
+            waiting: Held::default(),
+            under_way: None,
+            retry_at: None,
+            rows: Vec::new(),
+            rows_due: None,
+            rows_dropped: 0,
+            snapshot_due: None,
+            snapshot_last: Instant::now(),
+        }
+    }
+
+    /// Runs until `stop` resolves; then waits for the commit under way.
+    pub(super) async fn run(mut self, first: Turn, mut inputs: Inputs, stop: impl Future<Output = ()>) {
+        self.take(first, Held::default());
+        tokio::pin!(stop);
+        loop {
+            self.send_batch();
+            let held = self.waiting.entries.len();
+            // Every arm only receives; the work is done below, so that dropping the other arms
+            // loses nothing. The order is the importance.
+            let next = tokio::select! {
+                biased;
+                () = &mut stop => Next::Stop,
+                result = commit_of(self.under_way.as_mut()) => Next::Committed(result),
+                Some(poll) = inputs.polls.recv() => Next::Poll(poll),
+                Some(input) = inputs.roles.recv() => Next::Role(input),
+                Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
+                Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
+                () = tokio::time::sleep_until(self.wake_at()) => Next::Due,
+            };
+            match next {
+                Next::Stop => break,
+                Next::Committed(result) => self.committed(result),
+                Next::Poll(poll) => self.event(Event::Poll(poll), Held::default()),
+                Next::Role(input) => self.role(input),
+                Next::Message(message) => self.message(message),
+                Next::Mqtt(problem) => self.event(
+                    Event::Trouble {
+                        part: Part::Mqtt,
+                        problem,
+                    },
+                    Held::default(),
+                ),
+                Next::Due => self.due(),
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Gives the commit under way, and what waits behind it, a bounded time.
+    async fn drain(mut self) {
+        const DRAIN: Duration = Duration::from_secs(2);
+        let rows = std::mem::take(&mut self.rows);
+        let _ = self.history.append(rows);
+        for _ in 0..2 {
+            let Some(mut under_way) = self.under_way.take() else {
+                break;
+            };
+            match tokio::time::timeout(DRAIN, &mut under_way.done).await {
+                Ok(Ok(Ok(()))) => self.release(under_way.held),
+                _ => return,
+            }
+            self.send_batch();
+        }
+    }
+
+    // ---- inputs ------------------------------------------------------------------------
+
+    fn event(&mut self, event: Event, held: Held) -> Option<Refused> {
+        let now = clock::now();
+        let mut turn = self.engine.handle(now, event);
+        let refused = turn.refused.take();
+        self.take(turn, held);
+        refused
+    }
+
+    fn message(&mut self, message: Message) {
+        let held = Held {
+            settles: message.settle.into_iter().collect(),
+            ..Held::default()
+        };
+        let event = event::Message {
+            user: message.user,
+            topic: message.topic,
+            payload: message.payload,
+            retained: message.retained,
+        };
+        self.event(Event::Message(event), held);
+    }
+
+    fn role(&mut self, input: RoleInput) {
+        match input {
+            RoleInput::Joined(outbox) => {
+                // Act is there when it has said which plan it reads.
+                let part = part_of(outbox.role());
+                self.outputs.roles.join(outbox);
+                if let Some(part) = part {
+                    self.event(Event::Trouble { part, problem: None }, Held::default());
+                }
+                self.snapshot_due = Some(Instant::now());
+            }
+            RoleInput::Left(role, id) => {
+                if self.outputs.roles.leave(role, id) {
+                    let problem = Some("the role is not connected".to_owned());
+                    let event = part_of(role).map_or(Event::ActGone, |part| Event::Trouble { part, problem });
+                    self.event(event, Held::default());
+                }
+            }
+            RoleInput::Act(FromAct::Ready { plan_hash }) => {
+                self.event(Event::ActReady { plan_hash }, Held::default());
+            }
+            RoleInput::Act(FromAct::Report { order, outcome }) => {
+                self.event(Event::Outcome { order, outcome }, Held::default());
+            }
+            RoleInput::BrokerCounters(counters) => {
+                self.event(
+                    Event::Counters {
+                        role: "broker",
+                        counters,
+                    },
+                    Held::default(),
+                );
+            }
+            RoleInput::Web(message, answer) => self.web(message, answer),
+        }
+    }
+
+    fn web(&mut self, message: FromWeb, answer: mpsc::Sender<ToWeb>) {
+        match message {
+            FromWeb::Command { token, by, command } => {
+                let scenario = match &command {
+                    event::Command::Scenario { name } => Some(name.clone()),
+                    _ => None,
+                };
+                let held = Held {
+                    answers: vec![(token, answer.clone(), scenario)],
+                    ..Held::default()
+                };
+                let now = clock::now();
+                let mut turn = self.engine.handle(now, Event::Command { by, command });
+                match turn.refused.take() {
+                    Some(refused) => {
+                        self.take(turn, Held::default());
+                        reply(&answer, token, Err(refused));
+                    }
+                    None => self.take(turn, held),
+                }
+            }
+            FromWeb::History {
+                token,
+                point,
+                from_ms,
+                to_ms,
+                buckets,
+            } => {
+                self.query(
+                    token,
+                    answer,
+                    store::Query::History {
+                        point,
+                        from_ms,
+                        to_ms,
+                        buckets,
+                    },
+                );
+            }
+            FromWeb::Records { token, after, limit } => {
+                self.query(token, answer, store::Query::Records { after, limit });
+            }
+        }
+    }
+
+    /// A query never waits in the loop.
+    fn query(&self, token: u64, answer: mpsc::Sender<ToWeb>, query: store::Query) {
+        let reader = self.reader.clone();
+        tokio::spawn(async move {
+            let result = reader
+                .ask(query)
+                .await
+                .map_err(|error| Refused::Unavailable(error.to_string()));
+            reply(&answer, token, result);
+        });
+    }
+
+    // ---- turns -------------------------------------------------------------------------
+
+    fn take(&mut self, turn: Turn, mut held: Held) {
+        let now = clock::now();
+        for record in turn.records {
+            held.entries.push(Entry {
+                seq: self.next_seq,
+                now,
+                record,
+            });
+            self.next_seq += 1;
+        }
+        held.effects.extend(turn.effects);
+        self.snapshot_due
+            .get_or_insert_with(|| self.snapshot_last + SNAPSHOT_LEAST);
+        if !turn.history.is_empty() {
+            self.rows_due
+                .get_or_insert_with(|| Instant::now() + HISTORY_EVERY);
+            let room = MAX_HISTORY_ROWS.saturating_sub(self.rows.len());
+            self.rows_dropped += turn.history.len().saturating_sub(room) as u64;
+            self.rows.extend(turn.history.into_iter().take(room));
+        }
+        if held.entries.is_empty() && self.waiting.entries.is_empty() && self.under_way.is_none() {
+            // Nothing to journal and nothing before it that is not yet on disk.
+            self.release(held);
+        } else {
+            self.waiting.append(held);
+            if self.retry_at.is_some() {
+                self.dispatch_safety();
+            }
+        }
+    }
+
+    fn send_batch(&mut self) {
+        if self.under_way.is_some() || self.retry_at.is_some_and(|at| at > Instant::now()) {
+            return;
+        }
+        let held = std::mem::take(&mut self.waiting);
+        if held.entries.is_empty() {
+            self.release(held);
+            return;
+        }
+        let done = self.journal.append(held.entries.clone());
+        self.under_way = Some(UnderWay {
+            held,
+            done,
+            since: Instant::now(),
+        });
+    }
+
+    fn committed(&mut self, result: Result<(), StoreError>) {
+        let Some(under_way) = self.under_way.take() else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                self.retry_at = None;
+                self.release(under_way.held);
+                self.event(
+                    Event::Trouble {
+                        part: Part::Journal,
+                        problem: None,
+                    },
+                    Held::default(),
+                );
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the journal cannot be written"
+                );
+                self.retry_at = Some(Instant::now() + RETRY);
+                let mut held = under_way.held;
+                held.append(std::mem::take(&mut self.waiting));
+                self.waiting = held;
+                self.refuse_answers();
+                let problem = Some(root_cause(&error));
+                self.event(
+                    Event::Trouble {
+                        part: Part::Journal,
+                        problem,
+                    },
+                    Held::default(),
+                );
+                self.dispatch_safety();
+            }
+        }
+    }
+
+    /// An operator is told that nothing was stored yet, instead of waiting for a disk.
+    fn refuse_answers(&mut self) {
+        for (token, answer, _) in self.waiting.answers.drain(..) {
+            let why = "the journal cannot be written; the command is held back until it can".to_owned();
+            reply(&answer, token, Err(Refused::Unavailable(why)));
+        }
+    }
+
+    fn release(&mut self, held: Held) {
+        if !held.entries.is_empty() {
+            match store::entries_json(&held.entries) {
+                Ok(json) => self.outputs.roles.to_web(ToWeb::Records(json)),
+                Err(error) => tracing::error!(%error, "encoding records for the page"),
+            }
+        }
+        for settle in held.settles {
+            let _ = settle.send(());
+        }
+        for effect in held.effects {
+            self.dispatch(effect);
+        }
+        for (token, answer, scenario) in held.answers {
+            match (scenario, self.outputs.simroom.clone()) {
+                (Some(name), Some(socket)) => play(name, socket, token, answer),
+                _ => reply(&answer, token, Ok(b"{}".to_vec())),
+            }
+        }
+    }
+
+    /// Rule 4 of the house: safety effects do not wait for a failing disk.
+    fn dispatch_safety(&mut self) {
+        let mut now = Vec::new();
+        for held in self
+            .under_way
+            .as_mut()
+            .map(|u| &mut u.held)
+            .into_iter()
+            .chain([&mut self.waiting])
+        {
+            now.extend(held.effects.extract_if(.., |effect| effect.is_safety()));
+        }
+        for effect in now {
+            self.dispatch(effect);
+        }
+    }
+
+    fn dispatch(&mut self, effect: Effect) {
+        match effect {
+            Effect::Downlink { topic, payload } => match &self.outputs.publish {
+                // A full queue loses only an acknowledgement or a request, which are repeated.
+                Some(publish) => drop(publish.try_send(super::source::Publish { topic, payload })),
+                None => self.outputs.roles.to_broker(ToBroker::Publish {
+                    topic,
+                    payload,
+                    at_least_once: true,
+                    retain: false,
+                }),
+            },
+            Effect::Execute(order) => self.order(order.into_order(), true),
+            Effect::Check(order) => self.order(order, false),
+            Effect::Cancel(order) => {
+                self.outputs.roles.to_act(ToAct::Cancel { order });
+            }
+            Effect::FastPolling(fast) => {
+                if self
+                    .outputs
+                    .polling
+                    .try_send(super::source::snmp::Control::Fast(fast))
+                    .is_err()
+                {
+                    tracing::error!("the poller does not take orders");
+                }
+            }
+        }
+    }
+
+    /// An order that nobody can take has failed, and may be tried again.
+    fn order(&mut self, order: Order, real: bool) {
+        if !self.outputs.roles.to_act(ToAct::Execute {
+            order: order.clone(),
+            real,
+        }) {
+            let problem = "the act role is not connected".to_owned();
+            let outcome = Outcome::Failed {
+                problem,
+                retryable: true,
+            };
+            self.event(Event::Outcome { order, outcome }, Held::default());
+        }
+    }
+
+    // ---- time --------------------------------------------------------------------------
+
+    fn wake_at(&self) -> Instant {
+        let now = clock::now();
+        let deadline = self.engine.next_deadline(now).map(|at| in_future(now.mono, at));
+        let safety = self
+            .under_way
+            .as_ref()
+            .filter(|u| has_safety(&u.held) || has_safety(&self.waiting));
+        let latest = self.snapshot_last + SNAPSHOT_MOST;
+        [
+            deadline,
+            self.retry_at,
+            safety.map(|u| u.since + SAFETY_WAIT),
+            self.rows_due,
+            self.snapshot_due,
+            Some(latest),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(latest)
+    }
+
+    fn due(&mut self) {
+        let now = clock::now();
+        if self.engine.next_deadline(now).is_some_and(|at| at <= now.mono) {
+            self.event(Event::Tick, Held::default());
+        }
+        if self
+            .under_way
+            .as_ref()
+            .is_some_and(|u| u.since.elapsed() >= SAFETY_WAIT)
+        {
+            self.dispatch_safety();
+        }
+        if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+            self.retry_at = None;
+        }
+        if self.rows_due.is_some_and(|at| at <= Instant::now()) {
+            self.hand_over_history();
+        }
+        let most = self.snapshot_last + SNAPSHOT_MOST;
+        if self.snapshot_due.unwrap_or(most).min(most) <= Instant::now() {
+            self.publish_snapshot();
+        }
+    }
+
+    fn hand_over_history(&mut self) {
+        self.rows_due = None;
+        let rows = std::mem::take(&mut self.rows);
+        let count = rows.len() as u64;
+        if !self.history.append(rows) {
+            self.rows_dropped += count;
+        }
+        let problem = self.history.problem();
+        self.event(
+            Event::Trouble {
+                part: Part::History,
+                problem,
+            },
+            Held::default(),
+        );
+        let counters = vec![("history_rows_dropped".to_owned(), self.rows_dropped)];
+        self.event(
+            Event::Counters {
+                role: "core",
+                counters,
+            },
+            Held::default(),
+        );
+    }
+
+    fn publish_snapshot(&mut self) {
+        self.snapshot_due = None;
+        self.snapshot_last = Instant::now();
+        if !self.outputs.roles.has_web() {
+            return;
+        }
+        match serde_json::to_vec(&self.engine.snapshot(clock::now())) {
+            Ok(json) => self.outputs.roles.to_web(ToWeb::Snapshot(json)),
+            Err(error) => tracing::error!(%error, "encoding the snapshot"),
+        }
+    }
+}
+
+enum Next {
+    Stop,
+    Committed(Result<(), StoreError>),
+    Poll(Poll),
+    Role(RoleInput),
+    Message(Message),
+    Mqtt(Option<String>),
+    Due,
+}
+
+/// Resolves when the batch under way is on disk or failed; never when there is none.
+async fn commit_of(under_way: Option<&mut UnderWay>) -> Result<(), StoreError> {
+    match under_way {
+        Some(under_way) => (&mut under_way.done).await.unwrap_or(Err(StoreError::Gone)),
+        None => std::future::pending().await,
+    }
+}
+
+/// The part whose alarm stands for a missing role; act's is the outage engine's.
+const fn part_of(role: Role) -> Option<Part> {
+    match role {
+        Role::Web => Some(Part::Web),
+        Role::Broker => Some(Part::Mqtt),
+        Role::Act => None,
+    }
+}
+
+fn has_safety(held: &Held) -> bool {
+    held.effects.iter().any(Effect::is_safety)
+}
+
+fn in_future(now: Mono, at: Mono) -> Instant {
+    Instant::now() + Duration::from_millis(at.since(now).0)
+}
+
+fn reply(answer: &mpsc::Sender<ToWeb>, token: u64, result: Result<Vec<u8>, Refused>) {
+    // A web role that is gone or does not read needs no answer.
+    let _ = answer.try_send(ToWeb::Answer { token, result });
+}
+
+/// Lets the simulated room play; its answer is the answer of the command.
+fn play(name: String, socket: std::path::PathBuf, token: u64, answer: mpsc::Sender<ToWeb>) {
+    tokio::spawn(async move {
+        let result = match simroom::control(&socket, &name).await {
+            Ok(()) => Ok(b"{}".to_vec()),
+            Err(error) => Err(Refused::Invalid(error.to_string())),
+        };
+        reply(&answer, token, result);
+    });
+}
+
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,718 @@
+//! The store: an append-only, hash-chained journal and a history beside it, both SQLite.
+//!
+//! The journal is synced before anything of a turn leaves the machine; the history may lag and,
+//! under load or on a full disk, may lose rows (counted). Each has its own file and thread, so
+//! that a slow history never holds up the journal. Nothing here edits or deletes a record.
+//!
+//! ```text
+//! hash(n) = SHA-256(hash(n-1) | seq | mono_ms | wall_ms | body)
+//! ```
+
+use room::event::HistoryRow;
+use room::record::{Entry, Record};
+use room::time::{Mono, Now, Wall};
+use rusqlite::{Connection, OpenFlags, params};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc as std_mpsc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Schema of `journal.db` and `history.db`.
+const SCHEMA: i32 = 1;
+/// History batches waiting for their thread; a batch is at most a second of samples.
+const MAX_HISTORY_BATCHES: usize = 16;
+/// Queries waiting for the reading thread.
+const MAX_QUERIES: usize = 64;
+/// Most rows of one answer.
+pub const MAX_ROWS: u32 = 10_000;
+/// Longest wait for a lock that another process (a backup) holds.
+const BUSY: Duration = Duration::from_millis(500);
+
+/// What went wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file could not be opened.
+    #[error("opening {path}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file is of a later release.
+    #[error("{path} has schema {found}, this program knows up to {SCHEMA}; install the newer release")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+    },
+    /// Records could not be appended.
+    #[error("appending to the journal")]
+    Append(#[source] rusqlite::Error),
+    /// A query failed.
+    #[error("reading the store")]
+    Read(#[source] rusqlite::Error),
+    /// A record does not encode.
+    #[error("encoding a record")]
+    Encode(#[source] serde_json::Error),
+    /// The thread is gone or overloaded.
+    #[error("the store does not answer")]
+    Gone,
+    /// A file could not be moved aside.
+    #[error("moving the damaged {0} aside")]
+    Aside(PathBuf, #[source] std::io::Error),
+}
+
+/// What was found when the journal was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Every readable record, in order.
+    pub entries: Vec<Entry>,
+    /// What is wrong with the chain, if anything.
+    pub broken: Option<String>,
+    /// The append side.
+    pub journal: Journal,
+}
+
+/// The append side of the journal; one batch at a time.
+#[derive(Debug)]
+pub struct Journal {
+    batches: std_mpsc::SyncSender<Batch>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    entries: Vec<Entry>,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// Opens the journal, reads and verifies it, and starts its thread.
+///
+/// A file that SQLite cannot read is moved aside under a new name (never deleted) and a new one
+/// is begun; `broken` says so.
+///
+/// # Errors
+/// [`StoreError`] when no journal can be opened at all.
+pub fn open_journal(dir: &Path) -> Result<Opened, StoreError> {
+    let path = dir.join("journal.db");
+    let (connection, entries, tip, broken) = match open_and_read(&path) {
+        Ok((connection, read)) => (connection, read.entries, read.tip, read.broken),
+        Err(StoreError::Read(error) | StoreError::Open { source: error, .. }) if is_damage(&error) => {
+            let aside = move_aside(&path)?;
+            let (connection, read) = open_and_read(&path)?;
+            let problem = format!(
+                "journal.db could not be read ({error}); it is kept as {}",
+                aside.display()
+            );
+            (connection, read.entries, read.tip, Some(problem))
+        }
+        Err(error) => return Err(error),
+    };
+    // One batch is in the thread at a time, by the loop's own rule.
+    let (batches, inbox) = std_mpsc::sync_channel::<Batch>(1);
+    std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || write_journal(connection, tip, &inbox))
+        .expect("a thread can be started while the program starts");
+    Ok(Opened {
+        entries,
+        broken,
+        journal: Journal { batches },
+    })
+}
+
+impl Journal {
+    /// Appends and syncs; the receiver answers when it is on disk.
+    #[must_use]
+    pub fn append(&self, entries: Vec<Entry>) -> oneshot::Receiver<Result<(), StoreError>> {
+        let (done, answer) = oneshot::channel();
+        // A dead thread drops `done`; the loop reads that as a failure.
+        let _ = self.batches.try_send(Batch { entries, done });
+        answer
+    }
+}
+
+struct Read {
+    entries: Vec<Entry>,
+    tip: [u8; 32],
+    broken: Option<String>,
+}
+
+fn open_and_read(path: &Path) -> Result<(Connection, Read), StoreError> {
+    let connection = open(
+        path,
+        "FULL",
+        "CREATE TABLE IF NOT EXISTS journal (
+           seq INTEGER PRIMARY KEY, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
+           body TEXT NOT NULL, hash BLOB NOT NULL) STRICT",
+    )?;
+    let read = read_journal(&connection).map_err(StoreError::Read)?;
+    Ok((connection, read))
+}
+
+fn open(path: &Path, synchronous: &str, schema: &str) -> Result<Connection, StoreError> {
+    let wrap = |source| StoreError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let connection = Connection::open(path).map_err(wrap)?;
+    connection.busy_timeout(BUSY).map_err(wrap)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(wrap)?;
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .map_err(wrap)?;
+    let found: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(wrap)?;
+    if found > SCHEMA {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    connection.execute_batch(schema).map_err(wrap)?;
+    connection
+        .pragma_update(None, "user_version", SCHEMA)
+        .map_err(wrap)?;
+    Ok(connection)
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    )
+}
+
+fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    const MOST: u32 = 1000;
+    let free = (1..=MOST)
+        .map(|n| path.with_extension(format!("db.damaged-{n}")))
+        .find(|aside| !aside.exists());
+    let aside = free.unwrap_or_else(|| path.with_extension("db.damaged"));
+    for suffix in ["", "-wal", "-shm"] {
+        let from = PathBuf::from(format!("{}{suffix}", path.display()));
+        if from.exists() {
+            let to = PathBuf::from(format!("{}{suffix}", aside.display()));
+            std::fs::rename(&from, to).map_err(|error| StoreError::Aside(from, error))?;
+        }
+    }
+    Ok(aside)
+}
+
+fn read_journal(connection: &Connection) -> Result<Read, rusqlite::Error> {
+    let mut statement =
+        connection.prepare("SELECT seq, mono_ms, wall_ms, body, hash FROM journal ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    let mut read = Read {
+        entries: Vec::new(),
+        tip: [0; 32],
+        broken: None,
+    };
+    let mut expected_seq = 1;
+    while let Some(row) = rows.next()? {
+        let seq: u64 = row.get::<_, i64>(0)?.unsigned_abs();
+        let now = Now {
+            mono: Mono(row.get::<_, i64>(1)?.unsigned_abs()),
+            wall: Wall(row.get(2)?),
+        };
+        let body: String = row.get(3)?;
+        let stored: Vec<u8> = row.get(4)?;
+        let hash = chain(&read.tip, seq, now, &body);
+        if (seq != expected_seq || hash[..] != stored[..]) && read.broken.is_none() {
+            read.broken = Some(format!("the chain breaks at record {seq}"));
+        }
+        match serde_json::from_str::<Record>(&body) {
+            Ok(record) => read.entries.push(Entry { seq, now, record }),
+            Err(error) if read.broken.is_none() => {
+                read.broken = Some(format!("record {seq} does not decode: {error}"));
+            }
+            Err(_) => {}
+        }
+        // After a break the chain goes on from what is stored, so that one damaged record does
+        // not condemn those that follow.
+        read.tip = stored.try_into().unwrap_or(hash);
+        expected_seq = seq + 1;
+    }
+    Ok(read)
+}
+
+fn chain(tip: &[u8; 32], seq: u64, now: Now, body: &str) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(tip);
+    hash.update(seq.to_be_bytes());
+    hash.update(now.mono.0.to_be_bytes());
+    hash.update(now.wall.0.to_be_bytes());
+    hash.update(body.as_bytes());
+    hash.finalize().into()
+}
+
+fn write_journal(mut connection: Connection, mut tip: [u8; 32], inbox: &std_mpsc::Receiver<Batch>) {
+    while let Ok(batch) = inbox.recv() {
+        let result = append(&mut connection, &tip, &batch.entries);
+        let answer = match result {
+            Ok(new_tip) => {
+                tip = new_tip;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        let _ = batch.done.send(answer);
+    }
+}
+
+fn append(connection: &mut Connection, tip: &[u8; 32], entries: &[Entry]) -> Result<[u8; 32], StoreError> {
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(StoreError::Append)?;
+    let mut tip = *tip;
+    {
+        let mut insert = transaction
+            .prepare_cached(
+                "INSERT INTO journal (seq, mono_ms, wall_ms, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )
+            .map_err(StoreError::Append)?;
+        for entry in entries {
+            let body = serde_json::to_string(&entry.record).map_err(StoreError::Encode)?;
+            tip = chain(&tip, entry.seq, entry.now, &body);
+            insert
+                .execute(params![
+                    i64::try_from(entry.seq).unwrap_or(i64::MAX),
+                    i64::try_from(entry.now.mono.0).unwrap_or(i64::MAX),
+                    entry.now.wall.0,
+                    body,
+                    &tip[..]
+                ])
+                .map_err(StoreError::Append)?;
+        }
+    }
+    transaction.commit().map_err(StoreError::Append)?;
+    Ok(tip)
+}
+
+/// The append side of the history.
+#[derive(Debug)]
+pub struct History {
+    batches: std_mpsc::SyncSender<Vec<HistoryRow>>,
+    failing: std::sync::Arc<std::sync::Mutex<Option<String>>>,
+}
+
+/// Opens the history and starts its thread.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_history(dir: &Path) -> Result<History, StoreError> {
+    let path = dir.join("history.db");
+    let schema =
+        "CREATE TABLE IF NOT EXISTS point (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+         CREATE TABLE IF NOT EXISTS sample (point INTEGER NOT NULL, at INTEGER NOT NULL, value REAL,
+           PRIMARY KEY (point, at)) STRICT, WITHOUT ROWID";
+    let connection = match open(&path, "NORMAL", schema) {
+        Err(StoreError::Open { source, .. }) if is_damage(&source) => {
+            move_aside(&path)?;
+            open(&path, "NORMAL", schema)?
+        }
+        other => other?,
+    };
+    let (batches, inbox) = std_mpsc::sync_channel::<Vec<HistoryRow>>(MAX_HISTORY_BATCHES);
+    let failing = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let shared = std::sync::Arc::clone(&failing);
+    std::thread::Builder::new()
+        .name("history".to_owned())
+        .spawn(move || {
+            let mut connection = connection;
+            let mut ids = HashMap::new();
+            while let Ok(rows) = inbox.recv() {
+                let problem = write_history(&mut connection, &mut ids, &rows)
+                    .err()
+                    .map(|error| error.to_string());
+                if problem.is_some() {
+                    ids.clear();
+                }
+                *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = problem;
+            }
+        })
+        .expect("a thread can be started while the program starts");
+    Ok(History { batches, failing })
+}
+
+impl History {
+    /// Hands rows over; false when they were dropped because the thread is behind.
+    #[must_use]
+    pub fn append(&self, rows: Vec<HistoryRow>) -> bool {
+        self.batches.try_send(rows).is_ok()
+    }
+
+    /// Why the last batch could not be written, if it could not.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.failing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+}
+
+fn write_history(
+    connection: &mut Connection,
+    ids: &mut HashMap<String, i64>,
+    rows: &[HistoryRow],
+) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO sample (point, at, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?;
+        for row in rows {
+            let id = match ids.get(&row.point) {
+                Some(id) => *id,
+                None => {
+                    transaction.execute(
+                        "INSERT INTO point (name) VALUES (?1) ON CONFLICT DO NOTHING",
+                        params![row.point],
+                    )?;
+                    let id = transaction.query_row(
+                        "SELECT id FROM point WHERE name = ?1",
+                        params![row.point],
+                        |r| r.get(0),
+                    )?;
+                    ids.insert(row.point.clone(), id);
+                    id
+                }
+            };
+            insert.execute(params![id, row.at.0, row.value])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// A question to the store.
+#[derive(Debug)]
+pub enum Query {
+    /// Rows `[t_ms, min, avg, max, count]` of a point.
+    History {
+        /// Point id.
+        point: String,
+        /// Inclusive.
+        from_ms: i64,
+        /// Exclusive.
+        to_ms: i64,
+        /// Most rows.
+        buckets: u32,
+    },
+    /// Records after a sequence number.
+    Records {
+        /// Exclusive.
+        after: u64,
+        /// Most rows.
+        limit: u32,
+    },
+}
+
+/// The reading side, with connections of its own.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    queries: std_mpsc::SyncSender<(Query, oneshot::Sender<Result<Vec<u8>, StoreError>>)>,
+}
+
+/// Starts the reading thread on files that exist already.
+#[must_use]
+pub fn open_reader(dir: &Path) -> Reader {
+    let (queries, inbox) =
+        std_mpsc::sync_channel::<(Query, oneshot::Sender<Result<Vec<u8>, StoreError>>)>(MAX_QUERIES);
+    let dir = dir.to_owned();
+    std::thread::Builder::new()
+        .name("store-reader".to_owned())
+        .spawn(move || {
+            while let Ok((query, answer)) = inbox.recv() {
+                let _ = answer.send(read(&dir, &query));
+            }
+        })
+        .expect("a thread can be started while the program starts");
+    Reader { queries }
+}
+
+impl Reader {
+    /// Asks; the answer is JSON.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask(&self, query: Query) -> Result<Vec<u8>, StoreError> {
+        let (answer, receiver) = oneshot::channel();
+        self.queries
+            .try_send((query, answer))
+            .map_err(|_| StoreError::Gone)?;
+        receiver.await.map_err(|_| StoreError::Gone)?
+    }
+}
+
+fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
+    let open = |name: &str| {
+        let path = dir.join(name);
+        Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .and_then(|connection| connection.busy_timeout(BUSY).map(|()| connection))
+        .map_err(|source| StoreError::Open { path, source })
+    };
+    match query {
+        Query::History {
+            point,
+            from_ms,
+            to_ms,
+            buckets,
+        } => {
+            let rows =
+                history(&open("history.db")?, point, *from_ms, *to_ms, *buckets).map_err(StoreError::Read)?;
+            serde_json::to_vec(&serde_json::json!({ "rows": rows })).map_err(StoreError::Encode)
+        }
+        Query::Records { after, limit } => {
+            let entries = records(&open("journal.db")?, *after, *limit).map_err(StoreError::Read)?;
+            entries_json(&entries).map_err(StoreError::Encode)
+        }
+    }
+}
+
+type Bucket = (i64, f64, f64, f64, i64);
+
+fn history(
+    connection: &Connection,
+    point: &str,
+    from_ms: i64,
+    to_ms: i64,
+    buckets: u32,
+) -> Result<Vec<Bucket>, rusqlite::Error> {
+    let buckets = i64::from(buckets.clamp(1, MAX_ROWS));
+    let width = (to_ms.saturating_sub(from_ms).max(1) + buckets - 1) / buckets;
+    let mut statement = connection.prepare_cached(
+        "SELECT ?2 + ((at - ?2) / ?4) * ?4 AS slot, MIN(value), AVG(value), MAX(value), COUNT(value)
+         FROM sample JOIN point ON point.id = sample.point
+         WHERE point.name = ?1 AND at >= ?2 AND at < ?3 AND value IS NOT NULL
+         GROUP BY slot ORDER BY slot",
+    )?;
+    let rows = statement.query_map(params![point, from_ms, to_ms, width], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+    })?;
+    rows.collect()
+}
+
+fn records(connection: &Connection, after: u64, limit: u32) -> Result<Vec<Entry>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, mono_ms, wall_ms, body FROM journal WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+    )?;
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![after, limit.min(MAX_ROWS)], |row| {
+        let now = Now {
+            mono: Mono(row.get::<_, i64>(1)?.unsigned_abs()),
+            wall: Wall(row.get(2)?),
+        };
+        Ok((
+            row.get::<_, i64>(0)?.unsigned_abs(),
+            now,
+            row.get::<_, String>(3)?,
+        ))
+    })?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let (seq, now, body) = row?;
+        // What does not decode was reported when the journal was opened.
+        if let Ok(record) = serde_json::from_str(&body) {
+            entries.push(Entry { seq, now, record });
+        }
+    }
+    Ok(entries)
+}
+
+/// Records as the API shows them: `{"seq", "wall_ms", "kind", ...}`.
+///
+/// # Errors
+/// When a record does not encode.
+pub fn entries_json(entries: &[Entry]) -> Result<Vec<u8>, serde_json::Error> {
+    let mut rows = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let mut row = serde_json::to_value(&entry.record)?;
+        if let Some(object) = row.as_object_mut() {
+            object.insert("seq".to_owned(), entry.seq.into());
+            object.insert("wall_ms".to_owned(), entry.now.wall.0.into());
+        }
+        rows.push(row);
+    }
+    serde_json::to_vec(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use room::event::Part;
+
+    fn entry(seq: u64) -> Entry {
+        let record = Record::Trouble {
+            part: Part::Web,
+            problem: Some(format!("no. {seq}")),
+        };
+        Entry {
+            seq,
+            now: Now {
+                mono: Mono(seq * 10),
+                wall: Wall(1_700_000_000_000),
+            },
+            record,
+        }
+    }
+
+    fn fill(dir: &Path, count: u64) {
+        let opened = open_journal(dir).unwrap();
+        let from = opened.entries.len() as u64 + 1;
+        let entries = (from..from + count).map(entry).collect();
+        opened.journal.append(entries).blocking_recv().unwrap().unwrap();
+    }
+
+    fn alter(dir: &Path, sql: &str) {
+        let connection = Connection::open(dir.join("journal.db")).unwrap();
+        assert_eq!(connection.execute(sql, []).unwrap(), 1);
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 3);
+        fill(dir.path(), 2);
+        let opened = open_journal(dir.path()).unwrap();
+        assert_eq!(opened.broken, None);
+        assert_eq!(opened.entries, (1..=5).map(entry).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_edit_a_deletion_and_a_moved_time_break_the_chain_at_their_place() {
+        for sql in [
+            "UPDATE journal SET body = replace(body, 'no. 3', 'no. 9') WHERE seq = 3",
+            "UPDATE journal SET wall_ms = wall_ms + 1 WHERE seq = 3",
+            "DELETE FROM journal WHERE seq = 3",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fill(dir.path(), 5);
+            alter(dir.path(), sql);
+            let opened = open_journal(dir.path()).unwrap();
+            let broken = opened.broken.expect(sql);
+            assert!(
+                broken.contains("record 3") || broken.contains("record 4"),
+                "{sql}: {broken}"
+            );
+            assert!(opened.entries.len() >= 4, "what can be read is still served");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_aside_and_said() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 5);
+        std::fs::write(dir.path().join("journal.db"), vec![0x5a; 8192]).unwrap();
+        let opened = open_journal(dir.path()).unwrap();
+        assert!(opened.broken.unwrap().contains("damaged-1"));
+        assert!(dir.path().join("journal.db.damaged-1").exists());
+        opened
+            .journal
+            .append(vec![entry(1)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+    }
+
+    #[test]
+    fn a_file_of_a_later_release_is_not_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 1);
+        Connection::open(dir.path().join("journal.db"))
+            .unwrap()
+            .pragma_update(None, "user_version", 99)
+            .unwrap();
+        assert!(matches!(
+            open_journal(dir.path()),
+            Err(StoreError::Newer { found: 99, .. })
+        ));
+    }
+
+    #[test]
+    fn a_failed_append_leaves_the_chain_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let opened = open_journal(dir.path()).unwrap();
+        opened
+            .journal
+            .append(vec![entry(1)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        // The same sequence again cannot be stored; nor can what came with it.
+        opened
+            .journal
+            .append(vec![entry(2), entry(1)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap_err();
+        opened
+            .journal
+            .append(vec![entry(2)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+        let again = open_journal(dir.path()).unwrap();
+        assert_eq!((again.entries.len(), again.broken), (2, None));
+    }
+
+    #[tokio::test]
+    async fn history_is_answered_in_buckets_and_gaps_are_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        fill_history(dir.path());
+        let reader = open_reader(dir.path());
+        let query = Query::History {
+            point: "a".to_owned(),
+            from_ms: 0,
+            to_ms: 10_000,
+            buckets: 10,
+        };
+        let answer: serde_json::Value = serde_json::from_slice(&reader.ask(query).await.unwrap()).unwrap();
+        assert_eq!(
+            answer,
+            serde_json::json!({ "rows": [[0, 1.0, 1.5, 2.0, 2], [5000, 7.0, 7.0, 7.0, 1]] })
+        );
+    }
+
+    /// The writing thread ends with its sender; a second opening waits for its lock.
+    fn fill_history(dir: &Path) {
+        let path = dir.join("history.db");
+        let history = open_history(dir).unwrap();
+        let row = |at, value| HistoryRow {
+            point: "a".to_owned(),
+            at: Wall(at),
+            value,
+        };
+        assert!(history.append(vec![
+            row(0, Some(1.0)),
+            row(500, Some(2.0)),
+            row(2_000, None),
+            row(5_100, Some(7.0))
+        ]));
+        drop(history);
+        let connection = Connection::open(path).unwrap();
+        let count = || {
+            connection
+                .query_row("SELECT COUNT(*) FROM sample", [], |row| row.get::<_, i64>(0))
+                .unwrap()
+        };
+        let end = std::time::Instant::now() + Duration::from_secs(10);
+        while count() < 4 {
+            assert!(
+                std::time::Instant::now() < end,
+                "the history thread did not write"
+            );
+            std::thread::yield_now();
+        }
+    }
+}
