@@ -91,7 +91,7 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stop: &Cancellatio
         // Cancel-safe: an accepted socket is only lost when we stop.
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(ended) = connections.join_next() => report_panic(ended),
+            Some(ended) = connections.join_next() => report_panic(shared, ended),
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     pause = ACCEPT_BACKOFF;
@@ -125,8 +125,9 @@ fn admit(connections: &mut JoinSet<()>, stream: TcpStream, shared: &Arc<Shared>,
     });
 }
 
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+fn report_panic(shared: &Shared, ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
+        shared.with(|hub| hub.count(Counter::TaskFailed));
         tracing::error!(%error, "a task of an MQTT connection failed");
     }
 }

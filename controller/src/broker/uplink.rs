@@ -91,6 +91,12 @@ async fn serve(
             }
         }
     }
+    // What was counted since the last tick, if the link still takes it.
+    if let Ok(permit) = link.to_core.try_reserve()
+        && let Some(counters) = shared.with(|hub| hub.take_counters(false))
+    {
+        permit.send(counters);
+    }
     shared.with(Hub::link_down);
 }
 

@@ -31,10 +31,11 @@ pub(crate) enum Counter {
     WriteTimeout,
     StallTimeout,
     ProtocolError,
+    TaskFailed,
 }
 
 /// Every counter with its name in metrics.
-const NAMES: [(Counter, &str); 28] = [
+const NAMES: [(Counter, &str); 29] = [
     (Counter::AcceptFailed, "accept_failed"),
     (Counter::TooManyConnections, "refused_too_many_connections"),
     (Counter::ConnectTimeout, "refused_connect_timeout"),
@@ -63,6 +64,7 @@ const NAMES: [(Counter, &str); 28] = [
     (Counter::WriteTimeout, "closed_write_timeout"),
     (Counter::StallTimeout, "closed_stalled"),
     (Counter::ProtocolError, "refused_protocol_error"),
+    (Counter::TaskFailed, "failed_connection_task"),
 ];
 
 // `count` indexes by the variant; the table lists every variant at its own place.

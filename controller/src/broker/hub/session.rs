@@ -216,6 +216,7 @@ impl Session {
     pub(super) fn acknowledged(&mut self, pkid: u16) {
         if let Some(index) = self.in_flight.iter().position(|sent| sent.pkid == pkid) {
             self.in_flight.remove(index);
+            self.wake();
         }
     }
 

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+mod abuse;
+mod delivery;
+mod session;
+
 use super::{CoreLink, limit, serve};
 use crate::link::{Account, FromBroker, ToBroker};
 use bytes::BytesMut;
@@ -297,6 +301,12 @@ impl Raw {
         assert!(self.inbox.is_empty(), "{:?}", self.inbox);
     }
 
+    /// Says goodbye and waits until the session is given back.
+    async fn leave5(mut self) {
+        self.bytes(&[0xE0, 0]).await;
+        self.closed().await;
+    }
+
     async fn subscribe5(&mut self, filter: &str) -> Vec<v5::SubscribeReasonCode> {
         let mut subscribe = v5::Subscribe::new(v5::Filter::new(filter, QoS5::AtLeastOnce), None);
         subscribe.pkid = 77;
@@ -361,30 +371,4 @@ fn ack5(pkid: u16, reason: v5::PubAckReason) -> v5::Packet {
     let mut ack = v5::PubAck::new(pkid, None);
     ack.reason = reason;
     v5::Packet::PubAck(ack)
-}
-
-#[tokio::test]
-async fn an_event_is_acknowledged_only_after_core_settled_it() {
-    let (endpoint, mut core) = Endpoint::with_core().await;
-    let mut node = endpoint.v5("1", "node").await;
-    node.send5(&publish5("fac/v1/1/ev", 7, "door")).await;
-    let arrived = core.arrival().await;
-    assert_eq!(
-        (arrived.user.as_str(), arrived.payload.as_slice()),
-        ("1", &b"door"[..])
-    );
-    assert!(arrived.at_least_once && !arrived.retained);
-    // The answer to a later packet shows that no PUBACK was on its way.
-    node.ping5().await;
-    core.settle(arrived.token).await;
-    node.expect5(&ack5(7, v5::PubAckReason::Success)).await;
-
-    let mut old = endpoint.v4("2", "node").await;
-    old.send4(&publish4("fac/v1/2/ev", 9, "leak")).await;
-    let arrived = core.arrival().await;
-    old.send4(&v4::Packet::PingReq).await;
-    old.expect4(&v4::Packet::PingResp).await;
-    core.settle(arrived.token).await;
-    old.expect4(&v4::Packet::PubAck(v4::PubAck::new(9))).await;
-    endpoint.stop().await;
 }
