@@ -11,6 +11,7 @@ use room::plan::Plan;
 use room::site::parse::Hands;
 use room::site::{Real, Simulated, Site, World};
 use std::io::Read as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +37,21 @@ pub(super) enum RoleCommand {
     Broker(SiteArgs),
     /// Pages and API
     Web(SiteArgs),
+    /// The simulated room of `yagura demo`
+    Simroom(SimroomArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SimroomArgs {
+    /// Folder for the room's keys, memories and site file
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Address of the page, as it will stand in the site file
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// End when standard input closes
+    #[arg(long)]
+    lifeline: bool,
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +99,7 @@ pub(super) async fn run(command: RoleCommand) -> Result<ExitCode, Failure> {
         RoleCommand::Act(args) => (Role::Act, args),
         RoleCommand::Broker(args) => (Role::Broker, args),
         RoleCommand::Web(args) => (Role::Web, args),
+        RoleCommand::Simroom(args) => return simulate(args).await,
     };
     if args.simulated {
         serve::<Simulated>(role, args).await
@@ -120,6 +137,20 @@ where
         }
     };
     finish(role.word(), work, told, &stop).await
+}
+
+/// The simulated room: no role of a site, but it ends like one.
+async fn simulate(args: SimroomArgs) -> Result<ExitCode, Failure> {
+    let stop = CancellationToken::new();
+    let told = told_to_stop(args.lifeline)?;
+    let config = simroom::room::Config::demo(args.data);
+    let stopping = stop.clone();
+    let work = async {
+        simroom::room::run(config, args.listen, stopping.cancelled_owned())
+            .await
+            .map_err(|error| Failure::because(Failure::START, "the simulated room", &error))
+    };
+    finish("simroom", work, told, &stop).await
 }
 
 /// Runs `work` until it ends or is told to stop; then it has [`END_WITHIN`] to end by itself.
