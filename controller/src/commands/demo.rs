@@ -5,12 +5,15 @@
 //! nothing outside this machine. `yagura demo scenario NAME` makes something happen in it.
 
 use super::role::{Role, told_to_stop};
-use super::run::{House, Offspring, start, supervise};
+use super::run::{House, Offspring, prepare, start, supervise};
 use super::{Failure, http, load, page};
 use crate::{listen, web};
+use clap::builder::PossibleValue;
 use clap::{Args, Subcommand, ValueEnum};
 use room::site::Simulated;
 use serde_json::json;
+use simroom::room::SITE_FILE;
+use simroom::scenario::Scenario;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -59,7 +62,7 @@ enum DemoCommand {
 struct ScenarioArgs {
     /// What happens
     #[arg(value_enum)]
-    name: Scenario,
+    name: Verb,
     /// Folder that the demo was given with --data
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -68,23 +71,37 @@ struct ScenarioArgs {
     listen: Option<SocketAddr>,
 }
 
-/// What can happen in the simulated room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Scenario {
-    /// The mains fail (停電)
-    Outage,
-    /// The mains are back (復電)
-    MainsBack,
-    /// The cooling fails (空調停止)
-    Cooling,
-    /// Water under the floor (漏水)
-    Leak,
-    /// A door is forced (扉こじ開け)
-    Door,
-    /// A node's network cable is cut (通信断)
-    Link,
-    /// Everything is normal again (元に戻す)
-    Reset,
+/// A scenario as a word of the command line.
+#[derive(Debug, Clone, Copy)]
+struct Verb(Scenario);
+
+const VERBS: [Verb; Scenario::ALL.len()] = {
+    let mut verbs = [Verb(Scenario::Reset); Scenario::ALL.len()];
+    let mut i = 0;
+    while i < verbs.len() {
+        verbs[i] = Verb(Scenario::ALL[i]);
+        i += 1;
+    }
+    verbs
+};
+
+impl ValueEnum for Verb {
+    fn value_variants<'a>() -> &'a [Self] {
+        &VERBS
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self.0 {
+            Scenario::Outage => "The mains fail (停電)",
+            Scenario::MainsBack => "The mains are back (復電)",
+            Scenario::Cooling => "The cooling fails (空調停止)",
+            Scenario::Leak => "Water under the floor (漏水)",
+            Scenario::Door => "A door is forced (扉こじ開け)",
+            Scenario::Link => "A node's network cable is cut (通信断)",
+            Scenario::Reset => "Everything is normal again (元に戻す)",
+        };
+        Some(PossibleValue::new(self.0.word()).help(help))
+    }
 }
 
 /// `yagura demo`.
@@ -105,27 +122,38 @@ async fn watch(args: DemoArgs) -> Result<ExitCode, Failure> {
              This binary was built without the page; `cargo xtask demo` builds it as well."
         );
     }
-    let config = folder.path.join("site.toml");
+    let config = folder.path.join(SITE_FILE);
+    // Before the room looks for the endpoint's address, not to find that of an earlier life.
+    prepare(&folder.path)?;
     let mut room = simulate(&folder.path, listen)?;
     let work = async {
         wait_for_site(&mut room, &config).await?;
         let site = load::<Simulated>(&config)?;
         let house = House::of(&site, &config);
-        let shown = folder.path.clone();
-        supervise(&house, stop, |addr| announce(addr, &shown)).await
+        let mut room_ended = false;
+        let until = async {
+            tokio::select! {
+                () = stop => {}
+                _ = room.child.wait() => room_ended = true,
+            }
+        };
+        supervise(&house, until, |addr| announce(addr, &folder.path)).await?;
+        if room_ended {
+            return Err(Failure::new(
+                Failure::WRONG,
+                "the simulated room ended by itself; its own message is above",
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
     };
     let watched = work.await;
     room.stop("simroom").await;
-    watched.map(|()| ExitCode::SUCCESS)
+    watched
 }
 
 fn announce(addr: SocketAddr, data: &Path) {
     println!("yagura: serving {}", page(addr));
-    let verbs: Vec<String> = Scenario::value_variants()
-        .iter()
-        .filter_map(ValueEnum::to_possible_value)
-        .map(|verb| verb.get_name().to_owned())
-        .collect();
+    let verbs = Scenario::ALL.map(Scenario::word);
     eprintln!(
         "\n模擬のサーバー室を見張っています。画面: {page}\n\
          A simulated server room is being watched. Page: {page}\n\n\
@@ -219,7 +247,7 @@ impl Folder {
                 .map_err(|error| failed(&path, &error))?;
             let path = path.canonicalize().map_err(|error| failed(&path, &error))?;
             // Written anew by the room; an old one would be taken for it.
-            match std::fs::remove_file(path.join("site.toml")) {
+            match std::fs::remove_file(path.join(SITE_FILE)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(failed(&path, &error));
                 }
@@ -259,11 +287,8 @@ async fn happen(args: ScenarioArgs) -> Result<ExitCode, Failure> {
         None => args.listen.unwrap_or(DEFAULT_LISTEN),
     };
     let addr = http::reachable(addr);
-    let name = args
-        .name
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default();
+    let Verb(scenario) = args.name;
+    let name = scenario.word();
     let body = json!({ "by": super::person() });
     let answer = http::post(addr, &format!("/api/v1/scenarios/{name}"), &body)
         .await

@@ -155,7 +155,7 @@ fn arguments(house: &House, role: Role) -> Vec<OsString> {
 }
 
 /// The data folder, for us alone, without the addresses of an earlier life.
-fn prepare(data_dir: &Path) -> Result<(), Failure> {
+pub(super) fn prepare(data_dir: &Path) -> Result<(), Failure> {
     let failed = |path: &Path, error| {
         Failure::because(
             Failure::START,
