@@ -26,7 +26,9 @@ export interface Sketch {
 }
 
 /** Natural widths in pixels; rows are filled until they are full. */
-export const WIDTH = { door: 92, rack: 104, servers: 188, ups: 132 } as const;
+export const WIDTH = { door: 84, rack: 100, servers: 176, ups: 116 } as const;
+/** Objects are drawn narrower, down to this share, rather than in one row more. */
+export const SHRINK = 0.78;
 /** Space between two objects and at the walls. */
 export const GAP = 18;
 /** Most servers drawn in one rack. */
@@ -60,22 +62,26 @@ export function itemsOf(snapshot: Snapshot): { items: Item[]; ceiling: Point[]; 
 /** Places the objects in rows of a given width, spread evenly. */
 export function place(items: readonly Item[], width: number): Placed[] {
   const rows: Item[][] = [[]];
-  let used = GAP;
+  const whole = items.reduce((sum, item) => sum + WIDTH[item.kind], 0);
+  const fit = (width - (items.length + 1) * (GAP / 2)) / whole;
+  const scale = fit < 1 && fit >= SHRINK ? fit : 1;
+  const gapLeast = scale < 1 ? GAP / 2 : GAP;
+  let used = gapLeast;
   for (const item of items) {
-    const need = WIDTH[item.kind] + GAP;
-    if (rows.at(-1)!.length > 0 && used + need > width) {
+    const need = WIDTH[item.kind] * scale + gapLeast;
+    if (rows.at(-1)!.length > 0 && used + need > width + 0.5) {
       rows.push([]);
-      used = GAP;
+      used = gapLeast;
     }
     rows.at(-1)!.push(item);
     used += need;
   }
   return rows.flatMap((row, r) => {
-    const natural = row.reduce((sum, item) => sum + WIDTH[item.kind], 0);
+    const natural = row.reduce((sum, item) => sum + WIDTH[item.kind] * scale, 0);
     const gap = Math.max(GAP / 2, (width - natural) / (row.length + 1));
     let x = gap;
     return row.map((item) => {
-      const placed = { item, x, width: WIDTH[item.kind], row: r };
+      const placed = { item, x, width: WIDTH[item.kind] * scale, row: r };
       x += placed.width + gap;
       return placed;
     });

@@ -60,8 +60,8 @@ export const en: Record<Key, string> = {
   'group.unsupported': '{n} items this model does not have',
   'group.unheard': '{n} items still waiting for an answer',
 
-  'tile.range': 'last 15 min {min}–{max}',
-  'tile.no_range': 'last 15 min: nothing',
+  'tile.range': '15 min: {min}–{max}',
+  'tile.no_range': '15 min: nothing',
   'tile.trend': '{label} over the last 15 minutes',
   'tile.age': '{age} ago',
   'tile.never': 'never heard',

@@ -58,8 +58,8 @@ export const ja = {
   'group.unsupported': 'この機種にない項目 {n} 件',
   'group.unheard': '返事を待っている項目 {n} 件',
 
-  'tile.range': '直近15分 {min}–{max}',
-  'tile.no_range': '直近15分 記録なし',
+  'tile.range': '15分間 {min}–{max}',
+  'tile.no_range': '15分間 記録なし',
   'tile.trend': '{label} の直近15分の推移',
   'tile.age': '{age}前',
   'tile.never': '受信なし',

@@ -1,0 +1,264 @@
+// Drives the staff page of a running product in headless Chromium and says whether it keeps its word.
+//
+//   node page.mjs STEP BASE_URL OUTPUT_DIR [--point ID] [--scenario NAME] [--alarm PREFIX] [--by NAME]
+//
+// STEP is one of
+//   live    a measured value changes by itself, and its age stays young
+//   ack     starts a scenario (leak), sees its alarm, acknowledges it with a name, and finds it under
+//           "in progress" with its owner
+//   nodata  waits until a point is shown as missing, with a reason and without a number; whoever calls
+//           this has stopped the node
+//   lost    waits until the page says that it has lost the controller; whoever calls this has stopped it
+//   words   the English page has no Japanese left, and the choice survives a reload
+//   phone   the page fits 390 px without scrolling sideways
+//   all     live, words, phone, ack
+// Every step saves OUTPUT_DIR/STEP.png (also when it fails), runs axe-core, and fails on a request to a
+// foreign origin, an error on the console, or a serious violation. Exit 0 when it held, 1 when not,
+// 2 when it was called wrongly. It never waits longer than STEP_WITHIN for anything.
+
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+/** Longest wait for one condition, milliseconds. */
+const STEP_WITHIN = Number(process.env.STEP_WITHIN_MS ?? 60_000);
+/** Longest life of this program, milliseconds. */
+const PROGRAM_WITHIN = 10 * STEP_WITHIN;
+/** A live value is never older than this, milliseconds of shown age. */
+const YOUNG_S = 60;
+/** Chromium's own look-ups would be requests of a machine that is to make none. */
+const QUIET = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const WALL = { width: 1920, height: 1080 };
+const PHONE = { width: 390, height: 844 };
+
+class Broken extends Error {}
+
+const STEPS = { live, ack, nodata, lost, words, phone };
+
+/** A value that a sensor measures changes while we look, and it is young. */
+async function live(page) {
+  const tile = page.locator('.tile:not(.missing):has(.unit)');
+  await seen(tile.first(), 'no point shows a value with a unit');
+  const read = () =>
+    page.$$eval('.tile:not(.missing)', (tiles) =>
+      Object.fromEntries(tiles.map((t) => [t.dataset.point, t.querySelector('.value')?.innerText ?? ''])),
+    );
+  const before = await read();
+  const changed = await until(async () => {
+    const after = await read();
+    return Object.keys(after).find((id) => before[id] !== undefined && after[id] !== before[id]);
+  }, 'no value changed');
+  await seen(page.locator('[data-link="live"]'), 'the page does not say that it is live');
+  const after = await read();
+  const age = await page.locator(`[data-point="${changed}"] .age`).innerText();
+  const seconds = /^(\d+)(秒| s)/.exec(age)?.[1];
+  if (seconds === undefined || Number(seconds) > YOUNG_S)
+    throw new Broken(`${changed} is shown with the age ${age}`);
+  return `${changed} went from ${flat(before[changed])} to ${flat(after[changed])}, ${age}`;
+}
+
+/** Scenario, alarm, acknowledgement, owner. */
+async function ack(page, { scenario, alarm, by }) {
+  await page.locator(`[data-scenario="${scenario}"]`).click(patience());
+  const card = page.locator(`[data-alarm^="${alarm}"][data-state="unacknowledged"]`).first();
+  await seen(card, `no unacknowledged alarm ${alarm}… after the scenario ${scenario}`);
+  const id = await card.getAttribute('data-alarm');
+  const what = flat(await card.locator('h3').innerText());
+  await page.screenshot({ path: page.shot('ack-raised') });
+  await page.locator(`[data-alarm="${id}"] button.primary`).click(patience());
+  const name = page.locator('dialog [data-field="name"]');
+  await seen(name, 'the page did not ask who acknowledges');
+  await name.fill(by);
+  await page.locator('dialog [data-ok]').click(patience());
+  await page.locator('[data-tab="owned"]').click(patience());
+  const owned = page.locator(`[data-panel="owned"] [data-alarm="${id}"][data-state="acknowledged"]`);
+  await seen(owned, `${id} did not come under "in progress"`);
+  const owner = flat(await owned.locator('[data-owner]').innerText());
+  if (owner !== by) throw new Broken(`${id} is owned by "${owner}", not by "${by}"`);
+  await owned.scrollIntoViewIfNeeded();
+  return `${id} (${what}) is in progress, owner ${owner}`;
+}
+
+/** A point is missing: it says why, and shows no number. */
+async function nodata(page, { point }) {
+  if (!point) throw new Broken('nodata needs --point ID');
+  const tile = page.locator(`[data-point="${point}"]`);
+  await seen(tile, `the page has no point ${point}`);
+  await seen(page.locator(`[data-point="${point}"].missing`), `${point} is still shown with a value`);
+  const reason = flat(await tile.locator('.reason').innerText());
+  if (reason === '') throw new Broken(`${point} is missing without a reason`);
+  if (await tile.locator('.value').count()) throw new Broken(`${point} is missing and shows a value as well`);
+  const overall = await page.locator('[data-overall]').getAttribute('data-overall');
+  if (overall === 'normal') throw new Broken(`${point} is missing and the room is called normal`);
+  await tile.scrollIntoViewIfNeeded();
+  return `${point} is missing: ${reason}; the room is called ${overall}`;
+}
+
+/** Without the controller nothing may look normal. */
+async function lost(page) {
+  await seen(page.locator('[data-lost]'), 'the page does not say that it has lost the controller');
+  const overall = await page.locator('[data-overall]').getAttribute('data-overall');
+  if (overall !== 'lost') throw new Broken(`the controller is lost and the room is called ${overall}`);
+  return flat(await page.locator('[data-lost] strong').innerText());
+}
+
+/** The other language, and that it is remembered. */
+async function words(page) {
+  await page.locator('button[lang="en"]').click(patience());
+  await until(() => page.evaluate(() => document.documentElement.lang === 'en'), 'the page stayed Japanese');
+  await page.reload({ waitUntil: 'domcontentloaded' });
+  await seen(page.locator('[data-link="live"]'), 'the page did not come back after a reload');
+  const left = await page.evaluate(() => {
+    const clone = document.body.cloneNode(true);
+    clone.querySelectorAll('[lang="ja"], script, noscript').forEach((node) => node.remove());
+    return [...new Set(clone.textContent.match(/[぀-ヿ一-龯]+/g) ?? [])];
+  });
+  if (left.length > 0) throw new Broken(`the English page says ${left.slice(0, 8).join(', ')}`);
+  return 'the page is English and stays so';
+}
+
+async function phone(page) {
+  await page.setViewportSize(PHONE);
+  await seen(page.locator('[data-link="live"]'), 'the page is not live');
+  const over = await page.evaluate(
+    () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
+  );
+  if (over > 0) throw new Broken(`the page is ${over} px wider than a phone`);
+  return 'nothing is wider than a phone';
+}
+
+const flat = (text) => text.replace(/\s+/g, ' ').trim();
+const patience = () => ({ timeout: STEP_WITHIN });
+
+async function seen(locator, otherwise) {
+  await locator
+    .first()
+    .waitFor({ state: 'visible', ...patience() })
+    .catch(() => {
+      throw new Broken(`${otherwise} (waited ${STEP_WITHIN / 1000} s)`);
+    });
+}
+
+async function until(condition, otherwise) {
+  const end = performance.now() + STEP_WITHIN;
+  while (performance.now() < end) {
+    const found = await condition();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Broken(`${otherwise} (waited ${STEP_WITHIN / 1000} s)`);
+}
+
+/** Serious and critical violations of WCAG 2.0, 2.1 and 2.2, A and AA. */
+async function violations(page) {
+  const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  // By the debugger's own channel: the page's security policy rightly refuses foreign scripts.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run(document, {
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    }),
+  );
+  return violations
+    .filter((v) => v.impact === 'serious' || v.impact === 'critical')
+    .map(
+      (v) =>
+        `${v.id} (${v.impact}): ${v.nodes
+          .slice(0, 3)
+          .map((n) => n.target.join(' '))
+          .join('; ')}`,
+    );
+}
+
+async function run(name, browser, base, output, options) {
+  const context = await browser.newContext({ viewport: WALL });
+  const page = await context.newPage();
+  page.shot = (shot) => path.join(output, `${shot}.png`);
+  const complaints = [];
+  const origin = new URL(base).origin;
+  // A page that is to see its controller die will see requests fail.
+  const mayFail = name === 'lost';
+  page.on('request', (r) => {
+    if (!['data:', 'blob:'].includes(new URL(r.url()).protocol) && new URL(r.url()).origin !== origin) {
+      complaints.push(`asked a foreign origin: ${r.url()}`);
+    }
+  });
+  page.on('console', (m) => {
+    if (m.type() === 'error' && !(mayFail && m.text().startsWith('Failed to load'))) {
+      complaints.push(`console: ${m.text()} ${m.location().url ?? ''}`);
+    }
+  });
+  page.on('pageerror', (e) => complaints.push(`error on the page: ${e.message}`));
+  let said = '';
+  try {
+    await page.goto(base, { waitUntil: 'domcontentloaded', ...patience() });
+    await seen(
+      page.locator('[data-link="live"], [data-lost]'),
+      'the page neither came alive nor said why not',
+    );
+    said = await STEPS[name](page, options);
+    complaints.push(...(await violations(page)).map((v) => `axe: ${v}`));
+  } catch (error) {
+    complaints.unshift(error instanceof Broken ? error.message : String(error));
+  }
+  await page
+    .screenshot({ path: page.shot(name) })
+    .catch((error) => complaints.push(`no screenshot: ${error}`));
+  await context.close();
+  for (const complaint of complaints) console.error(`${name}: ${complaint}`);
+  if (complaints.length === 0) console.log(`${name}: ${said}`);
+  return complaints.length === 0;
+}
+
+async function main() {
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: {
+      point: { type: 'string' },
+      scenario: { type: 'string', default: 'leak' },
+      alarm: { type: 'string', default: 'leak' },
+      by: { type: 'string', default: '施設課 佐藤' },
+    },
+  });
+  const [step, base, output] = positionals;
+  const steps = step === 'all' ? ['live', 'words', 'phone', 'ack'] : [step];
+  if (!base || !output || !steps.every((name) => Object.hasOwn(STEPS, name))) {
+    console.error(
+      `usage: node page.mjs ${Object.keys(STEPS).join('|')}|all BASE_URL OUTPUT_DIR [--point ID]`,
+    );
+    return 2;
+  }
+  mkdirSync(output, { recursive: true });
+  const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+  const browser = await chromium.launch({ executablePath, args: QUIET });
+  const late = setTimeout(() => {
+    console.error(`${step}: not done after ${PROGRAM_WITHIN / 1000} s`);
+    void browser.close().finally(() => process.exit(1));
+  }, PROGRAM_WITHIN);
+  try {
+    let held = true;
+    for (const name of steps) held = (await run(name, browser, base, output, values)) && held;
+    return held ? 0 : 1;
+  } finally {
+    clearTimeout(late);
+    await browser.close();
+  }
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error) => {
+    console.error(String(error));
+    process.exit(1);
+  },
+);
