@@ -185,11 +185,13 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     let mut disk = Disk {
         text,
         problems: Vec::new(),
+        present: 0,
+        absent: Vec::new(),
     };
     let mut keys: BTreeMap<String, &str> = BTreeMap::new();
     for (index, node) in site.nodes.iter().enumerate() {
         let way = [Step::Key("node"), Step::Index(index), Step::Key("key_file")];
-        let Some(secret) = disk.secret(&way, &node.key_file) else {
+        let Some(secret) = disk.secret(&way, &node.key_file, NODE_KEY_MODE) else {
             continue;
         };
         match node_key(&secret) {
@@ -207,7 +209,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         match &host.action {
             RealAction::Ssh(ssh) => {
                 let way = [table.as_slice(), &[Step::Key("key_file")]].concat();
-                if let Some(secret) = disk.secret(&way, &ssh.key_file)
+                if let Some(secret) = disk.secret(&way, &ssh.key_file, 0o600)
                     && let Err(why) = ssh_key(&secret)
                 {
                     disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
@@ -224,7 +226,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         ..
     } = &site.mqtt
     {
-        let _ = disk.secret(&[Step::Key("mqtt"), Step::Key("password_file")], file);
+        let _ = disk.secret(&[Step::Key("mqtt"), Step::Key("password_file")], file, 0o600);
     }
     disk.data_dir(&site.data_dir);
     let community = site.devices.iter().any(|device| device.community.0 != "public");
@@ -235,9 +237,13 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             "chmod 640 it, with the group of the service",
         );
     }
+    disk.settle();
     disk.problems
 }
 
+/// Core checks the nodes' frames and broker their passwords; with a user for each they share a
+/// group that nobody else is in.
+const NODE_KEY_MODE: u32 = 0o640;
 const NEW_KEY: &str = "64 hex digits, as written when the node was given its key (openssl rand -hex 32)";
 const SSH_KEY: &str =
     "make one without passphrase for this purpose alone: ssh-keygen -t ed25519 -N '' -f FILE";
@@ -245,6 +251,10 @@ const SSH_KEY: &str =
 struct Disk<'t> {
     text: &'t str,
     problems: Vec<Problem>,
+    /// Files of the site that are here.
+    present: usize,
+    /// Files of the site that are not, with the problem each is.
+    absent: Vec<Problem>,
 }
 
 impl Disk<'_> {
@@ -262,13 +272,35 @@ impl Disk<'_> {
         });
     }
 
-    /// The content of a file that nobody else may read.
-    fn secret(&mut self, way: &[Step<'_>], path: &Path) -> Option<Vec<u8>> {
+    fn absent(&mut self, way: &[Step<'_>], message: String, hint: &str) {
+        let at = locate(self.text, way);
+        self.absent
+            .push(error_at(at, Kind::Value, message, Some(hint.to_owned())));
+    }
+
+    /// A file that is missing is an error. When every file of the site is, the site is being
+    /// written on another machine than the controller's; that is said once.
+    fn settle(&mut self) {
+        let absent = std::mem::take(&mut self.absent);
+        if self.present > 0 || absent.len() < 2 {
+            self.problems.extend(absent);
+            return;
+        }
+        let files = absent.len();
+        self.warning(
+            &[],
+            format!("none of the {files} key files and programs of this site is on this machine; they were not checked"),
+            "check it once more on the controller, where they are",
+        );
+    }
+
+    /// The content of a file that nobody else may read: its mode is `most` or less.
+    fn secret(&mut self, way: &[Step<'_>], path: &Path, most: u32) -> Option<Vec<u8>> {
         let shown = path.display();
         let file = match File::open(path) {
             Ok(file) => file,
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
-                self.error(
+                self.absent(
                     way,
                     format!("{shown} does not exist"),
                     "relative paths start at the folder of the site file",
@@ -284,6 +316,7 @@ impl Disk<'_> {
                 return None;
             }
         };
+        self.present += 1;
         // Asked of the opened file, so that it cannot be exchanged in between.
         let Ok(meta) = file.metadata() else {
             self.error(
@@ -297,14 +330,16 @@ impl Disk<'_> {
             self.error(way, format!("{shown} is not a file"), "name the file itself");
             return None;
         }
-        if meta.mode() & 0o077 != 0 {
+        if meta.mode() & 0o777 & !most != 0 {
             self.error(
                 way,
                 format!(
                     "{shown} can be read by others (mode {:04o})",
                     meta.mode() & 0o7777
                 ),
-                "chmod 600 it, owned by the user of its role; replace it if others use this machine",
+                &format!(
+                    "chmod {most:o} it, owned by the user of its role; replace it if others use this machine"
+                ),
             );
         }
         let mut content = Vec::new();
@@ -330,7 +365,7 @@ impl Disk<'_> {
     fn program(&mut self, way: &[Step<'_>], path: &Path) {
         let shown = path.display();
         match fs::metadata(path) {
-            Err(why) => self.error(
+            Err(why) => self.absent(
                 way,
                 format!("{shown} cannot be run: {why}"),
                 "install it, or correct the path",
@@ -339,6 +374,7 @@ impl Disk<'_> {
                 self.error(way, format!("{shown} is not a file"), "name the program itself");
             }
             Ok(meta) => {
+                self.present += 1;
                 if access(path, Access::EXEC_OK).is_err() {
                     self.error(way, format!("{shown} is not executable"), "chmod 755 it");
                 }
@@ -567,6 +603,21 @@ mod tests {
             found[0].contains("warning") && found[0].contains("communities"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_site_written_on_another_machine_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("site.toml");
+        write(
+            &config,
+            &EXAMPLE.replace("/var/lib/yagura", folder.path().to_str().unwrap()),
+            0o640,
+        );
+        let found = problems(&config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("warning: none of the 6"), "{found:?}");
+        assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 
     #[test]
