@@ -10,7 +10,7 @@ use room::profile::{Library, Profile};
 use room::site::{Secret, SnmpVersion};
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const VALUE_WIDTH_MAX: usize = 32;
 
 /// Ask one device what it is, and show its values as the controller would read them.
 #[derive(Debug, Parser)]
-pub struct Args {
+pub(super) struct Args {
     /// The protocol to ask in.
     #[command(subcommand)]
     protocol: Protocol,
@@ -122,7 +122,7 @@ struct Failure {
 }
 
 /// Runs the command. 0: a reading was printed; 1: none, with the reason on standard error.
-pub async fn run(args: Args) -> ExitCode {
+pub(super) async fn run(args: Args) -> ExitCode {
     let Protocol::Snmp(args) = args.protocol;
     let work = probe(&args);
     tokio::pin!(work);
@@ -204,7 +204,17 @@ async fn probe(args: &SnmpArgs) -> Result<Found, Failure> {
             target.clone(),
             wanted.clone(),
         );
-        match session.read().await {
+        // Nobody listens: then neither would a further try or another version be heard.
+        let result = tokio::select! {
+            result = session.read() => result,
+            () = closed(addr) => {
+                return Err(Failure {
+                    problem: format!("{addr}: nothing listens there (the host refuses the UDP port)"),
+                    hint: "is SNMP switched on in the device, and on this port?".to_owned(),
+                });
+            }
+        };
+        match result {
             Ok(reading) => {
                 let profile = session
                     .profile()
@@ -215,13 +225,6 @@ async fn probe(args: &SnmpArgs) -> Result<Found, Failure> {
                     version,
                     profile,
                     reading,
-                });
-            }
-            // Nobody listens: another version would not be heard either.
-            Err(PollFailure::Timeout) if is_closed(addr).await => {
-                return Err(Failure {
-                    problem: format!("{addr}: nothing listens there (the host refuses the UDP port)"),
-                    hint: "is SNMP switched on in the device, and on this port?".to_owned(),
                 });
             }
             Err(failure) => last = failure,
@@ -257,22 +260,25 @@ async fn resolve(host: &str) -> Result<SocketAddr, Failure> {
         .ok_or_else(|| bad(format!("`{name}` has no address")))
 }
 
-/// True when the host says by ICMP that the port is closed. Only a connected socket hears that.
-async fn is_closed(addr: SocketAddr) -> bool {
-    let Ok(socket) = UdpSocket::bind(match addr {
-        SocketAddr::V4(_) => "0.0.0.0:0",
-        SocketAddr::V6(_) => "[::]:0",
-    })
-    .await
-    else {
-        return false;
-    };
-    if socket.connect(addr).await.is_err() || socket.send(&[]).await.is_err() {
-        return false;
+/// Returns when the host says by ICMP that the port is closed, and never otherwise. Only a
+/// connected socket hears that.
+async fn closed(addr: SocketAddr) {
+    if matches!(refusal(addr).await, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused) {
+        return;
     }
-    let mut nothing = [0; 1];
-    let heard = tokio::time::timeout(Duration::from_millis(200), socket.recv(&mut nothing)).await;
-    matches!(heard, Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused)
+    std::future::pending().await
+}
+
+/// Sends an empty datagram, which agents ignore, and waits for what comes back.
+async fn refusal(addr: SocketAddr) -> std::io::Result<usize> {
+    let any: SocketAddr = match addr {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(addr).await?;
+    socket.send(&[]).await?;
+    socket.recv(&mut [0; 1]).await
 }
 
 fn failure(failure: &PollFailure, addr: SocketAddr) -> Failure {

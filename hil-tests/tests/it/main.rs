@@ -7,3 +7,4 @@
 mod act;
 mod mqtt;
 mod simroom;
+mod snmp;
