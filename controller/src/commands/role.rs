@@ -5,7 +5,7 @@
 //! the system does when the supervisor is gone, however it went: nothing is left behind.
 
 use super::{Failure, load};
-use crate::{act, broker, web};
+use crate::{act, broker, core, web};
 use clap::{Args, Subcommand};
 use room::plan::Plan;
 use room::site::parse::Hands;
@@ -119,10 +119,9 @@ where
     let stopping = stop.clone();
     let work = async {
         match role {
-            Role::Core => Err(Failure::new(
-                Failure::START,
-                "the role core is not part of this binary",
-            )),
+            Role::Core => core::run(site, stopping.cancelled_owned())
+                .await
+                .map_err(|error| failed(role, &error)),
             Role::Act => {
                 let hash = plan_hash(&site)?;
                 act::run(site, hash, stopping.cancelled_owned()).await;

@@ -6,7 +6,7 @@ use super::source::{self, mqtt, snmp};
 use super::{roles, store};
 use crate::clock;
 use room::node::Keys;
-use room::site::{Mqtt, Site, World};
+use room::site::{Mqtt, Secret, Site, World};
 use shared::limit::KEY_LEN;
 use shared::wire::DeviceKey;
 use std::os::unix::fs::PermissionsExt as _;
@@ -65,7 +65,19 @@ pub enum Error {
     Plan(String),
     /// The poller.
     #[error("opening the SNMP socket")]
-    Poller(#[source] std::io::Error),
+    Poller(#[source] crate::snmp::Error),
+    /// The external broker.
+    #[error("the address of the MQTT broker")]
+    Broker(#[source] mqtt::AddressError),
+    /// The password of the external broker.
+    #[error("reading the MQTT password {path}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// Runs core until `stop` resolves.
@@ -119,7 +131,14 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     let (poll_out, polls) = mpsc::channel(MAX_POLLS);
     let (polling, poll_control) = mpsc::channel(MAX_POLL_ORDERS);
     let client = crate::snmp::Client::bind().await.map_err(Error::Poller)?;
-    tasks.spawn(snmp::run(client, site.devices.clone(), poll_out, poll_control));
+    let library = std::sync::Arc::new(room::profile::Library::builtin());
+    tasks.spawn(snmp::run(
+        client,
+        site.devices.clone(),
+        library,
+        poll_out,
+        poll_control,
+    ));
 
     let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
     let (role_out, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
@@ -128,14 +147,19 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     let (mqtt_state, mqtt) = watch::channel(None);
     let publish = match &site.mqtt {
         Mqtt::Builtin { .. } => None,
-        Mqtt::External { .. } => {
+        Mqtt::External {
+            addr,
+            user,
+            password_file,
+        } => {
             let (publish, outbound) = mpsc::channel::<source::Publish>(MAX_MESSAGES);
-            let config = mqtt::ExternalConfig::of(&site);
+            let login = login(user.as_deref(), password_file.as_deref())?;
+            let config = mqtt::ExternalConfig::new(addr, login, client_id(&dir)).map_err(Error::Broker)?;
             tasks.spawn(mqtt::external(config, message_out, outbound, mqtt_state));
             Some(publish)
         }
     };
-    let simroom = W::SIMULATED.then(|| simroom::socket_path(&dir));
+    let simroom = W::SIMULATED.then(|| dir.clone());
     let outputs = Outputs {
         roles: roles::Outboxes::default(),
         publish,
@@ -154,6 +178,31 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
         .await;
     tasks.shutdown().await;
     Ok(())
+}
+
+/// Our session at an external broker: the same after every start, another one for each controller.
+fn client_id(dir: &Path) -> String {
+    use sha2::{Digest as _, Sha256};
+    let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+    format!(
+        "yagura-core-{:02x}{:02x}{:02x}{:02x}",
+        digest[0], digest[1], digest[2], digest[3]
+    )
+}
+
+fn login(user: Option<&str>, password: Option<&Path>) -> Result<Option<(String, Secret)>, Error> {
+    let Some(user) = user else { return Ok(None) };
+    let password = match password {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|source| Error::Password {
+                path: path.to_owned(),
+                source,
+            })?
+            .trim_end_matches(['\r', '\n'])
+            .to_owned(),
+        None => String::new(),
+    };
+    Ok(Some((user.to_owned(), Secret(password))))
 }
 
 fn read_keys<W: World>(site: &Site<W>) -> Result<Keys, Error> {

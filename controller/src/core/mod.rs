@@ -1,2 +1,13 @@
-//! Role `core`: sources, engine, journal. No inbound network but the roles' unix socket.
+//! Role `core`: sources, engine, journal. It listens on nothing but the roles' unix socket.
+//!
+//! [`run`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
+//! socket, `store` the files, `source` what happens outside.
+
+mod app;
+mod roles;
+mod run;
 pub mod source;
+pub mod store;
+
+pub use app::{Error, run};
+pub use roles::socket_path;

@@ -329,8 +329,7 @@ async fn forward(loop_: &mpsc::Sender<RoleInput>, input: RoleInput) -> Result<()
 }
 
 /// The accounts of the site's nodes: each may write its own subtree and read its own commands.
-#[must_use]
-pub fn accounts(keys: &room::node::Keys) -> Vec<link::Account> {
+pub(super) fn accounts(keys: &room::node::Keys) -> Vec<link::Account> {
     use sha2::{Digest as _, Sha256};
     keys.iter()
         .map(|(id, key)| Account {

@@ -20,6 +20,7 @@ use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
 use room::record::Entry;
 use room::site::World;
 use room::time::Mono;
+use simroom::scenario::Scenario;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -59,7 +60,7 @@ pub(super) struct Outputs {
     pub publish: Option<mpsc::Sender<super::source::Publish>>,
     /// Orders to the poller.
     pub polling: mpsc::Sender<super::source::snmp::Control>,
-    /// The simulated room's control socket, on a simulated site.
+    /// The data folder in which the simulated room listens, on a simulated site.
     pub simroom: Option<std::path::PathBuf>,
 }
 
@@ -139,6 +140,7 @@ impl<W: World> Loop<W> {
         loop {
             self.send_batch();
             let held = self.waiting.entries.len();
+            let wake_at = self.wake_at();
             // Every arm only receives; the work is done below, so that dropping the other arms
             // loses nothing. The order is the importance.
             let next = tokio::select! {
@@ -149,7 +151,7 @@ impl<W: World> Loop<W> {
                 Some(input) = inputs.roles.recv() => Next::Role(input),
                 Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
                 Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
-                () = tokio::time::sleep_until(self.wake_at()) => Next::Due,
+                () = tokio::time::sleep_until(wake_at) => Next::Due,
             };
             match next {
                 Next::Stop => break,
@@ -189,12 +191,9 @@ impl<W: World> Loop<W> {
 
     // ---- inputs ------------------------------------------------------------------------
 
-    fn event(&mut self, event: Event, held: Held) -> Option<Refused> {
-        let now = clock::now();
-        let mut turn = self.engine.handle(now, event);
-        let refused = turn.refused.take();
+    fn event(&mut self, event: Event, held: Held) {
+        let turn = self.engine.handle(clock::now(), event);
         self.take(turn, held);
-        refused
     }
 
     fn message(&mut self, message: Message) {
@@ -612,11 +611,14 @@ fn reply(answer: &mpsc::Sender<ToWeb>, token: u64, result: Result<Vec<u8>, Refus
 }
 
 /// Lets the simulated room play; its answer is the answer of the command.
-fn play(name: String, socket: std::path::PathBuf, token: u64, answer: mpsc::Sender<ToWeb>) {
+fn play(name: String, data_dir: std::path::PathBuf, token: u64, answer: mpsc::Sender<ToWeb>) {
     tokio::spawn(async move {
-        let result = match simroom::control(&socket, &name).await {
-            Ok(()) => Ok(b"{}".to_vec()),
-            Err(error) => Err(Refused::Invalid(error.to_string())),
+        let result = match Scenario::of(&name) {
+            Some(scenario) => match simroom::scenario::send(&data_dir, scenario).await {
+                Ok(()) => Ok(b"{}".to_vec()),
+                Err(error) => Err(Refused::Unavailable(error.to_string())),
+            },
+            None => Err(Refused::NotFound(format!("no scenario {name}"))),
         };
         reply(&answer, token, result);
     });

@@ -80,7 +80,12 @@ impl Source {
         let (to_core, inbound) = mpsc::channel(8);
         let (outbound, from_core) = mpsc::channel(8);
         let config = ExternalConfig::new(&addr.to_string(), None, "yagura-core").unwrap();
-        let task = tokio::spawn(external(config, to_core, from_core));
+        let task = tokio::spawn(external(
+            config,
+            to_core,
+            from_core,
+            tokio::sync::watch::channel(None).0,
+        ));
         Self {
             inbound,
             outbound,

@@ -28,7 +28,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 
 /// Messages the broker may send us before we acknowledge the first (Receive Maximum). rumqttc's
@@ -104,18 +104,19 @@ enum News {
 }
 
 /// Brings the broker's messages to `inbound` and publishes what comes out of `outbound` with
-/// QoS 1. Runs until either channel closes.
+/// QoS 1. Runs until either channel closes. `state` holds what is wrong with the connection.
 pub async fn external(
     config: ExternalConfig,
     inbound: mpsc::Sender<Message>,
     outbound: mpsc::Receiver<Publish>,
+    state: watch::Sender<Option<String>>,
 ) {
     let (client, events) = AsyncClient::new(options(&config), REQUESTS);
     let (tell, news) = mpsc::channel(EVENTS);
     // Two futures, since cancelling rumqttc's loop would cut a connection attempt short.
     tokio::select! {
         () = poll(events, tell) => {}
-        () = work(client, news, inbound, outbound) => {}
+        () = work(client, news, inbound, outbound, &state) => {}
     }
 }
 
@@ -190,6 +191,7 @@ async fn work(
     mut news: mpsc::Receiver<News>,
     inbound: mpsc::Sender<Message>,
     mut outbound: mpsc::Receiver<Publish>,
+    state: &watch::Sender<Option<String>>,
 ) {
     let mut connected = false;
     let mut subscribed = false;
@@ -214,17 +216,27 @@ async fn work(
                         tracing::info!(session_present = ack.session_present, "connected to the MQTT broker");
                         connected = true;
                         subscribed = false;
+                        state.send_replace(None);
                     }
                     Event::Incoming(Packet::Publish(publish)) => {
                         let (message, ack) = message(publish);
                         held = message;
                         due.extend(ack);
                     }
-                    Event::Incoming(Packet::SubAck(ack)) => check_subscription(&ack.return_codes),
+                    Event::Incoming(Packet::SubAck(ack)) => {
+                        if !check_subscription(&ack.return_codes) {
+                            state.send_replace(Some("the MQTT broker refuses our subscription".to_owned()));
+                        }
+                    }
                     _ => {}
                 },
                 Some(News::Lost) => {
                     connected = false;
+                    state.send_if_modified(|state| {
+                        let was_well = state.is_none();
+                        state.get_or_insert_with(|| "no connection to the MQTT broker".to_owned());
+                        was_well
+                    });
                     // The broker delivers again what these would acknowledge.
                     due = FuturesUnordered::new();
                     settled.clear();
@@ -252,13 +264,14 @@ async fn work(
     }
 }
 
-fn check_subscription(codes: &[SubscribeReasonCode]) {
-    if codes
+fn check_subscription(codes: &[SubscribeReasonCode]) -> bool {
+    let granted = codes
         .iter()
-        .any(|code| !matches!(code, SubscribeReasonCode::Success(_)))
-    {
+        .all(|code| matches!(code, SubscribeReasonCode::Success(_)));
+    if !granted {
         tracing::error!(?codes, "the MQTT broker refuses our subscription");
     }
+    granted
 }
 
 /// What nodes send. Their own commands are not ours to read.
