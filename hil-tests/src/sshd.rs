@@ -58,7 +58,7 @@ impl Sshd {
         let config = format!(
             "ListenAddress {addr}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\n\
              StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             PermitRootLogin forced-commands-only\nPidFile none\nLogLevel VERBOSE\n"
+             PermitRootLogin forced-commands-only\nPidFile {at}/sshd.pid\nLogLevel VERBOSE\n"
         );
         fs::write(dir.join("sshd_config"), config).expect("writing sshd_config");
         let child = start(dir);
@@ -72,6 +72,20 @@ impl Sshd {
         };
         sshd.until_listening();
         sshd
+    }
+
+    /// A forced command for the sshd in `dir` that counts itself in the file `stops` and then
+    /// stops its own server, as a host does that is told to shut down.
+    #[must_use]
+    pub fn stopping(dir: &Path) -> String {
+        let at = dir.display();
+        format!("echo stop >> {at}/stops; kill -TERM $(cat {at}/sshd.pid)")
+    }
+
+    /// How often the command of [`Sshd::stopping`] ran in `dir`.
+    #[must_use]
+    pub fn stops(dir: &Path) -> usize {
+        fs::read_to_string(dir.join("stops")).map_or(0, |text| text.lines().count())
     }
 
     /// Ends the listener as a stopped host does; what a forced command left running goes on.

@@ -43,9 +43,7 @@ pub async fn look(addr: SocketAddr) -> Look {
         Ok(Ok(stream)) if stream.local_addr().ok() == Some(addr) => Look::Closed,
         Ok(Ok(_)) => Look::Open,
         Ok(Err(error)) => match error.kind() {
-            ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::HostUnreachable => {
-                Look::Closed
-            }
+            ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable => Look::Closed,
             ErrorKind::TimedOut => Look::Silent,
             _ => Look::Blind,
         },

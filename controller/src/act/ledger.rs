@@ -270,3 +270,149 @@ fn refused(order: Order, problem: String) -> FromAct {
         outcome: Outcome::Refused { problem },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::action::{Accepted, Problem, Sent};
+    use super::super::permit::{Armed, Checked};
+    use super::*;
+    use room::site::{Confirm, Host, Label, Mqtt, OnFailure, Web};
+    use room::time::Millis;
+    use std::time::Duration;
+
+    /// A world whose actions do what their word says.
+    #[derive(Debug, Clone)]
+    enum Stage {}
+
+    #[derive(Debug, Clone, PartialEq, serde::Serialize)]
+    enum Play {
+        Succeed,
+        Panic,
+        Wait,
+    }
+
+    impl World for Stage {
+        type Action = Play;
+        const SIMULATED: bool = true;
+    }
+
+    impl Action for Play {
+        async fn check(&self, _permit: Checked) -> Result<(), Problem> {
+            Ok(())
+        }
+
+        async fn request(&self, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+            match self {
+                Self::Succeed => {
+                    sent.set();
+                    Ok(Accepted::Succeeded)
+                }
+                Self::Panic => panic!("as the test asked"),
+                Self::Wait => std::future::pending().await,
+            }
+        }
+    }
+
+    fn ledger(hosts: impl IntoIterator<Item = (String, Play)>) -> Ledger {
+        let label = Label::new("試験", "test");
+        let host = |(name, action)| Host {
+            name,
+            label: label.clone(),
+            feeds: vec!["ups".to_owned()],
+            need: 1,
+            depends_on: Vec::new(),
+            action,
+            confirm: Confirm::ActionSucceeded,
+            budget: Millis(1000),
+            on_failure: OnFailure::GoOn,
+        };
+        let site: Site<Stage> = Site {
+            name: label.clone(),
+            data_dir: "/nonexistent".into(),
+            web: Web {
+                listen: "127.0.0.1:0".parse().unwrap(),
+            },
+            mqtt: Mqtt::Builtin {
+                listen: "127.0.0.1:0".parse().unwrap(),
+            },
+            nodes: Vec::new(),
+            devices: Vec::new(),
+            hosts: hosts.into_iter().map(host).collect(),
+            limits: Vec::new(),
+            outage: None,
+        };
+        Ledger::new(&site, "cafe".to_owned())
+    }
+
+    fn order(run: u64, step: &str) -> Order {
+        Order {
+            plan_hash: "cafe".to_owned(),
+            run,
+            step: step.to_owned(),
+            attempt: 1,
+        }
+    }
+
+    async fn outcome(ledger: &mut Ledger) -> (u64, Outcome) {
+        match tokio::time::timeout(Duration::from_secs(5), ledger.next()).await {
+            Ok(Some(FromAct::Report { order, outcome })) => (order.run, outcome),
+            other => panic!("no report: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_action_that_panics_is_a_failure_of_its_step_alone() {
+        let mut ledger = ledger([("a".to_owned(), Play::Panic), ("b".to_owned(), Play::Succeed)]);
+        assert!(ledger.execute(order(1, "a"), true).is_none());
+        assert!(matches!(
+            outcome(&mut ledger).await,
+            (1, Outcome::Failed { retryable: true, .. })
+        ));
+        assert!(ledger.execute(order(2, "b"), true).is_none());
+        assert_eq!(outcome(&mut ledger).await, (2, Outcome::Requested));
+        assert_eq!(outcome(&mut ledger).await, (2, Outcome::Confirmed));
+        assert_eq!(ledger.last_outcomes().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_order_cancelled_while_it_waits_for_its_turn_is_never_sent() {
+        let busy = (0..MAX_AT_ONCE).map(|index| (format!("busy-{index}"), Play::Wait));
+        let mut ledger = ledger(busy.chain([("late".to_owned(), Play::Succeed)]));
+        for index in 0..MAX_AT_ONCE {
+            assert!(ledger.execute(order(1, &format!("busy-{index}")), true).is_none());
+        }
+        assert!(ledger.execute(order(2, "late"), true).is_none());
+        ledger.cancel(&order(2, "late"));
+        ledger.cancel(&order(1, "busy-0"));
+        let mut seen = [outcome(&mut ledger).await, outcome(&mut ledger).await];
+        seen.sort_by_key(|(run, _)| *run);
+        let [(1, Outcome::Failed { .. }), (2, Outcome::Failed { problem, .. })] = &seen else {
+            panic!("{seen:?}");
+        };
+        assert_eq!(problem, "cancelled before the request");
+    }
+
+    #[tokio::test]
+    async fn a_full_ledger_forgets_ended_orders_and_refuses_when_all_run() {
+        let mut ledger = ledger([("a".to_owned(), Play::Wait)]);
+        for run in 0..MAX_ORDERS as u64 {
+            assert!(ledger.execute(order(run, "a"), true).is_none());
+        }
+        let refused = ledger.execute(order(5000, "a"), true);
+        assert!(matches!(
+            refused,
+            Some(FromAct::Report {
+                outcome: Outcome::Refused { .. },
+                ..
+            })
+        ));
+        ledger.cancel(&order(7, "a"));
+        assert!(matches!(outcome(&mut ledger).await, (7, Outcome::Failed { .. })));
+        // Its end is taken in with the next look; nothing else comes.
+        let quiet = tokio::time::timeout(Duration::from_millis(20), ledger.next()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+        assert!(ledger.execute(order(5000, "a"), true).is_none());
+        assert_eq!(ledger.entries.len(), MAX_ORDERS);
+        assert!(!ledger.entries.contains_key(&(7, "a".to_owned(), true)));
+    }
+}

@@ -28,6 +28,8 @@ use zeroize::Zeroizing;
 pub const MAX_KEY_FILE: u64 = 16 * 1024;
 /// Most bytes of the command's output that are kept; the rest is read and dropped.
 pub const MAX_OUTPUT: usize = 4 * 1024;
+/// How long output is read after the command has ended.
+pub const LAST_WORDS: Duration = Duration::from_millis(300);
 /// Longest time to say goodbye to a server.
 pub const GOODBYE: Duration = Duration::from_millis(300);
 
@@ -136,19 +138,21 @@ impl Connection<Armed> {
                     )));
                 }
                 Some(ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. }) => {
-                    let room = MAX_OUTPUT.saturating_sub(output.len());
-                    output.extend_from_slice(&data[..data.len().min(room)]);
+                    keep(&mut output, &data);
                 }
                 Some(ChannelMsg::ExitStatus { exit_status: 0 }) => return Ok(Accepted::Succeeded),
                 Some(ChannelMsg::ExitStatus { exit_status }) => {
-                    // What the command says comes before or after its status; take what is
-                    // already on its way, within the command's own time.
-                    while let Some(message) = channel.wait().await {
-                        if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = message {
-                            let room = MAX_OUTPUT.saturating_sub(output.len());
-                            output.extend_from_slice(&data[..data.len().min(room)]);
+                    // Its words may come after its status. Something it left behind may hold
+                    // the channel open, so they are not waited for long.
+                    let last_words = async {
+                        while let Some(message) = channel.wait().await {
+                            if let ChannelMsg::Data { data } | ChannelMsg::ExtendedData { data, .. } = message
+                            {
+                                keep(&mut output, &data);
+                            }
                         }
-                    }
+                    };
+                    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
                     return Err(Problem::passing(said(
                         &format!("{addr}: the command ended with status {exit_status}"),
                         &output,
@@ -292,6 +296,11 @@ fn read_key(path: &Path) -> Result<Arc<PrivateKey>, Problem> {
         )));
     }
     Ok(Arc::new(key))
+}
+
+fn keep(output: &mut Vec<u8>, data: &[u8]) {
+    let room = MAX_OUTPUT.saturating_sub(output.len());
+    output.extend_from_slice(&data[..data.len().min(room)]);
 }
 
 fn said(what: &str, output: &[u8]) -> String {

@@ -287,6 +287,7 @@ async fn a_host_that_goes_down_before_it_answers_has_accepted() {
 /// The role, with this test in the place of core.
 struct Core {
     listener: UnixListener,
+    site: Site<Simulated>,
     role: tokio::task::JoinHandle<()>,
     _dir: TempDir,
 }
@@ -316,16 +317,18 @@ impl Core {
             limits: Vec::new(),
             outage: None,
         };
-        let role = tokio::spawn(controller::act::run(
-            site,
-            "cafe".to_owned(),
-            std::future::pending(),
-        ));
         Self {
+            role: role(&site),
+            site,
             listener,
-            role,
             _dir: dir,
         }
+    }
+
+    /// As after a kill: all it knew is gone.
+    fn restart_role(&mut self) {
+        self.role.abort();
+        self.role = role(&self.site);
     }
 
     async fn link(&self) -> Link {
@@ -342,6 +345,11 @@ impl Core {
         }
         link
     }
+}
+
+fn role(site: &Site<Simulated>) -> tokio::task::JoinHandle<()> {
+    let (site, hash) = (site.clone(), "cafe".to_owned());
+    tokio::spawn(controller::act::run(site, hash, std::future::pending()))
 }
 
 impl Drop for Core {
@@ -438,6 +446,27 @@ async fn a_step_is_requested_then_confirmed_and_a_repeated_order_does_nothing() 
     link.execute(&later, true).await;
     assert_eq!(link.outcome(&later).await, Outcome::Confirmed);
     assert_eq!(server.state().requests, 1);
+}
+
+#[tokio::test]
+async fn debian_sshd_is_stopped_once_and_confirmed_by_its_closed_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let ssh_dir = dir.path().join("sshd");
+    fs::create_dir(&ssh_dir).unwrap();
+    let sshd = Sshd::start(&ssh_dir, &Sshd::stopping(&ssh_dir));
+    let mut core = Core::start(dir, vec![host("db1", &to_sshd(&sshd))]);
+    let mut link = core.link().await;
+    let first = order("db1", 1);
+    link.execute(&first, true).await;
+    assert_eq!(link.outcome(&first).await, Outcome::Requested);
+    assert_eq!(link.outcome(&first).await, Outcome::Confirmed);
+    // Act itself is killed and started again: it knows nothing, and sees that it is done.
+    let again = order("db1", 2);
+    core.restart_role();
+    let mut link = core.link().await;
+    link.execute(&again, true).await;
+    assert_eq!(link.outcome(&again).await, Outcome::Confirmed);
+    assert_eq!(Sshd::stops(&ssh_dir), 1, "{}", sshd.log());
 }
 
 #[tokio::test]
