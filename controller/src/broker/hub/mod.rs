@@ -12,6 +12,8 @@
 mod counter;
 mod retained;
 mod session;
+#[cfg(test)]
+mod tests;
 mod upstream;
 
 pub(super) use counter::{Counter, Counters};

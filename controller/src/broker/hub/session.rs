@@ -186,6 +186,18 @@ impl Session {
         self.owed.len()
     }
 
+    /// Messages waiting for the client.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Messages the client has not acknowledged.
+    #[cfg(test)]
+    pub(super) fn sent(&self) -> usize {
+        self.in_flight.len()
+    }
+
     /// Whether this packet id is not answered yet, and by which token.
     pub(super) fn owes(&self, pkid: u16) -> Option<Option<u64>> {
         self.owed

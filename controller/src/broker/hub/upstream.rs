@@ -124,6 +124,12 @@ impl Upstream {
         settled.sessions
     }
 
+    /// Messages core has not settled.
+    #[cfg(test)]
+    pub(super) fn unsettled(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Whether [`Self::next`] has something.
     #[must_use]
     pub(super) fn has_next(&self) -> bool {
