@@ -28,6 +28,7 @@ use hub::Counter;
 use limit::{ACCEPT_BACKOFF, MAX_ACCEPT_BACKOFF, STOP_GRACE};
 use room::site::{Mqtt, Site, World};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -66,13 +67,17 @@ pub async fn role<W: World>(site: &Site<W>, stop: CancellationToken) -> Result<(
     // Port 0 was a wish; this is what became of it.
     let addr = listener.local_addr().unwrap_or(addr);
     tracing::info!(%addr, "MQTT endpoint listens");
+    run(listener, &site.data_dir.join("run/core.sock"), stop).await;
+    Ok(())
+}
+
+/// Serves clients and calls core at its socket, again and again, until `stop` is cancelled.
+pub async fn run(listener: TcpListener, core_socket: &Path, stop: CancellationToken) {
     let (links, link) = mpsc::channel(1);
-    let socket = site.data_dir.join("run/core.sock");
     tokio::join!(
-        uplink::call(&socket, links, &stop),
+        uplink::call(core_socket, links, &stop),
         serve(listener, link, stop.clone())
     );
-    Ok(())
 }
 
 /// Serves clients until `stop` is cancelled, with one link to core after the other.

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod delivery;
+mod link;
 mod session;
 
 use super::{CoreLink, limit, serve};
