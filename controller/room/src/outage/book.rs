@@ -33,7 +33,7 @@ pub(super) struct Book {
 pub(super) enum Stopped {
     /// Its confirm condition held.
     Confirmed,
-    /// It accepted the request and was never confirmed.
+    /// An order may have reached it, and it was never confirmed.
     Asked,
 }
 
@@ -258,9 +258,13 @@ impl Book {
                     step: step.clone(),
                     attempt: 0,
                 };
+                let mut asked = false;
                 self.change_step(&order, |state| {
                     let since = match state {
-                        StepState::InFlight(flight) => Some(flight.since),
+                        StepState::InFlight(flight) => {
+                            asked = flight.may_have_arrived();
+                            Some(flight.since)
+                        }
                         _ => None,
                     };
                     Some(StepState::Cancelled {
@@ -268,6 +272,9 @@ impl Book {
                         because: because.clone(),
                     })
                 });
+                if asked {
+                    self.stopped.entry(step.clone()).or_insert(Stopped::Asked);
+                }
             }
             Record::RunAbandoned { run, because } => {
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
@@ -329,10 +336,12 @@ impl Book {
         let mut asked = false;
         self.change_step(order, |state| {
             let (since, requested, problem) = match state {
-                StepState::InFlight(flight) => (flight.since, flight.requested, flight.problem.clone()),
+                StepState::InFlight(flight) => {
+                    asked = flight.may_have_arrived();
+                    (flight.since, flight.requested, flight.problem.clone())
+                }
                 _ => (now, false, None),
             };
-            asked = requested;
             Some(StepState::Abandoned {
                 since,
                 requested,

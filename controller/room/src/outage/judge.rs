@@ -93,9 +93,9 @@ impl Outage {
         let Some(ledger) = self.ledger(ups) else { return };
         let learns = (ledger.start.charge.is_none() && charge_percent.is_some())
             || (ledger.start.runtime.is_none() && runtime_s.is_some());
-        let due = ledger
-            .level
-            .is_none_or(|(then, _, _)| now.mono.since(then) >= LEVEL_EVERY);
+        let due = ledger.level.is_none_or(|(then, charge, runtime)| {
+            now.mono.since(then) >= LEVEL_EVERY && (charge, runtime) != (charge_percent, runtime_s)
+        });
         let fresh = watch.heard() == Some(now.mono);
         if learns || (due && fresh && (charge_percent.is_some() || runtime_s.is_some())) {
             let ups = self.config.ups[ups].name.clone();
@@ -206,18 +206,32 @@ impl Outage {
 
     /// How long a host has power.
     pub(super) fn life(&self, host: &HostConf, now: Mono) -> Life {
-        let supplies: Vec<Supply> = host.feeds.iter().map(|ups| self.supply(*ups, now)).collect();
-        feeds::life(&supplies, host.need)
+        self.life_by(host, |ups| self.supply(ups, now))
     }
 
     /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
     pub(super) fn life_without_mains(&self, host: &HostConf, now: Mono) -> Life {
-        let supplies = host.feeds.iter().map(|ups| match self.supply(*ups, now) {
-            Supply::Steady if self.knows_battery(*ups) => Supply::Draining(self.usable(*ups, now)),
+        self.life_by(host, |ups| match self.supply(ups, now) {
+            Supply::Steady if self.knows_battery(ups) => Supply::Draining(self.usable(ups, now)),
+            Supply::Doubtful if self.is_suspected(ups) => Supply::Draining(self.usable(ups, now)),
             Supply::Steady => Supply::Doubtful,
             other => other,
+        })
+    }
+
+    fn life_by(&self, host: &HostConf, supply: impl Fn(usize) -> Supply) -> Life {
+        let feeds = host.feeds.iter().map(|ups| match supply(*ups) {
+            Supply::Draining(secs) => {
+                let beside: Vec<Supply> = self.config.ups[*ups]
+                    .beside
+                    .iter()
+                    .map(|other| supply(*other))
+                    .collect();
+                Supply::Draining(feeds::with_moved_load(secs, &beside))
+            }
+            other => other,
         });
-        feeds::life(&supplies.collect::<Vec<_>>(), host.need)
+        feeds::life(&feeds.collect::<Vec<_>>(), host.need)
     }
 
     fn knows_battery(&self, ups: usize) -> bool {

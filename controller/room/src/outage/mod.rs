@@ -93,6 +93,8 @@ struct UpsConf {
     label: Label,
     poll_on_battery: Millis,
     contact_lost_after: Millis,
+    /// UPSes that feed some of the same hosts.
+    beside: Vec<usize>,
 }
 
 /// The role that carries out orders.
@@ -306,8 +308,9 @@ impl Config {
             .devices
             .iter()
             .filter(|device| device.kind == DeviceKind::Ups);
-        let ups: Vec<UpsConf> = devices
+        let mut ups: Vec<UpsConf> = devices
             .map(|device| UpsConf {
+                beside: Vec::new(),
                 name: device.name.clone(),
                 label: device.label.clone(),
                 poll_on_battery: device.poll_on_battery,
@@ -335,7 +338,12 @@ impl Config {
                 slot,
             })
         });
-        let hosts = hosts.collect();
+        let hosts: Vec<HostConf> = hosts.collect();
+        for (index, ups) in ups.iter_mut().enumerate() {
+            let sharing = hosts.iter().filter(|host| host.feeds.contains(&index));
+            let beside: BTreeSet<usize> = sharing.flat_map(|host| host.feeds.iter().copied()).collect();
+            ups.beside = beside.into_iter().filter(|other| *other != index).collect();
+        }
         Self {
             policy: site.outage.clone(),
             plan,

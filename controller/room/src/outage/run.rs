@@ -116,6 +116,14 @@ pub struct InFlight {
     pub problem: Option<String>,
 }
 
+impl InFlight {
+    /// The target may be stopping: it accepted the request, or nobody has said that it did not.
+    #[must_use]
+    pub const fn may_have_arrived(&self) -> bool {
+        self.requested || self.failed_at.is_none()
+    }
+}
+
 impl<Kind> Run<Kind> {
     pub(super) fn new(id: u64, plan: Plan, because: Label, at: crate::time::Now, scope: &[String]) -> Self {
         let known = scope.iter().filter(|step| plan.step(step).is_some());

@@ -35,7 +35,8 @@ impl Outage {
                 format!("{secs:.0} 秒以内に停止を確認できなかった"),
                 format!("not confirmed stopped within {secs:.0} s"),
             );
-            if flight.failed_at.is_none() {
+            // Past its point of no return the host may still stop: `act` goes on watching.
+            if flight.failed_at.is_none() && !flight.requested {
                 turn.effects.push(Do::Cancel(self.order(&step, flight.attempt)));
             }
             self.give_up(now, &step, &flight, because, turn);

@@ -50,7 +50,8 @@ impl Outage {
         }
     }
 
-    /// The least margin of all hosts that live on batteries, or would if mains failed now.
+    /// The least margin of all hosts that live on batteries, or would if mains failed now. Hosts
+    /// that a run of this outage has dealt with need no time any more.
     pub(super) fn margin(&self, now: Mono) -> Option<Margin> {
         let reserve = self.config.policy.as_ref()?.reserve.as_secs_f64();
         let threatened = self
@@ -58,7 +59,8 @@ impl Outage {
             .hosts
             .iter()
             .any(|host| matches!(self.life(host, now), Life::Until(_)));
-        let margins = self.config.hosts.iter().filter_map(|host| {
+        let open = |host: &&HostConf| !threatened || !self.book.tried.contains_key(&host.id);
+        let margins = self.config.hosts.iter().filter(open).filter_map(|host| {
             let life = if threatened {
                 self.life(host, now)
             } else {

@@ -24,10 +24,8 @@ pub enum Life {
     Unknown,
 }
 
-/// The life of a host that needs `need` of these feeds.
-///
-/// When one feed dies its load moves to the others, so time that is counted on the remaining
-/// ones runs faster: after the i-th of n feeds died, by n / (n - i).
+/// The life of a host that needs `need` of these feeds, whose times already count the load that
+/// will move to them ([`with_moved_load`]).
 #[must_use]
 pub fn life(feeds: &[Supply], need: usize) -> Life {
     let steady = feeds.iter().filter(|feed| **feed == Supply::Steady).count();
@@ -37,24 +35,41 @@ pub fn life(feeds: &[Supply], need: usize) -> Life {
     if !feeds.iter().any(|feed| matches!(feed, Supply::Draining(_))) {
         return Life::Unknown;
     }
-    let mut ends: Vec<f64> = feeds
+    let mut ends: Vec<f64> = feeds.iter().filter_map(|feed| end(*feed)).collect();
+    ends.sort_by(|a, b| b.total_cmp(a));
+    // A host that already has fewer feeds than it needs is carried by those that are left.
+    let last_needed = need.min(ends.len()).saturating_sub(1);
+    Life::Until(ends.get(last_needed).copied().unwrap_or(0.0))
+}
+
+/// Seconds a battery lasts when the UPSes beside it, which feed some of the same hosts, end
+/// before it and leave it their load. With k of them and i dead, its own load has at most grown
+/// to (k + 1) / (k + 1 - i) times what it is.
+#[must_use]
+pub fn with_moved_load(secs: f64, beside: &[Supply]) -> f64 {
+    let mut ends: Vec<f64> = beside
         .iter()
-        .filter_map(|feed| match feed {
-            Supply::Steady => Some(f64::INFINITY),
-            Supply::Draining(secs) => Some(secs.max(0.0)),
-            Supply::Doubtful => Some(0.0),
-            Supply::Gone => None,
-        })
+        .filter_map(|feed| end(*feed))
+        .filter(|end| *end < secs)
         .collect();
     ends.sort_by(f64::total_cmp);
-    // A host that already has fewer feeds than it needs is carried by those that are left.
-    let deaths = ends.len() - need.min(ends.len()).max(1) + 1;
-    let (mut life, mut before) = (0.0, 0.0);
-    for (dead, end) in ends.iter().take(deaths).enumerate() {
-        life += (end - before) * share(ends.len() - dead, ends.len());
+    let all = ends.len() + 1;
+    let (mut lasts, mut before) = (0.0, 0.0);
+    for (dead, end) in ends.iter().chain([&secs]).enumerate() {
+        lasts += (end - before) * share(all - dead, all);
         before = *end;
     }
-    Life::Until(life)
+    lasts
+}
+
+/// When a feed ends, in seconds; `None` for one that carries nothing.
+fn end(feed: Supply) -> Option<f64> {
+    match feed {
+        Supply::Steady => Some(f64::INFINITY),
+        Supply::Draining(secs) => Some(secs.max(0.0)),
+        Supply::Doubtful => Some(0.0),
+        Supply::Gone => None,
+    }
 }
 
 fn share(left: usize, all: usize) -> f64 {
@@ -74,10 +89,26 @@ mod tests {
     }
 
     #[test]
-    fn load_moves_to_the_feed_that_is_left() {
-        assert_eq!(life(&[Draining(100.0), Draining(300.0)], 1), Life::Until(200.0));
+    fn the_last_needed_feed_decides() {
+        assert_eq!(life(&[Draining(100.0), Draining(300.0)], 1), Life::Until(300.0));
         assert_eq!(life(&[Draining(100.0), Draining(300.0)], 2), Life::Until(100.0));
-        assert_eq!(life(&[Draining(300.0), Doubtful], 1), Life::Until(150.0));
+        assert_eq!(life(&[Draining(300.0), Doubtful], 1), Life::Until(300.0));
+    }
+
+    #[test]
+    fn load_moves_to_the_battery_that_is_left() {
+        let same = |secs: f64, beside: &[Supply], expected: f64| {
+            let lasts = with_moved_load(secs, beside);
+            assert!(
+                (lasts - expected).abs() < 0.001,
+                "{secs} beside {beside:?}: {lasts}"
+            );
+        };
+        same(300.0, &[], 300.0);
+        same(300.0, &[Steady, Gone, Draining(400.0)], 300.0);
+        same(300.0, &[Draining(100.0)], 200.0);
+        same(300.0, &[Doubtful], 150.0);
+        same(300.0, &[Draining(60.0), Draining(120.0)], 60.0 + 40.0 + 60.0);
     }
 
     #[test]

@@ -39,8 +39,8 @@ impl Verdict {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Unknown => "unknown",
-            Self::Mains | Self::Testing | Self::Suspected => "mains",
+            Self::Unknown | Self::Suspected => "unknown",
+            Self::Mains | Self::Testing => "mains",
             Self::Battery => "battery",
             Self::Bypass => "bypass",
             Self::Off => "off",

@@ -1,0 +1,168 @@
+//! The controller is killed at every record of a run, and once more on top of it. Whatever the
+//! moment, every host is stopped, in order, once by effect.
+
+use super::world::{Life, Manner, Room, host, policy, site_with};
+use room::outage::Record;
+use room::time::Millis;
+
+fn outage(crashes: &[usize], orphans: bool, by_the_way: impl Fn(&mut Room)) -> Room {
+    let mut policy = policy();
+    policy.longest_on_battery = Millis(20_000);
+    let mut site = site_with(&["ups-a", "ups-b"], policy);
+    site.hosts = vec![
+        host("web1", &["ups-a", "ups-b"], &["db"]),
+        host("web2", &["ups-a"], &["db"]),
+        host("db", &["ups-a", "ups-b"], &["nas"]),
+        host("nas", &["ups-b"], &[]),
+    ];
+    let mut room = Room::new(site, &[600.0, 600.0]);
+    room.orphan_orders_arrive = orphans;
+    for host in &mut room.hosts {
+        host.manner = Manner::Stops(3_000);
+    }
+    by_the_way(&mut room);
+    for crash in crashes {
+        room.crash_at = Some(*crash);
+        room.run_until(30_000);
+        for ups in &mut room.ups {
+            ups.mains = false;
+        }
+        for end in (31_000..400_000).step_by(1_000) {
+            room.run_until(end);
+            if room.crash_at.is_none() {
+                break;
+            }
+        }
+    }
+    for ups in &mut room.ups {
+        ups.mains = false;
+    }
+    room.run_until(400_000);
+    room
+}
+
+fn all_stopped_once(room: &Room, what: &str) {
+    let story = || format!("{what}\n{}", room.transcript.join("\n"));
+    for host in &room.hosts {
+        assert_eq!(host.life, Life::Down, "{} {}", host.id, story());
+        assert_eq!(host.effects.len(), 1, "{} {}", host.id, story());
+    }
+    let ended = |id: &str| {
+        room.hosts
+            .iter()
+            .find(|host| host.id == id)
+            .and_then(|host| host.ended)
+    };
+    assert!(
+        ended("web1") < ended("db") && ended("web2") < ended("db") && ended("db") < ended("nas"),
+        "{}",
+        story()
+    );
+    assert_eq!(
+        room.count(|record| matches!(record, Record::RunStarted { .. })),
+        1,
+        "{}",
+        story()
+    );
+    assert_eq!(
+        room.count(|record| matches!(record, Record::RunEnded { .. })),
+        1,
+        "{}",
+        story()
+    );
+    let confirmed = room.count(|record| matches!(record, Record::StepConfirmed { .. }));
+    assert_eq!(
+        confirmed,
+        4,
+        "a confirmed step is never executed again: {}",
+        story()
+    );
+}
+
+#[test]
+fn killed_at_every_record_every_host_is_stopped_exactly_once() {
+    let whole = outage(&[], false, |_| {});
+    all_stopped_once(&whole, "not killed");
+    let records = whole.journal.len();
+    assert!(records >= 16, "{records} records are too few to mean something");
+    for crash in 2..=records {
+        for orphans in [false, true] {
+            let room = outage(&[crash], orphans, |_| {});
+            all_stopped_once(&room, &format!("killed at record {crash}, orphans {orphans}"));
+        }
+    }
+}
+
+#[test]
+fn killed_twice_every_host_is_stopped_exactly_once() {
+    let records = outage(&[], false, |_| {}).journal.len();
+    for first in (2..records).step_by(3) {
+        for second in first + 1..records + 3 {
+            let room = outage(&[first, second], second % 2 == 0, |_| {});
+            all_stopped_once(&room, &format!("killed at records {first} and {second}"));
+        }
+    }
+}
+
+#[test]
+fn the_wall_clock_decides_nothing() {
+    let story = |step: i64| {
+        let mut site = site_with(&["ups-a"], policy());
+        site.hosts = vec![host("web", &["ups-a"], &["db"]), host("db", &["ups-a"], &[])];
+        let mut room = Room::new(site, &[300.0]);
+        room.run_until(30_000);
+        room.ups[0].mains = false;
+        for end in [60_000, 90_000, 250_000, 251_000, 400_000] {
+            room.run_until(end);
+            room.wall_step += step;
+            room.ups[0].silent = end == 90_000;
+        }
+        room.journal
+            .into_iter()
+            .map(|(at, record)| (at.mono, record))
+            .collect::<Vec<_>>()
+    };
+    let calm = story(0);
+    assert!(
+        calm.iter()
+            .any(|(_, record)| matches!(record, Record::RunEnded { .. }))
+    );
+    for step in [60_000, -3_600_000, 315_360_000_000] {
+        assert!(
+            story(step) == calm,
+            "the wall clock stepped by {step} ms and changed the story"
+        );
+    }
+}
+
+#[test]
+fn a_replay_gives_the_same_picture() {
+    let room = outage(&[], false, |_| {});
+    let mut replayed = room::outage::Outage::new(&room.site).expect("a good site");
+    for (at, record) in &room.journal {
+        replayed.apply(*at, record);
+    }
+    let (before, after) = (room.engine.view(room.clock()), replayed.view(room.clock()));
+    assert_eq!(before.run, after.run);
+    assert_eq!(before.steps, after.steps);
+    assert_eq!(before.outage_s, after.outage_s);
+}
+
+#[test]
+fn a_rehearsal_sends_checks_only() {
+    let mut site = site_with(&["ups-a"], policy());
+    site.hosts = vec![host("web", &["ups-a"], &["db"]), host("db", &["ups-a"], &[])];
+    let mut room = Room::new(site, &[600.0]);
+    for _ in 0..100 {
+        room.run_until(room.now + 10_000);
+        room.tell(room::outage::Input::Rehearse { by: "Sato".into() });
+    }
+    room.run_until(room.now + 10_000);
+    assert_eq!((room.checks, room.orders), (200, 0));
+    assert!(
+        room.hosts
+            .iter()
+            .all(|host| host.life == Life::Up && host.effects.is_empty())
+    );
+    assert!(!room.is_active("outage.rehearsal"));
+}

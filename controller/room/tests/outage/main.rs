@@ -1,0 +1,12 @@
+//! The outage engine as a facilities person sees it: scenarios, rules, a simulation.
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "simulated times are small"
+)]
+
+mod killed;
+mod plan;
+mod scenarios;
+mod world;

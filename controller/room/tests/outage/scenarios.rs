@@ -1,0 +1,225 @@
+//! Golden transcripts: a timeline in `scenarios/*.txt`, and below it what the engine recorded
+//! and did. `UPDATE_EXPECT=1` writes the transcripts anew; review them as a diff.
+//!
+//! ```text
+//! ups ups-a 600                          a UPS whose full battery lasts 600 s with every host up
+//! host db feeds=ups-a uses=nas budget=20 needs=1 hold blind
+//! policy delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30
+//! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
+//!                | starts a test | ends its test
+//! at 100 db hangs | stays | refuses | fails 2 | stops 5 | has another key | is up again
+//! at 100 controller dies | reboots          at 100 act goes | comes
+//! at 100 clock +3600                        at 100 Sato rehearses | started the hosts
+//! at 100 show                               the power as the page shows it
+//! until 300
+//! ----
+//! transcript
+//! ```
+
+use super::world::{Life, Manner, Room, host, policy, site_with};
+use room::outage::Input;
+use room::site::{Confirm, OnFailure};
+use room::time::Millis;
+use std::path::Path;
+
+#[test]
+fn every_scenario_reads_as_it_is_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut wrong = Vec::new();
+    let mut found = 0;
+    for entry in std::fs::read_dir(&folder)
+        .expect("the folder of scenarios")
+        .map(|entry| entry.unwrap().path())
+    {
+        if entry.extension().is_none_or(|extension| extension != "txt") {
+            continue;
+        }
+        found += 1;
+        let text = std::fs::read_to_string(&entry).unwrap();
+        let (timeline, expected) = text.split_once("----\n").unwrap_or((&text, ""));
+        let got = play(timeline).unwrap_or_else(|problem| panic!("{}: {problem}", entry.display()));
+        if got == expected {
+            continue;
+        }
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(&entry, format!("{timeline}----\n{got}")).unwrap();
+        } else {
+            wrong.push(format!("{}: got\n{got}", entry.display()));
+        }
+    }
+    assert!(found >= 15, "only {found} scenarios in {}", folder.display());
+    assert!(wrong.is_empty(), "UPDATE_EXPECT=1 accepts:\n{}", wrong.join("\n"));
+}
+
+fn play(timeline: &str) -> Result<String, String> {
+    let lines = || {
+        timeline
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    };
+    let mut room = build(lines())?;
+    for line in lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["at", secs, who, ref what @ ..] => {
+                room.run_until(millis(secs)?);
+                if who != "show" {
+                    room.remark(&line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned());
+                }
+                act_out(&mut room, who, what).ok_or_else(|| format!("cannot read: {line}"))?;
+            }
+            ["until", secs] => room.run_until(millis(secs)?),
+            _ => {}
+        }
+    }
+    Ok(room.transcript.join("\n") + "\n")
+}
+
+fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
+    let (mut ups, mut batteries, mut hosts, mut policy) = (Vec::new(), Vec::new(), Vec::new(), policy());
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["ups", name, full] => {
+                ups.push(name);
+                batteries.push(full.parse().map_err(|_| format!("cannot read: {line}"))?);
+            }
+            ["host", name, ref options @ ..] => hosts.push(read_host(name, options)?),
+            ["policy", ref options @ ..] => {
+                for option in options {
+                    let (key, value) = option.split_once('=').ok_or("a policy is key=value")?;
+                    match key {
+                        "delay" => policy.on_battery_delay = Millis(millis(value)?),
+                        "reserve" => policy.reserve = Millis(millis(value)?),
+                        "charge" => {
+                            policy.start_at_charge = value.parse().map_err(|_| "charge is a number")?
+                        }
+                        "longest" => policy.longest_on_battery = Millis(millis(value)?),
+                        "contact" => policy.contact_lost_after = Millis(millis(value)?),
+                        "stable" => policy.mains_stable = Millis(millis(value)?),
+                        _ => return Err(format!("unknown policy {key}")),
+                    }
+                }
+            }
+            ["at" | "until", ..] => {}
+            _ => return Err(format!("cannot read: {line}")),
+        }
+    }
+    let mut site = site_with(&ups, policy);
+    site.hosts = hosts;
+    Ok(Room::new(site, &batteries))
+}
+
+fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site::Real>, String> {
+    let mut host = host(name, &[], &[]);
+    for option in options {
+        match option.split_once('=') {
+            Some(("feeds", names)) => host.feeds = names.split(',').map(String::from).collect(),
+            Some(("uses", names)) => host.depends_on = names.split(',').map(String::from).collect(),
+            Some(("needs", count)) => host.need = count.parse().map_err(|_| "needs is a number")?,
+            Some(("budget", secs)) => host.budget = Millis(millis(secs)?),
+            None if *option == "hold" => host.on_failure = OnFailure::Hold,
+            None if *option == "blind" => host.confirm = Confirm::ActionSucceeded,
+            _ => return Err(format!("unknown option {option}")),
+        }
+    }
+    Ok(host)
+}
+
+fn millis(secs: &str) -> Result<u64, String> {
+    let secs: f64 = secs
+        .parse()
+        .map_err(|_| format!("not a number of seconds: {secs}"))?;
+    Ok((secs * 1000.0) as u64)
+}
+
+fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
+    if let Some(ups) = room.ups.iter_mut().find(|ups| ups.name == who) {
+        match what {
+            ["loses", "mains"] => ups.mains = false,
+            ["gets", "mains"] => ups.mains = true,
+            ["falls", "silent"] => ups.silent = true,
+            ["answers"] => ups.silent = false,
+            ["starts", "a", "test"] => ups.testing = true,
+            ["ends", "its", "test"] => ups.testing = false,
+            ["is", "honest"] => ups.says.clear(),
+            ["says", facts @ ..] => {
+                for fact in facts {
+                    let (name, value) = fact.split_once('=')?;
+                    ups.says.insert(name.into(), value.into());
+                }
+            }
+            _ => return None,
+        }
+        return Some(());
+    }
+    if let Some(host) = room.hosts.iter_mut().find(|host| host.id == who) {
+        host.manner = match what {
+            ["hangs"] => Manner::Hangs,
+            ["stays"] => Manner::Stays,
+            ["refuses"] => Manner::Refuses,
+            ["has", "another", "key"] => Manner::OtherKey,
+            ["fails", times] => Manner::Fails(times.parse().ok()?),
+            ["stops", secs] => Manner::Stops(millis(secs).ok()?),
+            ["is", "up", "again"] => {
+                host.life = Life::Up;
+                host.ended = None;
+                host.manner
+            }
+            _ => return None,
+        };
+        return Some(());
+    }
+    match (who, what) {
+        ("controller", ["dies"]) => room.kill(false),
+        ("controller", ["reboots"]) => room.kill(true),
+        ("act", ["goes"]) => room.lose_act(),
+        ("act", ["comes"]) => room.connect_act(),
+        ("clock", [step]) => room.wall_step += step.parse::<i64>().ok()? * 1000,
+        (by, ["rehearses"]) => room.tell(Input::Rehearse { by: by.into() }),
+        (by, ["started", "the", "hosts"]) => room.tell(Input::HostsStarted {
+            hosts: Vec::new(),
+            by: by.into(),
+        }),
+        ("show", []) => show(room),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// The power as the page shows it, in two lines.
+fn show(room: &mut Room) {
+    let now = room.clock();
+    let power = room.engine.view(now);
+    let secs = |value: Option<f64>| value.map_or("-".into(), |secs| format!("{secs:.0} s"));
+    room.remark(&format!(
+        "page: {:?}, runtime {}, plan {}, margin {}, starts in {}",
+        power.mode,
+        secs(power.runtime_s),
+        secs(power.plan_s),
+        secs(power.margin_s),
+        secs(power.starts_in_s),
+    ));
+    for ups in &power.ups {
+        let charge = ups
+            .charge_percent
+            .map_or("-".into(), |charge| format!("{charge:.0} %"));
+        let modelled = if ups.modelled { ", modelled" } else { "" };
+        room.remark(&format!(
+            "page: {} {} ({}), {charge}, {}{modelled} [{}]",
+            ups.name,
+            ups.source,
+            ups.contact,
+            secs(ups.runtime_s),
+            ups.evidence.join(", ")
+        ));
+    }
+    let conditions = room.engine.conditions(now);
+    let active: Vec<&str> = conditions
+        .iter()
+        .filter(|condition| condition.active)
+        .map(|condition| condition.id.as_str())
+        .collect();
+    room.remark(&format!("alarms: {}", active.join(" ")));
+}

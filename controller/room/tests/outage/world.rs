@@ -1,0 +1,779 @@
+//! A room to test the outage engine in: batteries that drain by their load, hosts that stop,
+//! hang or refuse, UPSes that lie, an `act` role that carries orders out, and a journal that
+//! survives the death of the controller at any record.
+
+use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
+use room::outage::{Do, Input, Order, Outage, Outcome, Record, Turn};
+use room::site::{
+    Confirm, Device, DeviceKind, ExecAction, Host, Label, Mqtt, OnFailure, OutagePolicy, Real, RealAction,
+    Secret, Site, SnmpVersion, Web,
+};
+use room::time::{Millis, Mono, Now, Wall};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// From `Execute` to the moment the target is asked.
+const ASKED_AFTER: u64 = 200;
+/// From the host's end to the confirmation.
+const SEEN_AFTER: u64 = 300;
+/// From the controller's death until it is back, with `act` connected.
+const RESTART_TAKES: u64 = 1_500;
+/// The same when its machine restarts.
+pub(crate) const REBOOT_TAKES: u64 = 70_000;
+/// 2026-11-22 00:00 UTC.
+const WALL_START: i64 = 1_795_305_600_000;
+/// Load of a UPS without hosts, as a share of one host.
+const IDLE_LOAD: f64 = 0.3;
+
+/// One UPS in truth.
+#[derive(Debug, Clone)]
+pub(crate) struct Ups {
+    pub(crate) name: String,
+    pub(crate) mains: bool,
+    /// Host-seconds left and when full.
+    pub(crate) energy: f64,
+    pub(crate) full: f64,
+    pub(crate) silent: bool,
+    /// Facts that are forced to a word or number; `-` takes them away.
+    pub(crate) says: BTreeMap<String, String>,
+    /// It discharges although mains is there.
+    pub(crate) testing: bool,
+    since_battery: Option<u64>,
+    next_poll: u64,
+}
+
+/// How a host takes an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Stops after so many milliseconds.
+    Stops(u64),
+    /// Takes the connection and never answers.
+    Hangs,
+    /// Accepts the request and never stops.
+    Stays,
+    /// Refuses the connection.
+    Refuses,
+    /// Fails so often, then stops after a second.
+    Fails(u32),
+    /// The host key is another one: no further try makes sense.
+    OtherKey,
+}
+
+/// What a host is in truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    Up,
+    Going {
+        run: u64,
+        down_at: u64,
+    },
+    Down,
+    /// Lost its power while running.
+    Fell,
+}
+
+/// One host in truth.
+#[derive(Debug, Clone)]
+pub(crate) struct SimHost {
+    pub(crate) id: String,
+    pub(crate) feeds: Vec<usize>,
+    pub(crate) need: usize,
+    pub(crate) manner: Manner,
+    /// Without a port to watch, a host that is down looks like one that refuses.
+    pub(crate) blind: bool,
+    pub(crate) life: Life,
+    /// Runs by whose order it began to stop.
+    pub(crate) effects: Vec<u64>,
+    /// When it was down or fell.
+    pub(crate) ended: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+enum Job {
+    Ask,
+    Watch,
+    Check,
+}
+
+/// The room.
+pub(crate) struct Room {
+    pub(crate) now: u64,
+    pub(crate) wall_step: i64,
+    booted: u64,
+    pub(crate) site: Site<Real>,
+    pub(crate) engine: Outage,
+    pub(crate) journal: Vec<(Now, Record)>,
+    pub(crate) ups: Vec<Ups>,
+    pub(crate) hosts: Vec<SimHost>,
+    /// What happened, for people.
+    pub(crate) transcript: Vec<String>,
+    jobs: Vec<(u64, Order, Job)>,
+    fast: bool,
+    /// `act` is connected.
+    pub(crate) act: bool,
+    /// The controller is down until then.
+    down_until: Option<(u64, bool)>,
+    /// Kill the controller when the journal has grown to this length.
+    pub(crate) crash_at: Option<usize>,
+    /// Whether an order that was under way at a crash still reaches its target.
+    pub(crate) orphan_orders_arrive: bool,
+    /// Checks that reached a host, orders that reached a host.
+    pub(crate) checks: u32,
+    pub(crate) orders: u32,
+}
+
+impl Room {
+    pub(crate) fn new(site: Site<Real>, batteries: &[f64]) -> Self {
+        let engine = Outage::new(&site).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let hosts = site.hosts.iter().map(|host| sim_host(&site, host)).collect();
+        let mut room = Self {
+            now: 1_000,
+            wall_step: 0,
+            booted: 0,
+            engine,
+            journal: Vec::new(),
+            ups: Vec::new(),
+            hosts,
+            transcript: Vec::new(),
+            jobs: Vec::new(),
+            fast: false,
+            act: true,
+            down_until: None,
+            crash_at: None,
+            orphan_orders_arrive: false,
+            checks: 0,
+            orders: 0,
+            site,
+        };
+        let devices = room.site.devices.clone();
+        for (device, seconds) in devices.iter().zip(batteries) {
+            room.ups.push(Ups {
+                name: device.name.clone(),
+                mains: true,
+                energy: 0.0,
+                full: *seconds,
+                silent: false,
+                says: BTreeMap::new(),
+                testing: false,
+                since_battery: None,
+                next_poll: 1_000,
+            });
+        }
+        for ups in 0..room.ups.len() {
+            let full = room.ups[ups].full * room.load(ups);
+            room.ups[ups].full = full;
+            room.ups[ups].energy = full;
+        }
+        room.start(true);
+        room
+    }
+
+    pub(crate) fn clock(&self) -> Now {
+        let wall = WALL_START + i64::try_from(self.now).expect("a simulation is short") + self.wall_step;
+        Now {
+            mono: Mono(self.now - self.booted),
+            wall: Wall(wall),
+        }
+    }
+
+    fn start(&mut self, same_boot: bool) {
+        let turn = self.engine.handle(self.clock(), Input::Restarted { same_boot });
+        self.take(turn);
+        if self.act {
+            self.connect_act();
+        }
+    }
+
+    pub(crate) fn connect_act(&mut self) {
+        self.act = true;
+        let plan_hash = self.engine.plan().hash().to_owned();
+        self.tell(Input::ActReady { plan_hash });
+    }
+
+    pub(crate) fn lose_act(&mut self) {
+        self.act = false;
+        self.jobs.clear();
+        self.tell(Input::ActGone);
+    }
+
+    /// Hands an input to the engine, unless the controller is down.
+    pub(crate) fn tell(&mut self, input: Input<'_>) {
+        if self.down_until.is_none() {
+            let turn = self.engine.handle(self.clock(), input);
+            self.take(turn);
+        }
+    }
+
+    /// Journal first, then the effects; dies in between when it was told to.
+    fn take(&mut self, turn: Turn) {
+        if let Some(refused) = turn.refused {
+            self.note(format!("refused: {}", refused.en));
+        }
+        for record in turn.records {
+            self.note(describe(&record));
+            self.journal.push((self.clock(), record));
+            if self.crash_at.is_some_and(|length| self.journal.len() >= length) {
+                self.crash_at = None;
+                return self.kill(false);
+            }
+        }
+        for effect in turn.effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Do) {
+        match effect {
+            Do::FastPolling(fast) => {
+                if fast && !self.fast {
+                    for ups in &mut self.ups {
+                        ups.next_poll = ups.next_poll.min(self.now + 500);
+                    }
+                }
+                self.fast = fast;
+            }
+            Do::Execute(order) => {
+                self.orders += 1;
+                self.note(format!(
+                    "  -> execute {} try {}",
+                    order.order().step,
+                    order.order().attempt
+                ));
+                self.jobs
+                    .push((self.now + ASKED_AFTER, order.into_order(), Job::Ask));
+            }
+            Do::Check(order) => {
+                self.checks += 1;
+                self.note(format!("  -> check {}", order.step));
+                self.jobs.push((self.now + ASKED_AFTER, order, Job::Check));
+            }
+            Do::Cancel(order) => {
+                self.note(format!("  -> cancel {}", order.step));
+                self.jobs
+                    .retain(|(_, job, _)| (job.run, &job.step) != (order.run, &order.step));
+            }
+        }
+    }
+
+    /// The controller dies now; with `reboot` its machine goes with it.
+    pub(crate) fn kill(&mut self, reboot: bool) {
+        self.note(if reboot {
+            "** the controller's machine restarts".into()
+        } else {
+            "** the controller is killed".into()
+        });
+        let takes = if reboot { REBOOT_TAKES } else { RESTART_TAKES };
+        self.down_until = Some((self.now + takes, reboot));
+        let orphans = std::mem::take(&mut self.jobs);
+        for (_, order, job) in orphans {
+            if self.orphan_orders_arrive && matches!(job, Job::Ask) {
+                let _ = self.ask(&order);
+            }
+        }
+    }
+
+    fn come_up(&mut self, reboot: bool) {
+        self.down_until = None;
+        if reboot {
+            self.booted = self.now - 5_000;
+        }
+        self.engine = Outage::new(&self.site).expect("the site was good before");
+        for (at, record) in &self.journal {
+            let text = serde_json::to_string(record).expect("a record is plain data");
+            self.engine.apply(
+                *at,
+                &serde_json::from_str(&text).expect("a written record is readable"),
+            );
+        }
+        self.fast = false;
+        for ups in &mut self.ups {
+            ups.next_poll = self.now;
+        }
+        self.start(!reboot);
+    }
+
+    /// Lets time pass until `end`.
+    pub(crate) fn run_until(&mut self, end: u64) {
+        while self.now < end {
+            let next = self.next_event().min(end).max(self.now);
+            self.pass(next - self.now);
+            self.now = next;
+            self.happen();
+        }
+    }
+
+    fn next_event(&self) -> u64 {
+        let mut next = u64::MAX;
+        if let Some((up, _)) = self.down_until {
+            next = next.min(up);
+        } else {
+            let polls = self.ups.iter().map(|ups| ups.next_poll);
+            next = next.min(polls.min().unwrap_or(u64::MAX));
+            let wake = self.engine.next_deadline().map(|wake| wake.0 + self.booted);
+            next = next.min(wake.unwrap_or(u64::MAX));
+        }
+        next = next.min(self.jobs.iter().map(|(at, _, _)| *at).min().unwrap_or(u64::MAX));
+        for host in &self.hosts {
+            if let Life::Going { down_at, .. } = host.life {
+                next = next.min(down_at);
+            }
+        }
+        for ups in 0..self.ups.len() {
+            if self.ups[ups].drains() {
+                let left = (self.ups[ups].energy / self.load(ups) * 1000.0).ceil();
+                next = next.min(self.now + left as u64 + 1);
+            }
+        }
+        next
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let secs = millis as f64 / 1000.0;
+        for ups in 0..self.ups.len() {
+            let load = self.load(ups);
+            let ups = &mut self.ups[ups];
+            if ups.drains() {
+                ups.energy = (ups.energy - load * secs).max(0.0);
+            } else if ups.mains {
+                ups.energy = (ups.energy + ups.full * secs / 7200.0).min(ups.full);
+            }
+        }
+    }
+
+    fn happen(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.host_happens(host);
+        }
+        if let Some((up, reboot)) = self.down_until {
+            if up <= self.now {
+                self.come_up(reboot);
+            }
+        }
+        for ups in 0..self.ups.len() {
+            if self.ups[ups].next_poll <= self.now && self.down_until.is_none() {
+                self.poll(ups);
+            }
+        }
+        let due: Vec<_> = self.jobs.extract_if(.., |(at, _, _)| *at <= self.now).collect();
+        for (_, order, job) in due {
+            self.work(order, &job);
+        }
+        let wake = self.engine.next_deadline().map(|wake| wake.0 + self.booted);
+        if wake.is_some_and(|wake| wake <= self.now) {
+            self.tell(Input::Tick);
+        }
+    }
+
+    fn host_happens(&mut self, host: usize) {
+        let powered = self.has_power(host);
+        let host = &mut self.hosts[host];
+        let next = match host.life {
+            Life::Going { down_at, .. } if down_at <= self.now => Life::Down,
+            Life::Up | Life::Going { .. } if !powered => Life::Fell,
+            same => same,
+        };
+        if next != host.life {
+            host.life = next;
+            host.ended = Some(self.now);
+            let word = if next == Life::Down {
+                "is down"
+            } else {
+                "FELL: no power"
+            };
+            let line = format!("  .. {} {word}", host.id);
+            self.note(line);
+        }
+    }
+
+    fn work(&mut self, order: Order, job: &Job) {
+        let outcome = match job {
+            Job::Check => match self.manner(&order.step) {
+                Manner::Refuses | Manner::Fails(_) => Some(failed("connection refused", true)),
+                Manner::OtherKey => Some(failed("host key changed", false)),
+                Manner::Hangs => None,
+                Manner::Stops(_) | Manner::Stays => Some(Outcome::CheckPassed),
+            },
+            Job::Ask => self.ask(&order),
+            Job::Watch => {
+                if self.life(&order.step) == Life::Down {
+                    Some(Outcome::Confirmed)
+                } else {
+                    self.jobs.push((self.now + SEEN_AFTER, order.clone(), Job::Watch));
+                    None
+                }
+            }
+        };
+        let Some(outcome) = outcome else { return };
+        if outcome == Outcome::Requested {
+            self.jobs.push((self.now + SEEN_AFTER, order.clone(), Job::Watch));
+        }
+        self.tell(Input::Outcome { order, outcome });
+    }
+
+    /// The order reaches its target.
+    fn ask(&mut self, order: &Order) -> Option<Outcome> {
+        let now = self.now;
+        let host = self
+            .hosts
+            .iter_mut()
+            .find(|host| host.id == order.step)
+            .expect("orders name hosts");
+        match (host.life, host.manner) {
+            (Life::Down | Life::Fell, _) if host.blind => Some(failed("connection timed out", true)),
+            (Life::Down | Life::Fell, _) => Some(Outcome::Confirmed),
+            (Life::Going { run, .. }, _) => {
+                if run != order.run {
+                    host.effects.push(order.run);
+                }
+                Some(Outcome::Requested)
+            }
+            (Life::Up, Manner::Stops(after)) => {
+                host.effects.push(order.run);
+                host.life = Life::Going {
+                    run: order.run,
+                    down_at: now + after,
+                };
+                Some(Outcome::Requested)
+            }
+            (Life::Up, Manner::Hangs) => None,
+            (Life::Up, Manner::Stays) => Some(Outcome::Requested),
+            (Life::Up, Manner::Refuses) => Some(failed("connection refused", true)),
+            (Life::Up, Manner::OtherKey) => Some(failed("host key changed", false)),
+            (Life::Up, Manner::Fails(left)) => {
+                host.manner = if left > 1 {
+                    Manner::Fails(left - 1)
+                } else {
+                    Manner::Stops(1_000)
+                };
+                Some(failed("connection reset", true))
+            }
+        }
+    }
+
+    fn poll(&mut self, ups: usize) {
+        let device = &self.site.devices[ups];
+        let interval = if self.fast {
+            device.poll_on_battery
+        } else {
+            device.poll
+        };
+        self.ups[ups].next_poll = self.now + interval.0;
+        let result = if self.ups[ups].silent {
+            Err(PollFailure::Timeout)
+        } else {
+            Ok(self.reading(ups))
+        };
+        let at = self.clock().mono;
+        let poll = Poll {
+            device: self.ups[ups].name.clone(),
+            asked: at,
+            answered: at,
+            result,
+        };
+        self.tell(Input::Poll(&poll));
+    }
+
+    fn reading(&mut self, ups: usize) -> Reading {
+        let load = self.load(ups);
+        let now = self.now;
+        let ups = &mut self.ups[ups];
+        let drains = !ups.mains || ups.testing;
+        if drains {
+            ups.since_battery.get_or_insert(now);
+        } else {
+            ups.since_battery = None;
+        }
+        let on = ups.since_battery.map_or(0, |since| (now - since) / 1000);
+        let charge = (ups.energy / ups.full * 100.0).floor();
+        let low = ups.energy / load < 20.0;
+        let mut facts = vec![
+            state("output.source", if drains { "battery" } else { "mains" }),
+            state("battery.status", if low { "low" } else { "normal" }),
+            number("battery.charge", charge, "%"),
+            number("battery.runtime", (ups.energy / load).floor(), "s"),
+            number("battery.time_on", on as f64, "s"),
+            number("input.voltage", if ups.mains { 101.0 } else { 0.0 }, "V"),
+        ];
+        if ups.testing {
+            facts.push(state("ups.test.result", "running"));
+        }
+        for (name, says) in &ups.says {
+            facts.retain(|fact| fact.name != *name);
+            match says.parse() {
+                Ok(value) => facts.push(number(name, value, "")),
+                Err(_) if says == "-" => {}
+                Err(_) => facts.push(state(name, says)),
+            }
+        }
+        Reading {
+            profile: "test".into(),
+            sys_object_id: None,
+            facts,
+        }
+    }
+
+    /// Is this feed alive?
+    fn supplies(&self, ups: usize) -> bool {
+        self.ups[ups].mains || self.ups[ups].energy > 0.0
+    }
+
+    fn has_power(&self, host: usize) -> bool {
+        let host = &self.hosts[host];
+        host.feeds.iter().filter(|ups| self.supplies(**ups)).count() >= host.need
+    }
+
+    /// Load of a UPS in hosts.
+    pub(crate) fn load(&self, ups: usize) -> f64 {
+        let mut load = IDLE_LOAD;
+        for host in &self.hosts {
+            if host.feeds.contains(&ups) && matches!(host.life, Life::Up | Life::Going { .. }) {
+                let live = host.feeds.iter().filter(|ups| self.supplies(**ups)).count();
+                load += 1.0 / live.max(1) as f64;
+            }
+        }
+        load
+    }
+
+    pub(crate) fn life(&self, id: &str) -> Life {
+        self.hosts
+            .iter()
+            .find(|host| host.id == id)
+            .expect("a host of the room")
+            .life
+    }
+
+    fn manner(&self, id: &str) -> Manner {
+        self.hosts
+            .iter()
+            .find(|host| host.id == id)
+            .expect("a host of the room")
+            .manner
+    }
+
+    fn note(&mut self, line: String) {
+        let secs = self.now as f64 / 1000.0;
+        self.transcript.push(format!("{secs:>8.1}  {line}"));
+    }
+
+    pub(crate) fn remark(&mut self, line: &str) {
+        self.note(format!("# {line}"));
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Record) -> bool) -> usize {
+        self.journal.iter().filter(|(_, record)| wanted(record)).count()
+    }
+
+    pub(crate) fn is_active(&self, id: &str) -> bool {
+        self.engine
+            .conditions(self.clock())
+            .iter()
+            .any(|condition| condition.id == id && condition.active)
+    }
+}
+
+impl Ups {
+    fn drains(&self) -> bool {
+        (!self.mains || self.testing) && self.energy > 0.0
+    }
+}
+
+fn failed(problem: &str, retryable: bool) -> Outcome {
+    Outcome::Failed {
+        problem: problem.into(),
+        retryable,
+    }
+}
+
+fn fact(name: &str, value: FactValue, unit: &'static str) -> Fact {
+    Fact {
+        name: name.into(),
+        value: Ok(value),
+        unit,
+        oid: String::new(),
+        raw: String::new(),
+    }
+}
+
+fn number(name: &str, value: f64, unit: &'static str) -> Fact {
+    fact(name, FactValue::Number(value), unit)
+}
+
+fn state(name: &str, word: &str) -> Fact {
+    fact(name, FactValue::State(word.into()), "")
+}
+
+fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
+    let index = |feed: &String| site.devices.iter().position(|device| device.name == *feed);
+    SimHost {
+        id: host.name.clone(),
+        feeds: host.feeds.iter().filter_map(index).collect(),
+        need: host.need,
+        manner: Manner::Stops(2_000),
+        blind: host.confirm == Confirm::ActionSucceeded,
+        life: Life::Up,
+        effects: Vec::new(),
+        ended: None,
+    }
+}
+
+/// One line per record, in the words of the page.
+fn describe(record: &Record) -> String {
+    let level = |charge: &Option<f64>, runtime: &Option<f64>| {
+        let shown = |value: &Option<f64>| value.map_or("?".into(), |value| format!("{value:.0}"));
+        format!("{} %, {} s", shown(charge), shown(runtime))
+    };
+    match record {
+        Record::PowerRestarted { same_boot } => format!("restarted (same boot: {same_boot})"),
+        Record::MainsLost {
+            ups,
+            evidence,
+            charge_percent,
+            runtime_s,
+        } => {
+            format!(
+                "mains lost {ups}: {} ({})",
+                evidence.join(", "),
+                level(charge_percent, runtime_s)
+            )
+        }
+        Record::BatteryLevel {
+            ups,
+            charge_percent,
+            runtime_s,
+        } => {
+            format!("battery level {ups}: {}", level(charge_percent, runtime_s))
+        }
+        Record::MainsBack { ups, source, .. } => format!("mains back {ups}: {source}"),
+        Record::ContactLost { ups, on_battery } => format!("contact lost {ups} (on battery: {on_battery})"),
+        Record::ContactFound { ups } => format!("contact found {ups}"),
+        Record::OutageOver => "outage over".into(),
+        Record::RunStarted {
+            run, because, scope, ..
+        } => {
+            format!("run {run} started for {}: {}", scope.join(" "), because.en)
+        }
+        Record::RunExtended { run, because, scope } => {
+            format!("run {run} extended by {}: {}", scope.join(" "), because.en)
+        }
+        Record::StepStarted { order } => format!("step {} started, try {}", order.step, order.attempt),
+        Record::StepRequested { order } => format!("step {} requested: point of no return", order.step),
+        Record::StepConfirmed {
+            order,
+            took_ms,
+            late,
+            already,
+        } => {
+            let late = if *late { ", late" } else { "" };
+            let already = if *already { ", stopped before" } else { "" };
+            format!(
+                "step {} confirmed after {:.1} s{late}{already}",
+                order.step,
+                took_ms.as_secs_f64()
+            )
+        }
+        Record::StepFailed {
+            order,
+            problem,
+            retryable,
+        } => {
+            format!("step {} failed: {problem} (again: {retryable})", order.step)
+        }
+        Record::StepAbandoned { order, because } => format!("step {} abandoned: {}", order.step, because.en),
+        Record::StepCancelled { step, because, .. } => format!("step {step} cancelled: {}", because.en),
+        Record::RunAbandoned { run, because } => format!("run {run} abandoned: {}", because.en),
+        Record::RunEnded {
+            run,
+            stopped,
+            not_stopped,
+        } => {
+            format!(
+                "run {run} ended; stopped: {}; not: {}",
+                stopped.join(" "),
+                not_stopped.join(" ")
+            )
+        }
+        Record::HostsStarted { hosts, by } => format!("{by} started {}", hosts.join(" ")),
+        Record::RehearsalStarted { run, by, .. } => format!("rehearsal {run} started by {by}"),
+        Record::CheckStarted { order } => format!("check {} started", order.step),
+        Record::CheckPassed { order, .. } => format!("check {} passed", order.step),
+        Record::CheckFailed { order, problem } => format!("check {} failed: {problem}", order.step),
+        Record::RehearsalEnded {
+            run,
+            passed,
+            failed,
+            broken_off,
+        } => {
+            let why = broken_off
+                .as_ref()
+                .map_or(String::new(), |why| format!("; broken off: {}", why.en));
+            format!(
+                "rehearsal {run} ended; passed: {}; failed: {}{why}",
+                passed.join(" "),
+                failed.join(" ")
+            )
+        }
+    }
+}
+
+/// A site with UPSes polled every 5 s (1 s on battery), without hosts.
+pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
+    let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
+    let device = |name: &&str| Device {
+        name: (*name).into(),
+        label: Label::new(*name, *name),
+        kind: DeviceKind::Ups,
+        addr,
+        version: SnmpVersion::V2c,
+        community: Secret("public".into()),
+        profile: None,
+        poll: Millis(5_000),
+        poll_on_battery: Millis(1_000),
+        timeout: Millis(500),
+        retries: 1,
+    };
+    Site {
+        name: Label::new("試験室", "test room"),
+        data_dir: "/nonexistent".into(),
+        web: Web { listen: addr },
+        mqtt: Mqtt::Builtin { listen: addr },
+        nodes: Vec::new(),
+        devices: ups.iter().map(device).collect(),
+        hosts: Vec::new(),
+        limits: Vec::new(),
+        outage: Some(policy),
+    }
+}
+
+/// A host with one feed needed, 20 s to stop and a port to watch.
+pub(crate) fn host(name: &str, feeds: &[&str], depends_on: &[&str]) -> Host<Real> {
+    let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Host {
+        name: name.into(),
+        label: Label::new(name, name),
+        feeds: own(feeds),
+        need: 1,
+        depends_on: own(depends_on),
+        action: RealAction::Exec(ExecAction {
+            program: "/bin/true".into(),
+            args: vec![name.into()],
+            timeout: Millis(1_000),
+        }),
+        confirm: Confirm::PortClosed {
+            addr: SocketAddr::from((Ipv4Addr::LOCALHOST, 22)),
+        },
+        budget: Millis(20_000),
+        on_failure: OnFailure::GoOn,
+    }
+}
+
+/// Delay 10 s, reserve 30 s, start at 20 %, at most 30 min, contact 15 s, stable 30 s.
+pub(crate) fn policy() -> OutagePolicy {
+    OutagePolicy {
+        on_battery_delay: Millis(10_000),
+        reserve: Millis(30_000),
+        start_at_charge: 20.0,
+        longest_on_battery: Millis(1_800_000),
+        contact_lost_after: Millis(15_000),
+        mains_stable: Millis(30_000),
+    }
+}
