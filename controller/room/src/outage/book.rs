@@ -404,6 +404,15 @@ impl Book {
                 if rehearsal.id == *run {
                     rehearsal.ended = true;
                     rehearsal.abandoned.clone_from(broken_off);
+                    for state in rehearsal.steps.values_mut() {
+                        if let StepState::InFlight(flight) = state {
+                            let because = broken_off.clone().unwrap_or_default();
+                            *state = StepState::Cancelled {
+                                since: Some(flight.since),
+                                because,
+                            };
+                        }
+                    }
                 }
                 return;
             }

@@ -86,7 +86,7 @@ impl Outage {
             id("replace_battery"),
             facts.filter(|facts| facts.replace).map(|_| signs()),
         ));
-        let blind = facts.filter(|facts| facts.possible_signs() < 2);
+        let blind = facts.filter(|facts| facts.possible_signs() < 2 || watch.voltage_is_dead());
         conditions.push(ONE_SIGN.when(id("one_sign"), blind.map(|_| signs())));
         let stuck = watch.test_ends().filter(|ends| now >= *ends && !silent);
         conditions.push(TEST_STUCK.when(id("test_stuck"), stuck.map(|_| signs())));

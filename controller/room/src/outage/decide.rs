@@ -5,21 +5,49 @@
 //! poll. Charge and time on battery can make it due earlier, by policy; the on-battery delay
 //! keeps short outages from starting anything.
 
+use super::judge::life;
 use super::run::StepState;
-use super::{HostConf, Outage, RETRY_AFTER, Record, SHORTEST_WAKE, Turn};
+use super::{HostConf, Outage, Record, SHORTEST_WAKE, Turn};
 use crate::plan::Plan;
 use crate::power::Verdict;
 use crate::power::feeds::{Life, Supply};
-use crate::site::{Label, OutagePolicy};
+use crate::site::Label;
 use crate::time::{Millis, Mono, Now};
 
-/// How near a host is to being stopped.
-#[derive(Debug, Clone, PartialEq)]
+/// How near a host is to being stopped, and by what.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Urgency {
     /// Seconds until it is due; zero or less is now.
     pub(super) starts_in: f64,
-    /// Why, when it is.
-    pub(super) because: Label,
+    cause: Cause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cause {
+    Runtime { life: f64, stop: f64, reserve: f64 },
+    Charge { charge: f64, limit: f64 },
+    Longest { on_battery: f64 },
+}
+
+impl Urgency {
+    fn because(self) -> Label {
+        match self.cause {
+            Cause::Runtime { life, stop, reserve } => Label::new(
+                format!("残り {life:.0} 秒。停止に {stop:.0} 秒かかり、{reserve:.0} 秒を予備とする"),
+                format!(
+                    "{life:.0} s of power left; stopping takes {stop:.0} s and {reserve:.0} s are kept back"
+                ),
+            ),
+            Cause::Charge { charge, limit } => Label::new(
+                format!("充電 {charge:.0} %（開始値 {limit:.0} %）"),
+                format!("charge is {charge:.0} %, the plan starts at {limit:.0} %"),
+            ),
+            Cause::Longest { on_battery } => Label::new(
+                format!("バッテリー運転が {on_battery:.0} 秒続いた"),
+                format!("on battery for {on_battery:.0} s"),
+            ),
+        }
+    }
 }
 
 impl Outage {
@@ -43,6 +71,7 @@ impl Outage {
 
     /// Some host of the run lives on a draining battery.
     fn is_threatened(&self, now: Mono) -> bool {
+        let supplies = self.supplies(now);
         self.book.active_run().is_some_and(|run| {
             let hosts = self
                 .config
@@ -50,7 +79,7 @@ impl Outage {
                 .iter()
                 .filter(|host| run.steps.contains_key(&host.id));
             hosts
-                .map(|host| self.life(host, now))
+                .map(|host| life(host, &supplies))
                 .any(|life| matches!(life, Life::Until(_)))
         })
     }
@@ -131,12 +160,11 @@ impl Outage {
         }
         let mut because = None;
         let mut due = Vec::new();
+        let supplies = self.supplies(now.mono);
         for host in self.unplanned_hosts() {
-            let urgency = self
-                .urgency(host, now.mono)
-                .filter(|urgency| urgency.starts_in <= 0.0);
-            if let Some(urgency) = urgency {
-                because.get_or_insert(urgency.because);
+            let urgency = self.urgency(host, &supplies, now.mono);
+            if let Some(urgency) = urgency.filter(|urgency| urgency.starts_in <= 0.0) {
+                because.get_or_insert(urgency.because());
                 due.push(host.id.clone());
             }
         }
@@ -186,9 +214,9 @@ impl Outage {
     }
 
     /// How near a host is to being stopped; `None` while nothing threatens it.
-    pub(super) fn urgency(&self, host: &HostConf, now: Mono) -> Option<Urgency> {
+    pub(super) fn urgency(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<Urgency> {
         let policy = self.config.policy.as_ref()?;
-        let Life::Until(life) = self.life(host, now) else {
+        let Life::Until(life) = life(host, supplies) else {
             return None;
         };
         let on_battery = self.on_battery(host, now).as_secs_f64();
@@ -200,17 +228,18 @@ impl Outage {
         let spare = life - stop - reserve - self.config.poll_interval().as_secs_f64();
         let left = longest - on_battery;
         let delay = (policy.on_battery_delay.as_secs_f64() - on_battery).max(0.0);
+        let limit = policy.start_at_charge;
         let low = self
-            .weakest_charge(host, now)
-            .filter(|charge| *charge <= policy.start_at_charge);
-        let (starts_in, because) = match low {
-            Some(charge) => (0.0, because_charge(charge, policy)),
-            None if left < spare => (left, because_longest(on_battery)),
-            None => (spare, because_runtime(life, stop, reserve)),
+            .weakest_charge(host, supplies, now)
+            .filter(|charge| *charge <= limit);
+        let (starts_in, cause) = match low {
+            Some(charge) => (0.0, Cause::Charge { charge, limit }),
+            None if left < spare => (left, Cause::Longest { on_battery }),
+            None => (spare, Cause::Runtime { life, stop, reserve }),
         };
         Some(Urgency {
             starts_in: starts_in.max(delay),
-            because,
+            cause,
         })
     }
 
@@ -221,11 +250,11 @@ impl Outage {
     }
 
     /// Charge of the weakest feed that this host cannot do without.
-    fn weakest_charge(&self, host: &HostConf, now: Mono) -> Option<f64> {
+    fn weakest_charge(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<f64> {
         let mut charges: Vec<f64> = host
             .feeds
             .iter()
-            .filter_map(|ups| match self.supply(*ups, now) {
+            .filter_map(|ups| match supplies[*ups] {
                 Supply::Steady => Some(100.0),
                 Supply::Draining(_) => Some(self.charge(*ups, now).unwrap_or(100.0)),
                 Supply::Doubtful | Supply::Gone => None,
@@ -274,11 +303,10 @@ impl Outage {
             wakes.extend(self.outage_ends());
         }
         if self.book.active_run().is_none_or(|run| run.abandoned.is_none()) {
+            let supplies = self.supplies(self.now);
             for host in self.unplanned_hosts().filter(|host| !self.is_held(&host.id)) {
-                wakes.extend(
-                    self.urgency(host, self.now)
-                        .map(|urgency| self.in_secs(urgency.starts_in)),
-                );
+                let urgency = self.urgency(host, &supplies, self.now);
+                wakes.extend(urgency.map(|urgency| self.in_secs(urgency.starts_in)));
             }
         }
         self.run_wakes(&mut wakes);
@@ -296,12 +324,7 @@ impl Outage {
             for (step, state) in run.in_order() {
                 if let StepState::InFlight(flight) = state {
                     wakes.push(flight.since.after(step.budget));
-                    wakes.extend(
-                        flight
-                            .failed_at
-                            .map(|then| then.after(RETRY_AFTER))
-                            .filter(|then| *then > self.now),
-                    );
+                    wakes.extend(flight.again_at().filter(|again| *again > self.now));
                 }
             }
         }
@@ -347,26 +370,4 @@ fn held_by_earlier_runs(plan: &Plan, tried: &std::collections::BTreeMap<String, 
         }
     }
     held
-}
-
-fn because_runtime(life: f64, stop: f64, reserve: f64) -> Label {
-    Label::new(
-        format!("残り {life:.0} 秒。停止に {stop:.0} 秒かかり、{reserve:.0} 秒を予備とする"),
-        format!("{life:.0} s of power left; stopping takes {stop:.0} s and {reserve:.0} s are kept back"),
-    )
-}
-
-fn because_charge(charge: f64, policy: &OutagePolicy) -> Label {
-    let limit = policy.start_at_charge;
-    Label::new(
-        format!("充電 {charge:.0} %（開始値 {limit:.0} %）"),
-        format!("charge is {charge:.0} %, the plan starts at {limit:.0} %"),
-    )
-}
-
-fn because_longest(on_battery: f64) -> Label {
-    Label::new(
-        format!("バッテリー運転が {on_battery:.0} 秒続いた"),
-        format!("on battery for {on_battery:.0} s"),
-    )
 }

@@ -185,7 +185,7 @@ impl Outage {
     }
 
     /// What a UPS gives its hosts now.
-    pub(super) fn supply(&self, ups: usize, now: Mono) -> Supply {
+    fn supply(&self, ups: usize, now: Mono) -> Supply {
         match self.verdicts[ups] {
             Verdict::Mains | Verdict::Testing => Supply::Steady,
             Verdict::Battery if self.is_stale(ups, now) => Supply::Doubtful,
@@ -204,38 +204,51 @@ impl Outage {
         self.ledger(ups).is_some_and(|ledger| ledger.unheard) && !runs_on
     }
 
-    /// How long a host has power.
-    pub(super) fn life(&self, host: &HostConf, now: Mono) -> Life {
-        self.life_by(host, |ups| self.supply(ups, now))
+    /// What every UPS gives its hosts now, the load counted that will move between them.
+    pub(super) fn supplies(&self, now: Mono) -> Vec<Supply> {
+        self.move_load(&self.own_supplies(now))
     }
 
     /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
-    pub(super) fn life_without_mains(&self, host: &HostConf, now: Mono) -> Life {
-        self.life_by(host, |ups| match self.supply(ups, now) {
+    pub(super) fn supplies_without_mains(&self, now: Mono) -> Vec<Supply> {
+        let supplies = self.own_supplies(now).into_iter().enumerate();
+        let fallen = supplies.map(|(ups, supply)| match supply {
             Supply::Steady if self.knows_battery(ups) => Supply::Draining(self.usable(ups, now)),
             Supply::Doubtful if self.is_suspected(ups) => Supply::Draining(self.usable(ups, now)),
             Supply::Steady => Supply::Doubtful,
             other => other,
-        })
+        });
+        self.move_load(&fallen.collect::<Vec<_>>())
     }
 
-    fn life_by(&self, host: &HostConf, supply: impl Fn(usize) -> Supply) -> Life {
-        let feeds = host.feeds.iter().map(|ups| match supply(*ups) {
-            Supply::Draining(secs) => {
-                let beside: Vec<Supply> = self.config.ups[*ups]
-                    .beside
-                    .iter()
-                    .map(|other| supply(*other))
-                    .collect();
-                Supply::Draining(feeds::with_moved_load(secs, &beside))
-            }
-            other => other,
-        });
-        feeds::life(&feeds.collect::<Vec<_>>(), host.need)
+    fn own_supplies(&self, now: Mono) -> Vec<Supply> {
+        (0..self.config.ups.len())
+            .map(|ups| self.supply(ups, now))
+            .collect()
+    }
+
+    fn move_load(&self, supplies: &[Supply]) -> Vec<Supply> {
+        let moved = supplies
+            .iter()
+            .zip(&self.config.ups)
+            .map(|(supply, ups)| match supply {
+                Supply::Draining(secs) => {
+                    let beside: Vec<Supply> = ups.beside.iter().map(|other| supplies[*other]).collect();
+                    Supply::Draining(feeds::with_moved_load(*secs, &beside))
+                }
+                other => *other,
+            });
+        moved.collect()
     }
 
     fn knows_battery(&self, ups: usize) -> bool {
         let watch = &self.watches[ups];
         watch.runtime.value().is_some() || watch.charge.value().is_some()
     }
+}
+
+/// How long a host has power.
+pub(super) fn life(host: &HostConf, supplies: &[Supply]) -> Life {
+    let own: Vec<Supply> = host.feeds.iter().map(|ups| supplies[*ups]).collect();
+    feeds::life(&own, host.need)
 }

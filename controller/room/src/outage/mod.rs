@@ -38,10 +38,14 @@ use crate::time::{Millis, Mono, Now};
 use book::{Book, Ledger};
 use std::collections::BTreeSet;
 
-/// Tries of one step before it is given up, budget or not.
-pub const MAX_TRIES: u32 = 5;
-/// Pause before the next try of a step.
-pub const RETRY_AFTER: Millis = Millis::from_secs(2);
+/// Tries of one step before it is given up, budget or not: with the pauses below almost a minute.
+pub const MAX_TRIES: u32 = 10;
+/// The same for a host that an earlier run stopped: it is most likely down.
+pub const MAX_TRIES_WHEN_STOPPED: u32 = 3;
+/// Pause before the second try; it doubles with every failure ...
+pub const RETRY_AFTER: Millis = Millis::from_secs(1);
+/// ... up to this.
+pub const LONGEST_RETRY: Millis = Millis::from_secs(8);
 /// Longest check of one host in a rehearsal.
 pub const CHECK_BUDGET: Millis = Millis::from_secs(30);
 /// Between two records of the battery's level.

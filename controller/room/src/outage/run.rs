@@ -13,6 +13,7 @@
 //! ```
 
 use super::record::Order;
+use super::{LONGEST_RETRY, RETRY_AFTER};
 use crate::plan::Plan;
 use crate::site::{Label, OnFailure};
 use crate::time::{Millis, Mono, Wall};
@@ -117,6 +118,15 @@ pub struct InFlight {
 }
 
 impl InFlight {
+    /// When the next try is due, after one has failed.
+    #[must_use]
+    pub fn again_at(&self) -> Option<Mono> {
+        let doubled = RETRY_AFTER
+            .0
+            .saturating_mul(1 << self.failures.saturating_sub(1).min(16));
+        Some(self.failed_at?.after(Millis(doubled).min(LONGEST_RETRY)))
+    }
+
     /// The target may be stopping: it accepted the request, or nobody has said that it did not.
     #[must_use]
     pub const fn may_have_arrived(&self) -> bool {

@@ -3,7 +3,7 @@
 use super::book::Stopped;
 use super::record::{Order, Outcome, Record};
 use super::run::{InFlight, StepState};
-use super::{Act, Do, MAX_TRIES, Outage, RETRY_AFTER, Turn};
+use super::{Act, Do, MAX_TRIES, MAX_TRIES_WHEN_STOPPED, Outage, Turn};
 use crate::site::Label;
 use crate::time::{Millis, Now};
 
@@ -117,8 +117,8 @@ impl Outage {
             return;
         };
         let paused = self.is_paused(now.mono);
-        let again = |step: &str, flight: &InFlight| match flight.failed_at {
-            Some(failed) => now.mono >= failed.after(RETRY_AFTER),
+        let again = |step: &str, flight: &InFlight| match flight.again_at() {
+            Some(again) => now.mono >= again,
             None => self.lost.contains(step),
         };
         let steps = run.in_order().filter_map(|(step, state)| match state {
@@ -281,7 +281,13 @@ impl Outage {
         if flight.attempt != order.attempt || flight.failed_at.is_some() {
             return;
         }
-        let retryable = retryable && flight.failures.saturating_add(1) < MAX_TRIES;
+        let stopped = self.book.stopped.get(&order.step) == Some(&Stopped::Confirmed);
+        let tries = if stopped {
+            MAX_TRIES_WHEN_STOPPED
+        } else {
+            MAX_TRIES
+        };
+        let retryable = retryable && flight.failures.saturating_add(1) < tries;
         let because = Label::new(problem.clone(), problem.clone());
         self.record(
             now,

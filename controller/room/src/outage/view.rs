@@ -1,5 +1,6 @@
 //! The power of the room as the page shows it.
 
+use super::judge::life;
 use super::run::{Run, StepState};
 use super::{HostConf, Outage};
 use crate::power::Verdict;
@@ -54,19 +55,17 @@ impl Outage {
     /// that a run of this outage has dealt with need no time any more.
     pub(super) fn margin(&self, now: Mono) -> Option<Margin> {
         let reserve = self.config.policy.as_ref()?.reserve.as_secs_f64();
-        let threatened = self
-            .config
-            .hosts
-            .iter()
-            .any(|host| matches!(self.life(host, now), Life::Until(_)));
+        let mut supplies = self.supplies(now);
+        let threatened =
+            (self.config.hosts.iter()).any(|host| matches!(life(host, &supplies), Life::Until(_)));
+        if !threatened {
+            supplies = self.supplies_without_mains(now);
+        }
         let open = |host: &&HostConf| !threatened || !self.book.tried.contains_key(&host.id);
         let margins = self.config.hosts.iter().filter(open).filter_map(|host| {
-            let life = if threatened {
-                self.life(host, now)
-            } else {
-                self.life_without_mains(host, now)
+            let Life::Until(runtime) = life(host, &supplies) else {
+                return None;
             };
-            let Life::Until(runtime) = life else { return None };
             let plan = host.slot.end().as_secs_f64();
             Some(Margin {
                 host: host.id.clone(),
@@ -79,9 +78,10 @@ impl Outage {
     }
 
     fn starts_in(&self, now: Mono) -> Option<f64> {
+        let supplies = self.supplies(now);
         let open = |host: &&HostConf| !self.book.tried.contains_key(&host.id);
         let hosts = self.config.hosts.iter().filter(open);
-        let starts = hosts.filter_map(|host| Some(self.urgency(host, now)?.starts_in.max(0.0)));
+        let starts = hosts.filter_map(|host| Some(self.urgency(host, &supplies, now)?.starts_in.max(0.0)));
         starts.min_by(f64::total_cmp)
     }
 
@@ -93,11 +93,12 @@ impl Outage {
             return PowerMode::Stopped;
         }
         let battery = (0..self.config.ups.len()).any(|ups| self.is_on_battery(ups));
+        let supplies = self.supplies(now);
         let lives: Vec<Life> = self
             .config
             .hosts
             .iter()
-            .map(|host| self.life(host, now))
+            .map(|host| life(host, &supplies))
             .collect();
         if lives.iter().any(|life| matches!(life, Life::Until(_))) || (battery && lives.is_empty()) {
             return PowerMode::Battery;

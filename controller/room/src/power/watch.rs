@@ -203,7 +203,6 @@ impl Watch {
         let Some(facts) = &self.facts else {
             return Seen::default();
         };
-        let excuse = facts.source == Source::Mains || self.test_since.is_some();
         let counting = self
             .count
             .is_some_and(|(then, _)| now.since(then) <= COUNTING_FRESH);
@@ -211,7 +210,7 @@ impl Watch {
             source: facts.source == Source::Battery,
             low: facts.low,
             counting: counting && self.counting_since.is_some(),
-            voltage: matches!(facts.voltage, Voltage::Gone(_)) && (self.voltage_seen || !excuse),
+            voltage: matches!(facts.voltage, Voltage::Gone(_)) && !self.voltage_is_dead(),
             falling: self.falls.len() >= FALLS
                 && self
                     .falls
@@ -307,6 +306,15 @@ impl Watch {
     #[must_use]
     pub const fn facts(&self) -> Option<&Facts> {
         self.facts.as_ref()
+    }
+
+    /// It has never measured any voltage at its input, and says that it runs from mains: the
+    /// measurement is dead or wrongly read, and no sign.
+    #[must_use]
+    pub fn voltage_is_dead(&self) -> bool {
+        let contradiction =
+            |facts: &Facts| facts.source == Source::Mains && matches!(facts.voltage, Voltage::Gone(_));
+        !self.voltage_seen && self.facts.as_ref().is_some_and(contradiction)
     }
 
     /// It says "low" and has said it twice.

@@ -9,4 +9,5 @@
 mod killed;
 mod plan;
 mod scenarios;
+mod simulated;
 mod world;

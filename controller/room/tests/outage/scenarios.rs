@@ -65,7 +65,7 @@ fn play(timeline: &str) -> Result<String, String> {
             ["at", secs, who, ref what @ ..] => {
                 room.run_until(millis(secs)?);
                 if who != "show" {
-                    room.remark(&line.splitn(3, ' ').nth(2).unwrap_or_default().to_owned());
+                    room.remark(line.splitn(3, ' ').nth(2).unwrap_or_default());
                 }
                 act_out(&mut room, who, what).ok_or_else(|| format!("cannot read: {line}"))?;
             }

@@ -82,8 +82,8 @@ pub(crate) struct SimHost {
     /// Without a port to watch, a host that is down looks like one that refuses.
     pub(crate) blind: bool,
     pub(crate) life: Life,
-    /// Runs by whose order it began to stop.
-    pub(crate) effects: Vec<u64>,
+    /// Runs by whose order it began to stop, and when.
+    pub(crate) effects: Vec<(u64, u64)>,
     /// When it was down or fell.
     pub(crate) ended: Option<u64>,
 }
@@ -120,6 +120,12 @@ pub(crate) struct Room {
     /// Checks that reached a host, orders that reached a host.
     pub(crate) checks: u32,
     pub(crate) orders: u32,
+    /// Controller deaths.
+    pub(crate) deaths: u32,
+    /// Inputs since time last moved, to catch an engine that wakes itself without end.
+    inputs_at: (u64, u32),
+    /// The engine's deadline.
+    wake: Option<u64>,
 }
 
 impl Room {
@@ -143,6 +149,9 @@ impl Room {
             orphan_orders_arrive: false,
             checks: 0,
             orders: 0,
+            deaths: 0,
+            inputs_at: (0, 0),
+            wake: None,
             site,
         };
         let devices = room.site.devices.clone();
@@ -199,6 +208,13 @@ impl Room {
     /// Hands an input to the engine, unless the controller is down.
     pub(crate) fn tell(&mut self, input: Input<'_>) {
         if self.down_until.is_none() {
+            let (then, count) = self.inputs_at;
+            self.inputs_at = (self.now, if then == self.now { count + 1 } else { 1 });
+            assert!(
+                count < 1_000,
+                "the engine wakes itself without end at {}",
+                self.now
+            );
             let turn = self.engine.handle(self.clock(), input);
             self.take(turn);
         }
@@ -206,6 +222,7 @@ impl Room {
 
     /// Journal first, then the effects; dies in between when it was told to.
     fn take(&mut self, turn: Turn) {
+        self.wake = self.engine.next_deadline().map(|wake| wake.0 + self.booted);
         if let Some(refused) = turn.refused {
             self.note(format!("refused: {}", refused.en));
         }
@@ -262,6 +279,7 @@ impl Room {
         } else {
             "** the controller is killed".into()
         });
+        self.deaths += 1;
         let takes = if reboot { REBOOT_TAKES } else { RESTART_TAKES };
         self.down_until = Some((self.now + takes, reboot));
         let orphans = std::mem::take(&mut self.jobs);
@@ -309,8 +327,7 @@ impl Room {
         } else {
             let polls = self.ups.iter().map(|ups| ups.next_poll);
             next = next.min(polls.min().unwrap_or(u64::MAX));
-            let wake = self.engine.next_deadline().map(|wake| wake.0 + self.booted);
-            next = next.min(wake.unwrap_or(u64::MAX));
+            next = next.min(self.wake.unwrap_or(u64::MAX));
         }
         next = next.min(self.jobs.iter().map(|(at, _, _)| *at).min().unwrap_or(u64::MAX));
         for host in &self.hosts {
@@ -344,10 +361,8 @@ impl Room {
         for host in 0..self.hosts.len() {
             self.host_happens(host);
         }
-        if let Some((up, reboot)) = self.down_until {
-            if up <= self.now {
-                self.come_up(reboot);
-            }
+        if let Some((_, reboot)) = self.down_until.filter(|(up, _)| *up <= self.now) {
+            self.come_up(reboot);
         }
         for ups in 0..self.ups.len() {
             if self.ups[ups].next_poll <= self.now && self.down_until.is_none() {
@@ -358,8 +373,7 @@ impl Room {
         for (_, order, job) in due {
             self.work(order, &job);
         }
-        let wake = self.engine.next_deadline().map(|wake| wake.0 + self.booted);
-        if wake.is_some_and(|wake| wake <= self.now) {
+        if self.wake.is_some_and(|wake| wake <= self.now) {
             self.tell(Input::Tick);
         }
     }
@@ -423,12 +437,12 @@ impl Room {
             (Life::Down | Life::Fell, _) => Some(Outcome::Confirmed),
             (Life::Going { run, .. }, _) => {
                 if run != order.run {
-                    host.effects.push(order.run);
+                    host.effects.push((order.run, now));
                 }
                 Some(Outcome::Requested)
             }
             (Life::Up, Manner::Stops(after)) => {
-                host.effects.push(order.run);
+                host.effects.push((order.run, now));
                 host.life = Life::Going {
                     run: order.run,
                     down_at: now + after,
