@@ -167,6 +167,8 @@ pub struct Profile {
 #[derive(Debug, Clone)]
 struct Definition {
     name: String,
+    /// Index of the first definition of this name: alternatives share it.
+    group: usize,
     /// Index into `Profile::oids`.
     at: usize,
     unit: Unit,
@@ -264,7 +266,7 @@ impl Profile {
             let answered = self
                 .definitions
                 .iter()
-                .any(|other| other.name == definition.name && present(other));
+                .any(|other| other.group == definition.group && present(other));
             if present(definition) || !(answered || definition.further) {
                 worth[definition.at] = true;
             }
@@ -277,16 +279,19 @@ impl Profile {
     #[must_use]
     pub fn decode(&self, sys_object_id: Option<&Oid>, values: &[Value]) -> Reading {
         let mut facts: Vec<Fact> = Vec::with_capacity(self.definitions.len());
+        let mut places: Vec<Option<usize>> = vec![None; self.definitions.len()];
         for definition in &self.definitions {
             let value = values.get(definition.at).unwrap_or(&Value::NoSuchObject);
             let decoded = definition.read.decode(value);
-            let known = facts.iter().rposition(|fact| fact.name == definition.name);
-            match known {
+            match places[definition.group] {
                 Some(at) if !is_better(&decoded, &facts[at].value) => {}
                 Some(at) => facts[at] = self.fact(definition, decoded, value),
                 // Most devices have one phase; what has no second one misses nothing.
                 None if definition.further && decoded == Err(NoData::NotSupported) => {}
-                None => facts.push(self.fact(definition, decoded, value)),
+                None => {
+                    places[definition.group] = Some(facts.len());
+                    facts.push(self.fact(definition, decoded, value));
+                }
             }
         }
         refuse_contradictions(&mut facts);

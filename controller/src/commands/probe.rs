@@ -318,8 +318,8 @@ fn describe(error: &Error) -> String {
 fn quality(fact: &Fact) -> Quality {
     match &fact.value {
         Ok(_) => Quality::Good,
-        // Nothing was sent for it.
-        Err(_) if fact.raw.is_empty() => Quality::Absent,
+        // Nothing was sent for it, or a text with nothing in it.
+        Err(_) if fact.raw.is_empty() || fact.raw == "\"\"" => Quality::Absent,
         Err(_) => Quality::Invalid,
     }
 }

@@ -3,7 +3,7 @@
 use super::answer::{self, Answer, Refusal, Rows};
 use super::packet::{ID_MIN, Packet, Question};
 use super::plan::{Part, Plan};
-use super::{Error, Oid, RETRIES_MAX, Target, Value, WALK_ROWS_MAX};
+use super::{Error, Oid, RETRIES_MAX, Target, VARIABLES_MAX, Value, WALK_ROWS_MAX};
 use rand::Rng as _;
 use room::site::SnmpVersion;
 use std::collections::{HashMap, VecDeque};
@@ -102,7 +102,8 @@ fn count(counter: &AtomicU64) {
 /// Address, port and request id.
 type Key = (IpAddr, u16, i32);
 
-/// Open questions. The lock is held for a look-up only, never across an await.
+/// Open questions: one for each task that asks. The lock is held for a look-up only, never across
+/// an await.
 #[derive(Debug, Default)]
 struct Demux {
     open: Mutex<HashMap<Key, mpsc::Sender<Vec<u8>>>>,
@@ -194,6 +195,13 @@ impl Client {
     /// # Errors
     /// When nothing can be said about any of them: no answer, or one that is refused.
     pub async fn get(&self, target: &Target, oids: &[Oid]) -> Result<Vec<(Oid, Value)>, Error> {
+        if oids.len() > VARIABLES_MAX {
+            return Err(Error::Limit {
+                addr: target.addr,
+                what: "variables of one question",
+                limit: VARIABLES_MAX,
+            });
+        }
         let mut plan = Plan::new(target, oids);
         let values = self.ask(&mut plan).await?;
         Ok(plan.oids().iter().cloned().zip(values).collect())

@@ -179,8 +179,11 @@ fn add_fact(profile: &mut Profile, fact: &FactText) -> Result<(), String> {
                     profile.oids.push(oid);
                     profile.oids.len() - 1
                 });
+            let known = profile.definitions.iter().find(|other| other.name == name);
+            let group = known.map_or(profile.definitions.len(), |other| other.group);
             profile.definitions.push(Definition {
                 name: name.clone(),
+                group,
                 at,
                 unit,
                 read: Arc::clone(&read),

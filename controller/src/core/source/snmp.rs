@@ -363,6 +363,27 @@ mod tests {
         }
     }
 
+    /// Room's engine must be able to tell from the readings alone that a card is stuck.
+    #[tokio::test]
+    async fn a_frozen_card_goes_on_answering_the_same() {
+        let ups = ups(Mib::Rfc1628).await;
+        ups.set_time_factor(0.0);
+        let mut running = start(vec![device("ups-a", ups.addr, 60)]).await;
+        let before = running.next().await.result.unwrap();
+        ups.fault(Fault::Frozen(true));
+        ups.set_mains(false);
+        // The one under way, and one that began in the outage.
+        running.next().await.result.unwrap();
+        assert_eq!(running.next().await.result.unwrap(), before);
+        ups.fault(Fault::Frozen(false));
+        running
+            .until(|poll| {
+                let reading = poll.result.as_ref();
+                reading.is_ok_and(|reading| reading.state("output.source") == Some("battery"))
+            })
+            .await;
+    }
+
     #[tokio::test]
     async fn it_ends_when_core_does() {
         let ups = ups(Mib::Rfc1628).await;
