@@ -11,7 +11,8 @@
 //   lost    waits until the page says that it has lost the controller; whoever calls this has stopped it
 //   words   the English page has no Japanese left, and the choice survives a reload
 //   phone   the page fits 390 px without scrolling sideways
-//   all     live, words, phone, ack
+//   contract  the API document of the product is the one from which the page's types are made
+//   all     contract, live, words, phone, ack
 // Every step saves OUTPUT_DIR/STEP.png (also when it fails), runs axe-core, and fails on a request to a
 // foreign origin, an error on the console, or a serious violation. Exit 0 when it held, 1 when not,
 // 2 when it was called wrongly. It never waits longer than STEP_WITHIN for anything.
@@ -19,7 +20,7 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
 /** Longest wait for one condition, milliseconds. */
@@ -43,7 +44,7 @@ const PHONE = { width: 390, height: 844 };
 
 class Broken extends Error {}
 
-const STEPS = { live, ack, nodata, lost, words, phone };
+const STEPS = { live, ack, nodata, lost, words, phone, contract };
 
 /** A value that a sensor measures changes while we look, and it is young. */
 async function live(page) {
@@ -135,6 +136,21 @@ async function phone(page) {
   );
   if (over > 0) throw new Broken(`the page is ${over} px wider than a phone`);
   return 'nothing is wider than a phone';
+}
+
+/** Else the page would be checked against types that the controller no longer speaks. */
+async function contract(page) {
+  const spoken = await page.evaluate(() => fetch('/api/openapi.json').then((answer) => answer.json()));
+  const file = new URL('../../controller/ui/openapi.json', import.meta.url);
+  const known = JSON.parse(readFileSync(file, 'utf8'));
+  for (const part of ['paths', 'components']) {
+    if (!isDeepStrictEqual(spoken[part], known[part])) {
+      throw new Broken(
+        `the API changed (${part}); refresh the page's types: curl BASE_URL/api/openapi.json > controller/ui/openapi.json && npm run check`,
+      );
+    }
+  }
+  return 'the API is the one the page knows';
 }
 
 const flat = (text) => text.replace(/\s+/g, ' ').trim();
@@ -231,7 +247,7 @@ async function main() {
     },
   });
   const [step, base, output] = positionals;
-  const steps = step === 'all' ? ['live', 'words', 'phone', 'ack'] : [step];
+  const steps = step === 'all' ? ['contract', 'live', 'words', 'phone', 'ack'] : [step];
   if (!base || !output || !steps.every((name) => Object.hasOwn(STEPS, name))) {
     console.error(
       `usage: node page.mjs ${Object.keys(STEPS).join('|')}|all BASE_URL OUTPUT_DIR [--point ID]`,

@@ -1,137 +1,25 @@
-// What the controller says and what it can be asked. The types mirror `room::snapshot`; times are
+// What the controller says and what it can be asked. The types come from the controller's own OpenAPI
+// document (`openapi.json`, by `npm run types`; the browser test compares it with a running product). Times are
 // milliseconds since 1970 UTC (`*_ms`) or ages at the moment of the snapshot (`*_age_ms`, `age_ms`),
 // spans are seconds (`*_s`). A missing value is `null` with its reason in `no_data`.
 
-export interface Label {
-  ja: string;
-  en: string;
-}
+import type { components } from './schema';
 
-export type Priority = 'critical' | 'warning' | 'advisory';
-export type ContactKind = 'door' | 'leak' | 'smoke' | 'tamper';
-export type AlarmState =
-  | 'unacknowledged'
-  | 'acknowledged'
-  | 'returned_unacknowledged'
-  | 'latched'
-  | 'shelved'
-  | 'suppressed'
-  | 'out_of_service';
-export type PowerMode = 'unknown' | 'mains' | 'reduced' | 'battery' | 'stopping' | 'stopped';
+type Schemas = components['schemas'];
 
-export interface Point {
-  id: string;
-  label: Label;
-  source: string;
-  quantity: string;
-  unit: string;
-  value: number | null;
-  state: string | null;
-  no_data: string | null;
-  age_ms: number | null;
-  contact: ContactKind | null;
-}
+/** The document calls a field that may be null optional; the controller always sends it. */
+type Sent<T> = T extends (infer U)[] ? Sent<U>[] : T extends object ? { [K in keyof T]-?: Sent<T[K]> } : T;
 
-export interface Alarm {
-  id: string;
-  state: AlarmState;
-  priority: Priority;
-  what: Label;
-  place: Label;
-  action: Label;
-  because: Label;
-  since_ms: number;
-  age_ms: number;
-  owner: string | null;
-  count: number;
-  shelved_until_ms: number | null;
-  cause: string | null;
-}
-
-export interface Node {
-  id: number;
-  name: string;
-  label: Label;
-  state: string;
-  age_ms: number | null;
-  boot: number | null;
-  firmware: string | null;
-  last_event: number | null;
-  missing: number;
-  refused: number;
-}
-
-export interface Device {
-  name: string;
-  label: Label;
-  kind: 'ups' | 'other';
-  state: string;
-  age_ms: number | null;
-  profile: string | null;
-  failed_polls: number;
-}
-
-export interface Ups {
-  name: string;
-  label: Label;
-  source: string;
-  contact: string;
-  charge_percent: number | null;
-  runtime_s: number | null;
-  load_percent: number | null;
-  on_battery_s: number | null;
-  modelled: boolean;
-  evidence: string[];
-}
-
-export interface Run {
-  id: number;
-  state: string;
-  kind: string;
-  because: Label;
-  since_ms: number;
-}
-
-export interface Step {
-  id: string;
-  label: Label;
-  after: string[];
-  action: string;
-  starts_at_s: number;
-  planned_s: number;
-  budget_s: number;
-  state: string;
-  running_s: number | null;
-  took_s: number | null;
-  problem: string | null;
-}
-
-export interface Power {
-  mode: PowerMode;
-  ups: Ups[];
-  plan_s: number | null;
-  runtime_s: number | null;
-  reserve_s: number | null;
-  margin_s: number | null;
-  starts_in_s: number | null;
-  outage_s: number | null;
-  plan_hash: string | null;
-  run: Run | null;
-  steps: Step[];
-}
-
-export interface Snapshot {
-  version: number;
-  wall_ms: number;
-  site: Label;
-  simulated: boolean;
-  points: Point[];
-  alarms: Alarm[];
-  nodes: Node[];
-  devices: Device[];
-  power: Power;
-  counters: Record<string, number>;
-}
+export type Label = Sent<Schemas['Label']>;
+export type Priority = Schemas['Priority'];
+export type AlarmState = Schemas['AlarmState'];
+export type Point = Sent<Schemas['Point']>;
+export type Alarm = Sent<Schemas['Alarm']>;
+export type Device = Sent<Schemas['Device']>;
+export type Ups = Sent<Schemas['Ups']>;
+export type Step = Sent<Schemas['Step']>;
+export type Power = Sent<Schemas['Power']>;
+export type Snapshot = Sent<Schemas['Snapshot']>;
 
 /** A committed record; further fields depend on `kind`. */
 export interface Entry {
