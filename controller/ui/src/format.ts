@@ -48,6 +48,21 @@ export function counter(s: number): string {
   return `${sign}${Math.floor(n / 3600)}:${two(Math.floor(n / 60) % 60)}:${rest}`;
 }
 
+/** What is measured, by the unit when the controller only says that it is a fact of a device. */
+export function kindOf(quantity: string, given: string): string {
+  if (quantity !== 'fact') return quantity;
+  const byUnit: Record<string, string> = {
+    s: 'seconds',
+    '°C': 'temperature',
+    '%': 'percent',
+    V: 'voltage',
+    A: 'current',
+    Hz: 'frequency',
+    W: 'power',
+  };
+  return byUnit[given] ?? quantity;
+}
+
 /** Decimals that a measurement of the quantity deserves. */
 function decimals(quantity: string): number {
   if (quantity === 'temperature' || quantity === 'current' || quantity === 'frequency') return 1;

@@ -116,18 +116,35 @@ export interface Groups {
   environment: Point[];
   contacts: Point[];
   /** Points of devices, in the order of the devices. */
-  devices: { device: Device; points: Point[]; unsupported: Point[]; unheard: Point[] }[];
+  devices: { device: Device; points: Point[]; more: Point[]; unsupported: Point[]; unheard: Point[] }[];
   other: Point[];
 }
 
-const ENVIRONMENT = new Set(['temperature', 'humidity']);
+const ENVIRONMENT = ['temperature', 'humidity'];
+
+/** Facts of a device that are looked at every day, in the order in which they are shown. */
+const CHIEF_FACTS = [
+  'output.source',
+  'battery.charge',
+  'battery.runtime',
+  'ups.load',
+  'battery.status',
+  'input.voltage',
+  'output.voltage',
+  'battery.temperature',
+  'ups.realpower',
+  'battery.replace',
+  'ups.test.result',
+];
+
+const chief = (point: Point) => CHIEF_FACTS.indexOf(point.id.slice(point.source.length + 1));
 
 /** Points by what they tell. */
 export function groupPoints(snapshot: Snapshot): Groups {
   const groups: Groups = { environment: [], contacts: [], devices: [], other: [] };
   const byDevice = new Map<string, Groups['devices'][number]>();
   for (const device of snapshot.devices) {
-    const group = { device, points: [], unsupported: [], unheard: [] };
+    const group = { device, points: [], more: [], unsupported: [], unheard: [] };
     byDevice.set(device.name, group);
     groups.devices.push(group);
   }
@@ -136,11 +153,16 @@ export function groupPoints(snapshot: Snapshot): Groups {
     if (device) {
       if (point.no_data === 'not_supported') device.unsupported.push(point);
       else if (point.no_data === 'never_heard' && point.value === null) device.unheard.push(point);
-      else device.points.push(point);
+      else if (chief(point) >= 0 || isMissing(point)) device.points.push(point);
+      else device.more.push(point);
     } else if (point.contact !== null || point.quantity === 'contact') groups.contacts.push(point);
-    else if (ENVIRONMENT.has(point.quantity)) groups.environment.push(point);
+    else if (ENVIRONMENT.includes(point.quantity)) groups.environment.push(point);
     else groups.other.push(point);
   }
+  // Temperatures before humidities; otherwise the order of the controller.
+  groups.environment.sort((a, b) => ENVIRONMENT.indexOf(a.quantity) - ENVIRONMENT.indexOf(b.quantity));
+  const rank = (point: Point) => (chief(point) < 0 ? CHIEF_FACTS.length : chief(point));
+  for (const { points } of groups.devices) points.sort((a, b) => rank(a) - rank(b));
   return groups;
 }
 

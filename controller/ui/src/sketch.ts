@@ -5,7 +5,7 @@ import type { Label, Point, Snapshot, Step, Ups } from './api';
 
 export type Item =
   | { kind: 'door'; point: Point; label: Label }
-  | { kind: 'rack'; point: Point; label: Label }
+  | { kind: 'rack'; point: Point; more: Point[]; label: Label }
   | { kind: 'servers'; steps: Step[]; label: null }
   | { kind: 'ups'; ups: Ups; label: Label };
 
@@ -34,6 +34,9 @@ export const GAP = 18;
 /** Most servers drawn in one rack. */
 export const SLOTS = 6;
 
+/** `inlet.r3.temperature` is measured at `inlet.r3`. */
+const placeOf = (id: string) => id.slice(0, id.lastIndexOf('.'));
+
 /** Objects of the room in the order in which they stand. */
 export function itemsOf(snapshot: Snapshot): { items: Item[]; ceiling: Point[]; ropes: Point[] } {
   const devices = new Set(snapshot.devices.map((d) => d.name));
@@ -46,17 +49,26 @@ export function itemsOf(snapshot: Snapshot): { items: Item[]; ceiling: Point[]; 
     if (point.contact === 'door') doors.push({ kind: 'door', point, label: point.label });
     else if (point.contact === 'leak') ropes.push(point);
     else if (point.quantity === 'temperature' && /^(inlet|rack)\b/.test(point.id)) {
-      racks.push({ kind: 'rack', point, label: point.label });
+      racks.push({ kind: 'rack', point, more: [], label: point.label });
     } else if (point.contact !== null || ['temperature', 'humidity'].includes(point.quantity)) {
       ceiling.push(point);
     }
   }
+  // What else is measured at a rack belongs to it, not to the ceiling.
+  const loose = ceiling.filter((point) => {
+    const rack = racks.find(
+      (item) =>
+        item.kind === 'rack' && point.contact === null && placeOf(item.point.id) === placeOf(point.id),
+    );
+    if (rack?.kind === 'rack') rack.more.push(point);
+    return rack === undefined;
+  });
   const servers: Item[] = [];
   for (let i = 0; i < snapshot.power.steps.length; i += SLOTS) {
     servers.push({ kind: 'servers', steps: snapshot.power.steps.slice(i, i + SLOTS), label: null });
   }
   const ups: Item[] = snapshot.power.ups.map((u) => ({ kind: 'ups', ups: u, label: u.label }));
-  return { items: [...doors, ...racks, ...servers, ...ups], ceiling, ropes };
+  return { items: [...doors, ...racks, ...servers, ...ups], ceiling: loose, ropes };
 }
 
 /** Places the objects in rows of a given width, spread evenly. */

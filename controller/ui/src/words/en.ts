@@ -60,6 +60,9 @@ export const en: Record<Key, string> = {
   'group.unsupported': '{n} items this model does not have',
   'group.unheard': '{n} items still waiting for an answer',
 
+  'group.more': '{n} further items',
+  'list.comma': ', ',
+
   'tile.range': '15 min: {min}–{max}',
   'tile.no_range': '15 min: nothing',
   'tile.trend': '{label} over the last 15 minutes',

@@ -58,6 +58,9 @@ export const ja = {
   'group.unsupported': 'この機種にない項目 {n} 件',
   'group.unheard': '返事を待っている項目 {n} 件',
 
+  'group.more': 'そのほかの項目 {n} 件',
+  'list.comma': '、',
+
   'tile.range': '15分間 {min}–{max}',
   'tile.no_range': '15分間 記録なし',
   'tile.trend': '{label} の直近15分の推移',
