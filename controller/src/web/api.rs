@@ -33,8 +33,11 @@ pub const MAX_ID: usize = 128;
 pub const MAX_SHELVE_MINUTES: u32 = 480;
 /// Most rows of a history: more than any screen has columns.
 pub const MAX_BUCKETS: u32 = 4000;
-/// Most records in one answer: at about 500 bytes each well under what the link carries.
-pub const MAX_RECORDS: u32 = 1000;
+/// Most records in one answer: at about 300 bytes each what one message of the link carries.
+pub const MAX_RECORDS: u32 = 10_000;
+const _: () = assert!(MAX_RECORDS as usize * 300 < crate::link::MAX_MESSAGE);
+/// Last moment a history may ask for, milliseconds since 1970 UTC: the end of the year 9999.
+pub const MAX_MS: i64 = 253_402_300_799_999;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -169,8 +172,8 @@ struct Piece {
     /// Records after this one; 0 for the first.
     #[serde(default)]
     after: u64,
-    /// At most so many, 1 to 1000.
-    #[param(minimum = 1, maximum = 1000)]
+    /// At most so many, 1 to 10000.
+    #[param(minimum = 1, maximum = 10000)]
     #[serde(default = "default_limit")]
     limit: u32,
 }
@@ -309,8 +312,9 @@ async fn reset(
 )]
 async fn history(State(app): State<App>, Asked(id, span): Asked<String, Span>) -> Result<Response, ApiError> {
     let point = checked_id(&app, id)?;
-    let possible =
-        span.from_ms >= 0 && span.from_ms < span.to_ms && (1..=MAX_BUCKETS).contains(&span.buckets);
+    let possible = (0..=MAX_MS).contains(&span.from_ms)
+        && (span.from_ms + 1..=MAX_MS).contains(&span.to_ms)
+        && (1..=MAX_BUCKETS).contains(&span.buckets);
     if !possible {
         return Err(malformed(
             &app,
@@ -337,11 +341,11 @@ async fn history(State(app): State<App>, Asked(id, span): Asked<String, Span>) -
     )
 )]
 async fn records(State(app): State<App>, Asked((), piece): Asked<(), Piece>) -> Result<Response, ApiError> {
-    if !(1..=MAX_RECORDS).contains(&piece.limit) {
+    if !(1..=MAX_RECORDS).contains(&piece.limit) || i64::try_from(piece.after).is_err() {
         return Err(malformed(
             &app,
-            "limit は1から1000で指定してください。",
-            "Give a limit of 1 to 1000.",
+            "limit は1から10000で指定してください。",
+            "Give a limit of 1 to 10000 and the number of a record.",
         ));
     }
     let question = Question::Records {

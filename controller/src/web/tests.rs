@@ -507,7 +507,10 @@ async fn queries_reach_core_within_their_limits() {
         "/api/v1/points/p%00q/history?from_ms=0&to_ms=1000",
         "/api/v1/points/%ff/history?from_ms=0&to_ms=1000",
         "/api/v1/records?limit=0",
-        "/api/v1/records?limit=1001",
+        "/api/v1/records?limit=10001",
+        "/api/v1/records?after=18446744073709551615",
+        "/api/v1/points/p/history?from_ms=0&to_ms=9223372036854775807",
+        "/api/v1/points/p/history?from_ms=9223372036854775807&to_ms=0",
         "/api/v1/records?after=-1",
     ] {
         let (status, _) = error(house.get(path).await).await;
