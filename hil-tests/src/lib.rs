@@ -4,7 +4,10 @@
 //! their own id.
 
 mod binary;
+pub mod http;
 pub mod mosquitto;
+pub mod product;
+pub mod sitefile;
 pub mod sshd;
 
 pub use binary::yagura_bin;

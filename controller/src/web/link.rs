@@ -23,9 +23,9 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 /// First wait before connecting again; doubles up to [`BACKOFF_MAX`].
-pub const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-/// Longest wait before connecting again.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(1);
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+/// Longest wait before connecting again: the page is blind for that long after core is back.
+pub const BACKOFF_MAX: Duration = Duration::from_millis(200);
 /// Core must take a message within this time.
 pub const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// How often core is asked a question that costs it nothing.

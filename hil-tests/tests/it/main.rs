@@ -8,3 +8,4 @@ mod act;
 mod mqtt;
 mod simroom;
 mod snmp;
+mod web;
