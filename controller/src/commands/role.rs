@@ -119,7 +119,7 @@ where
     let stopping = stop.clone();
     let work = async {
         match role {
-            Role::Core => core::run(site, stopping.cancelled_owned())
+            Role::Core => Box::pin(core::run(site, stopping.cancelled_owned()))
                 .await
                 .map_err(|error| failed(role, &error)),
             Role::Act => {
