@@ -6,7 +6,7 @@
 use crate::contact::Contact;
 use crate::guard::Guard;
 use crate::memory::{EventFrame, Memory, MemoryFault};
-use crate::outbox::{Outbox, Seal};
+use crate::outbox::{Outbox, Seal, Waiting};
 use crate::sensor::Sensor;
 use crate::{REFUSED_EVERY_MS, REPORT_MS};
 use heapless::Vec;
@@ -73,12 +73,12 @@ struct Refusals {
 
 /// A sensor node.
 #[derive(Debug)]
-pub struct Node<M> {
+pub struct Node<'a, M> {
     id: u16,
     key_id: u8,
     key: DeviceKey,
     channels: Vec<Channel, MAX_CHANNELS>,
-    outbox: Outbox<M>,
+    outbox: Outbox<'a, M>,
     guard: Guard,
     refusals: Refusals,
     /// Milliseconds between 1970 and our boot; `None` until the controller told us the time.
@@ -87,20 +87,22 @@ pub struct Node<M> {
     heartbeat_at_ms: u64,
 }
 
-impl<M: Memory> Node<M> {
+impl<'a, M: Memory> Node<'a, M> {
     /// Opens the memory, counts the boot and makes the first event of it.
     ///
     /// # Errors
-    /// [`MemoryFault`] when the boot cannot be counted; nothing may be sent then.
+    /// [`MemoryFault`] when the boot cannot be counted; nothing may be sent then. The room comes
+    /// back for another attempt.
     pub fn start(
         memory: M,
+        waiting: &'a mut Waiting,
         provision: &Provision,
         mounts: &[Mount],
         firmware: (u8, u8, u8),
         cause: ResetCause,
         now_ms: u64,
-    ) -> Result<Self, MemoryFault> {
-        let outbox = Outbox::open(memory)?;
+    ) -> Result<Self, (MemoryFault, &'a mut Waiting)> {
+        let outbox = Outbox::open(memory, waiting)?;
         let channels: Vec<Channel, MAX_CHANNELS> = (0..)
             .zip(mounts)
             .take(MAX_CHANNELS)
@@ -325,7 +327,7 @@ mod tests {
     /// A node with the controller's end of the line.
     struct Rig {
         chip: Chip,
-        node: Node<Chip>,
+        node: Node<'static, Chip>,
         counter: u32,
         now_ms: u64,
     }
@@ -340,8 +342,9 @@ mod tests {
         }
     }
 
-    fn boot(chip: &Chip, cause: ResetCause) -> Node<Chip> {
-        Node::start(chip.clone(), &ours(), &MOUNTS, (0, 1, 0), cause, 0).unwrap()
+    fn boot(chip: &Chip, cause: ResetCause) -> Node<'static, Chip> {
+        let waiting = Box::leak(Box::default());
+        Node::start(chip.clone(), waiting, &ours(), &MOUNTS, (0, 1, 0), cause, 0).unwrap()
     }
 
     impl Rig {
@@ -587,6 +590,16 @@ mod tests {
     fn a_node_that_cannot_count_its_boot_does_not_start() {
         let chip = Chip::blank();
         chip.freeze(true);
-        assert!(Node::start(chip, &ours(), &MOUNTS, (0, 1, 0), ResetCause::PowerOn, 0).is_err());
+        let mut waiting = Waiting::new();
+        let started = Node::start(
+            chip,
+            &mut waiting,
+            &ours(),
+            &MOUNTS,
+            (0, 1, 0),
+            ResetCause::PowerOn,
+            0,
+        );
+        assert!(started.is_err());
     }
 }

@@ -20,6 +20,19 @@ use heapless::Deque;
 /// nothing waits any more: fewer writes, at the price of a few repetitions after a power cut.
 const FORGET_BATCH: u32 = 8;
 
+/// Room for the events that wait. It is lent to the outbox, so that it never travels over the
+/// stack of a node, of which it would take a quarter at each move.
+#[derive(Debug, Default)]
+pub struct Waiting(Deque<Entry, SLOTS>);
+
+impl Waiting {
+    /// Empty room.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Deque::new())
+    }
+}
+
 #[derive(Debug)]
 struct Entry {
     seq: u32,
@@ -44,9 +57,9 @@ pub trait Seal {
 
 /// The events that the controller has not acknowledged.
 #[derive(Debug)]
-pub struct Outbox<M> {
+pub struct Outbox<'a, M> {
     ring: Ring<M>,
-    entries: Deque<Entry, SLOTS>,
+    entries: &'a mut Deque<Entry, SLOTS>,
     last: u32,
     acked: u32,
     /// Last sequence handed out in this round.
@@ -62,21 +75,26 @@ pub struct Outbox<M> {
     lost_total: u32,
 }
 
-impl<M: Memory> Outbox<M> {
+impl<'a, M: Memory> Outbox<'a, M> {
     /// Opens the memory and takes over what an earlier boot could not deliver.
     ///
     /// # Errors
-    /// [`MemoryFault`]: see [`Ring::open`].
-    pub fn open(memory: M) -> Result<Self, MemoryFault> {
-        let mut entries = Deque::new();
-        let ring = Ring::open(memory, |seq, frame| {
+    /// [`MemoryFault`], see [`Ring::open`], with the room for another attempt.
+    pub fn open(memory: M, waiting: &'a mut Waiting) -> Result<Self, (MemoryFault, &'a mut Waiting)> {
+        waiting.0.clear();
+        let opened = Ring::open(memory, |seq, frame| {
             // The ring hands over at most SLOTS entries.
-            let _ = entries.push_back(Entry {
+            let _ = waiting.0.push_back(Entry {
                 seq,
                 frame,
                 stored: true,
             });
-        })?;
+        });
+        let ring = match opened {
+            Ok(ring) => ring,
+            Err(fault) => return Err((fault, waiting)),
+        };
+        let entries = &mut waiting.0;
         let last = entries.back().map_or(ring.acked(), |entry: &Entry| entry.seq);
         Ok(Self {
             acked: ring.acked(),
@@ -288,7 +306,11 @@ mod tests {
         }
     }
 
-    fn drain(outbox: &mut Outbox<Chip>, now_ms: u64) -> Vec<(u32, u8, u32)> {
+    fn open(chip: &Chip) -> Outbox<'static, Chip> {
+        Outbox::open(chip.clone(), Box::leak(Box::default())).unwrap()
+    }
+
+    fn drain(outbox: &mut Outbox<'_, Chip>, now_ms: u64) -> Vec<(u32, u8, u32)> {
         core::iter::from_fn(|| outbox.next_to_send(now_ms))
             .map(|frame| told(&frame))
             .collect()
@@ -300,7 +322,7 @@ mod tests {
 
     #[test]
     fn events_go_out_in_order_and_stay_until_acknowledged() {
-        let mut outbox = Outbox::open(Chip::blank()).unwrap();
+        let mut outbox = open(&Chip::blank());
         for number in [10, 20, 30] {
             outbox.push(&Tell(number));
         }
@@ -319,7 +341,7 @@ mod tests {
 
     #[test]
     fn without_acknowledgement_events_are_sent_again_ever_more_slowly() {
-        let mut outbox = Outbox::open(Chip::blank()).unwrap();
+        let mut outbox = open(&Chip::blank());
         outbox.push(&Tell(1));
         let mut times = Vec::new();
         for now_ms in (0..300_000).step_by(1_000) {
@@ -336,7 +358,7 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_of_something_never_sent_frees_nothing() {
-        let mut outbox = Outbox::open(Chip::blank()).unwrap();
+        let mut outbox = open(&Chip::blank());
         outbox.push(&Tell(1));
         outbox.acknowledged(9_000, 0);
         assert_eq!(seqs(&drain(&mut outbox, 0)), [1]);
@@ -348,19 +370,19 @@ mod tests {
     #[test]
     fn a_power_cut_loses_nothing_and_repeats_little() {
         let chip = Chip::blank();
-        let mut outbox = Outbox::open(chip.clone()).unwrap();
+        let mut outbox = open(&chip);
         for number in 1..=20 {
             outbox.push(&Tell(number));
         }
         drain(&mut outbox, 0);
         outbox.acknowledged(15, 0);
         drop(outbox);
-        let mut outbox = Outbox::open(chip.clone()).unwrap();
+        let mut outbox = open(&chip);
         assert_eq!(seqs(&drain(&mut outbox, 0)), [16, 17, 18, 19, 20]);
         // Not enough for a write of its own: repeated after the cut.
         outbox.acknowledged(17, 0);
         drop(outbox);
-        let mut outbox = Outbox::open(chip).unwrap();
+        let mut outbox = open(&chip);
         outbox.push(&Tell(21));
         assert_eq!(seqs(&drain(&mut outbox, 0)), [16, 17, 18, 19, 20, 21]);
         assert_eq!(outbox.boot(), 3);
@@ -369,7 +391,7 @@ mod tests {
     #[test]
     fn a_dead_memory_delays_nothing_and_is_caught_up_with() {
         let chip = Chip::blank();
-        let mut outbox = Outbox::open(chip.clone()).unwrap();
+        let mut outbox = open(&chip);
         outbox.push(&Tell(1));
         chip.freeze(true);
         outbox.push(&Tell(2));
@@ -380,20 +402,20 @@ mod tests {
         assert_eq!(outbox.next_deadline(), Some(STORE_RETRY_MS));
         outbox.maintain(STORE_RETRY_MS);
         drop(outbox);
-        assert_eq!(seqs(&drain(&mut Outbox::open(chip).unwrap(), 0)), [1, 2, 3]);
+        assert_eq!(seqs(&drain(&mut open(&chip), 0)), [1, 2, 3]);
     }
 
     #[test]
     fn a_full_outbox_keeps_the_old_and_says_how_many_are_lost() {
         let chip = Chip::blank();
-        let mut outbox = Outbox::open(chip.clone()).unwrap();
+        let mut outbox = open(&chip);
         let room = SLOTS as u32 - 1;
         for number in 1..=room + 70 {
             outbox.push(&Tell(number));
         }
         assert_eq!((outbox.pending(), outbox.lost_total()), (SLOTS, 70));
         // After a power cut the count is at least the last power of two.
-        let after_cut = drain(&mut Outbox::open(chip).unwrap(), 0);
+        let after_cut = drain(&mut open(&chip), 0);
         assert_eq!(after_cut.last(), Some(&(SLOTS as u32, LOST, 64)));
         let sent = drain(&mut outbox, 0);
         assert_eq!(sent[..3], [(1, EVENT, 1), (2, EVENT, 2), (3, EVENT, 3)]);
@@ -411,12 +433,12 @@ mod tests {
     #[test]
     fn a_full_outbox_survives_restarts_without_room() {
         let chip = Chip::blank();
-        let mut outbox = Outbox::open(chip.clone()).unwrap();
+        let mut outbox = open(&chip);
         for number in 0..SLOTS as u32 + 5 {
             outbox.push(&Tell(number));
         }
         drop(outbox);
-        let mut outbox = Outbox::open(chip).unwrap();
+        let mut outbox = open(&chip);
         outbox.push(&Tell(1)); // lost: no place even for a record
         assert_eq!(
             seqs(&drain(&mut outbox, 0)),
@@ -440,7 +462,7 @@ mod tests {
                 random % sides
             };
             let chip = Chip::blank();
-            let mut outbox = Outbox::open(chip.clone()).unwrap();
+            let mut outbox = open(&chip);
             let (mut made, mut now_ms, mut committed) = (0_u32, 0, 0);
             let (mut arrived, mut lost) = (BTreeSet::new(), 0);
             let mut receive = |frame: &EventFrame, committed: &mut u32| {
@@ -484,7 +506,7 @@ mod tests {
                         outbox.maintain(now_ms);
                     }
                     _ if outbox.uncounted == 0 && outbox.loss.is_none() => {
-                        outbox = Outbox::open(chip.clone()).unwrap();
+                        outbox = open(&chip);
                     }
                     _ => {}
                 }

@@ -37,11 +37,12 @@ use node::SENSOR_POLL_MS;
 use node::drivers::{eeprom24::Eeprom24, tmp105::Tmp105};
 use node::memory::provision;
 use node::node::{Mount, Node};
+use node::outbox::Waiting;
 use node::supervisor::Supervisor;
 use shared::Quantity;
 use shared::provision::Provision;
 use shared::wire::ResetCause;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 const FIRMWARE: (u8, u8, u8) = (0, 1, 0);
 
@@ -76,7 +77,7 @@ type Eeprom = Eeprom24<Device, Spin>;
 /// What the tasks share. They all run on one executor, so a borrow never meets another one as
 /// long as it is not held across an `await`; none is.
 struct Shared {
-    node: RefCell<Node<Eeprom>>,
+    node: RefCell<Node<'static, Eeprom>>,
     tasks: RefCell<Supervisor<3>>,
 }
 
@@ -150,14 +151,21 @@ fn main() -> ! {
 
 /// Reads who we are and counts the boot. A node that cannot do either is no node yet: it says why
 /// on its console and tries again.
-fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (Provision, Node<Eeprom>) {
+fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (Provision, Node<'static, Eeprom>) {
+    static WAITING: ConstStaticCell<Waiting> = ConstStaticCell::new(Waiting::new());
+    let mut waiting = WAITING.take();
     loop {
         let mut memory = Eeprom24::new(RefCellDevice::new(bus), Spin, EEPROM_ADDRESS);
         match provision(&mut memory) {
-            Ok(Ok(provision)) => match Node::start(memory, &provision, &MOUNTS, FIRMWARE, cause, now_ms()) {
-                Ok(node) => return (provision, node),
-                Err(fault) => console!("cannot count this boot: {fault}"),
-            },
+            Ok(Ok(provision)) => {
+                match Node::start(memory, waiting, &provision, &MOUNTS, FIRMWARE, cause, now_ms()) {
+                    Ok(node) => return (provision, node),
+                    Err((fault, room)) => {
+                        console!("cannot count this boot: {fault}");
+                        waiting = room;
+                    }
+                }
+            }
             Ok(Err(problem)) => console!("{problem}"),
             Err(fault) => console!("cannot read the configuration: {fault}"),
         }

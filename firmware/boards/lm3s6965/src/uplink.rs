@@ -161,21 +161,23 @@ async fn serve<IO: Io>(connection: &mut Connection<'_, '_, IO>, topics: &Topics,
     loop {
         shared.check_in(UPLINK);
         shared.node.borrow_mut().tick(now_ms());
-        while connection.can_publish(QoS::AtLeastOnce) {
-            let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
-                break;
-            };
-            let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
-            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(event)).await else {
-                return Lost::Publish;
-            };
-        }
+        // Telemetry before events: stored events carry the boot in which they happened, and the
+        // controller must have heard of this one before it acknowledges them.
         while connection.can_publish(QoS::AtMostOnce) {
             let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
                 break;
             };
             let sample = Publication::bytes(&topics.telemetry, &frame);
             let Ok(Ok(_)) = with_timeout(STEP, connection.publish(sample)).await else {
+                return Lost::Publish;
+            };
+        }
+        while connection.can_publish(QoS::AtLeastOnce) {
+            let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
+                break;
+            };
+            let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
+            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(event)).await else {
                 return Lost::Publish;
             };
         }

@@ -4,7 +4,7 @@
 //! timer 0, one-shot. The timer is not read: the emulator gives 0 for its counter.
 
 use super::vectors::Interrupt;
-use super::{Reg, SYSCTL};
+use super::{Reg, SYSCTL, crash};
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
 use cortex_m::peripheral::SYST;
@@ -131,6 +131,7 @@ fn SysTick() {
         let seconds = CLOCK.seconds.borrow(cs);
         seconds.set(seconds.get().wrapping_add(1));
     });
+    crash::second();
 }
 
 /// Reset cause register of the chip; the emulator always gives 0.

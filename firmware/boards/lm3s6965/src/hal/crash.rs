@@ -1,40 +1,51 @@
-//! Why the node started, told by a word that survives a reset but not a power cut.
+//! Why the node started, told by a word of RAM that survives a reset but not a power cut.
 //!
 //! The chip has a reset cause register, but it does not know a panic; the emulator has RAM that
-//! survives, but no reset cause. Both together are right on both.
+//! survives, but no reset cause. Both together are right on both. The word also counts the seconds
+//! since the watchdog was last fed, which tells a bite from the reset button.
 
+use super::Reg;
 use super::clock::RESET_CAUSE;
 use super::console::console;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::SCB;
 use cortex_m_rt::ExceptionFrame;
 use shared::wire::ResetCause;
 
-const RUNNING: u32 = 0x5eed_0001;
-const CRASHED: u32 = 0x5eed_0002;
-const BUTTON: u32 = 1;
+/// Outside of what `memory.x` gives to the program.
+const NOTE: Reg = Reg(0x2000_fff0);
+/// It runs; the low byte counts seconds.
+const RUNNING: u32 = 0x5eed_0100;
+const CRASHED: u32 = 0x5eed_0200;
+const KIND: u32 = !0xff;
+/// Seconds without food after which a reset is the watchdog's: it bites after four, and is fed
+/// twice a second.
+const HUNGRY: u32 = 2;
 const POWER: u32 = 1 << 1 | 1 << 2;
-
-/// Not initialised at start: it holds what the boot before has left.
-#[unsafe(link_section = ".uninit.crash")]
-static NOTE: AtomicU32 = AtomicU32::new(0);
+const WATCHDOG: u32 = 1 << 3;
 
 /// Why this boot began; notes that it runs.
 pub(crate) fn cause() -> ResetCause {
-    let note = NOTE.swap(RUNNING, Ordering::Relaxed);
-    let chip = RESET_CAUSE.read();
+    let (note, chip) = (NOTE.read(), RESET_CAUSE.read());
+    NOTE.write(RUNNING);
     RESET_CAUSE.write(0);
-    if chip & POWER != 0 {
-        return ResetCause::PowerOn;
-    }
-    match note {
+    match note & KIND {
+        _ if chip & POWER != 0 => ResetCause::PowerOn,
         CRASHED => ResetCause::Crash,
-        RUNNING if chip & BUTTON != 0 => ResetCause::Requested,
-        // It ran, it had power all the time, and nobody asked: the watchdog.
-        RUNNING => ResetCause::Watchdog,
+        RUNNING if chip & WATCHDOG != 0 || note - RUNNING >= HUNGRY => ResetCause::Watchdog,
+        RUNNING => ResetCause::Requested,
         _ => ResetCause::PowerOn,
     }
+}
+
+/// The watchdog was fed.
+pub(super) fn fed() {
+    NOTE.write(RUNNING);
+}
+
+/// Another second has passed.
+pub(super) fn second() {
+    NOTE.write((NOTE.read() + 1).min(RUNNING | !KIND));
 }
 
 #[panic_handler]
@@ -52,6 +63,7 @@ unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
 }
 
 fn crash() -> ! {
-    NOTE.store(CRASHED, Ordering::Relaxed);
+    cortex_m::interrupt::disable();
+    NOTE.write(CRASHED);
     SCB::sys_reset()
 }

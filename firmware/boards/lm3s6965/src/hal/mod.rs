@@ -15,14 +15,14 @@ pub(crate) mod i2c;
 mod vectors;
 pub(crate) mod watchdog;
 
-/// A register of this chip.
+/// A register of this chip, or a word of RAM that belongs to no section.
 #[derive(Debug, Clone, Copy)]
 struct Reg(u32);
 
 impl Reg {
     fn read(self) -> u32 {
-        // SAFETY: every `Reg` is made from a constant register address of this chip in this
-        // module tree; reading has no effect on memory that Rust knows of.
+        // SAFETY: every `Reg` is made in this module tree from the constant address of a register
+        // or of a word outside of every section; Rust knows of no memory there.
         unsafe { (self.0 as *const u32).read_volatile() }
     }
 

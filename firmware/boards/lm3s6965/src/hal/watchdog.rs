@@ -1,6 +1,6 @@
 //! Watchdog 0 (chapter 11): resets the chip unless it is fed.
 
-use super::Reg;
+use super::{Reg, crash};
 
 const WATCHDOG: u32 = 0x4000_0000;
 const LOAD: Reg = Reg(WATCHDOG);
@@ -20,4 +20,5 @@ pub(crate) fn start() {
 pub(crate) fn feed() {
     CLEAR.write(1);
     LOAD.write(TICKS);
+    crash::fed();
 }
