@@ -3,6 +3,7 @@
 //! Loopback only, every wait has a bound, and only processes that a test started are ended, by
 //! their own id.
 
+pub mod bench;
 mod binary;
 pub mod http;
 pub mod mosquitto;
@@ -138,4 +139,13 @@ pub async fn wait_for<T>(what: &str, bound: Duration, mut condition: impl AsyncF
         Ok(value) => value,
         Err(_) => panic!("waited {bound:?} in vain for: {what}"),
     }
+}
+
+/// True when a program is on the search path or where Debian keeps daemons.
+#[must_use]
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|folder| folder.join(program).is_file())
 }

@@ -5,6 +5,7 @@
 )]
 
 mod act;
+mod board;
 mod mqtt;
 mod simroom;
 mod snmp;

@@ -1,0 +1,457 @@
+//! The real firmware on the emulated board, against Debian's mosquitto and a stand-in for the
+//! controller.
+//!
+//! Skips aloud where QEMU, the firmware or mosquitto is missing; under CI that is a failure.
+
+mod line;
+
+use hil_tests::bench::QemuBench;
+use hil_tests::{installed, wait_for};
+use line::{Controller, Heard, Mosquitto, down_header, key, ours, sample};
+use shared::wire::{DeviceKey, Down, Header, Refusal, ResetCause, Up, seal_down};
+use shared::{NoData, Quantity, Sample};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest wait for anything that must happen.
+const BOUND: Duration = Duration::from_secs(40);
+const NODE: u16 = 7;
+const DOOR: u8 = QemuBench::DOOR;
+const LEAK: u8 = QemuBench::LEAK;
+
+/// True when the test cannot run here; says so. Under CI it fails instead.
+fn cannot_run() -> bool {
+    let mosquitto = (!installed("mosquitto")).then(|| "mosquitto (apt-get install mosquitto)".to_owned());
+    let Some(what) = QemuBench::missing().or(mosquitto) else {
+        return false;
+    };
+    assert!(std::env::var_os("CI").is_none(), "missing: {what}");
+    eprintln!("SKIPPED: missing {what}");
+    true
+}
+
+async fn room() -> (QemuBench, Controller, Mosquitto) {
+    let mosquitto = Mosquitto::start(&key()).await;
+    let controller = Controller::start(mosquitto.addr).await;
+    let board = QemuBench::start(&ours(mosquitto.addr.port())).await;
+    (board, controller, mosquitto)
+}
+
+const fn contact(channel: u8, open: bool) -> Up {
+    Up::Contact { channel, open }
+}
+
+const fn hello(cause: ResetCause) -> Up {
+    Up::Hello {
+        firmware: (0, 1, 0),
+        cause,
+        channels: 3,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edges_of_the_contacts_arrive() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    let first = controller.event(hello(ResetCause::PowerOn)).await;
+    assert_eq!((first.node, first.boot, first.seq), (NODE, 1, 1));
+    for (channel, open) in [(DOOR, true), (LEAK, true), (DOOR, false), (LEAK, false)] {
+        let begun = Instant::now();
+        board.contact(channel, open).await;
+        controller.event(contact(channel, open)).await;
+        eprintln!("contact {channel} open={open}: {:?}", begun.elapsed());
+    }
+    controller
+        .until("the node's presence", |heard| {
+            heard.presence.iter().any(|payload| payload == "1").then_some(())
+        })
+        .await;
+    // The will speaks when the power goes.
+    board.power_cut();
+    controller
+        .until("the will", |heard| {
+            heard
+                .presence
+                .last()
+                .is_some_and(|payload| payload == "0")
+                .then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn temperature_and_contacts_are_reported() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    let is = |milli| {
+        move |sample: &Sample| {
+            (sample.channel, sample.quantity, sample.value)
+                == (QemuBench::TEMPERATURE, Quantity::Temperature, Ok(milli))
+        }
+    };
+    controller.sample("25 °C", is(25_000)).await;
+    for milli in [41_500, -7_250, 0] {
+        board.temperature(milli).await;
+        controller
+            .sample(&format!("{milli} thousandths"), is(milli))
+            .await;
+    }
+    board.contact(LEAK, true).await;
+    controller
+        .sample("the leak contact as a sample", |sample| {
+            (sample.channel, sample.quantity, sample.value) == (LEAK, Quantity::Contact, Ok(1_000))
+        })
+        .await;
+    controller
+        .until("a heartbeat without anything pending", |heard| {
+            let quiet = |(_, body): &(Header, Up)| {
+                matches!(
+                    body,
+                    Up::Heartbeat {
+                        pending: 0,
+                        dropped: 0,
+                        ..
+                    }
+                )
+            };
+            heard.telemetry.iter().any(quiet).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_eight_seconds_without_cable_every_event_arrives_once_and_in_order() {
+    const CUT: Duration = Duration::from_secs(8);
+    const EDGES: u32 = 12;
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    let first = controller.event(hello(ResetCause::PowerOn)).await.seq;
+    let back_at = Instant::now() + CUT;
+    board.link(false).await;
+    for edge in 0..EDGES {
+        board.contact(DOOR, edge % 2 == 0).await;
+        // The firmware has written the event when its slot in the EEPROM is filled.
+        stored(&board, first + 1 + edge).await;
+    }
+    tokio::time::sleep_until(back_at).await;
+    assert_eq!(
+        controller.read(|heard| heard.committed),
+        first,
+        "nothing passes a cut cable"
+    );
+    board.link(true).await;
+    let begun = Instant::now();
+    let last = first + EDGES;
+    controller
+        .until("the last event", |heard| (heard.committed == last).then_some(()))
+        .await;
+    eprintln!(
+        "all {EDGES} events {:?} after the cable was back",
+        begun.elapsed()
+    );
+    // `take` has proven the order; each is in the books once.
+    let doors = controller.read(|heard| {
+        let mut events: Vec<(u32, Up)> = heard
+            .events
+            .iter()
+            .map(|(header, body)| (header.seq, *body))
+            .collect();
+        events.sort_by_key(|(seq, _)| *seq);
+        events.dedup();
+        events
+    });
+    let expected = (0..EDGES).map(|edge| (first + 1 + edge, contact(DOOR, edge % 2 == 0)));
+    assert_eq!(doors[1..], expected.collect::<Vec<_>>());
+}
+
+/// Waits until the event `seq` is in the EEPROM: slots of 64 bytes from 256 on, 124 of them.
+async fn stored(board: &QemuBench, seq: u32) {
+    let at = 256 + seq as usize % 124 * 64;
+    wait_for(&format!("event {seq} in the EEPROM"), BOUND, async || {
+        (board.eeprom()[at..at + 4] == seq.to_le_bytes()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_of_before_a_power_cut_arrive_after_it() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    let first = controller.event(hello(ResetCause::PowerOn)).await.seq;
+    board.link(false).await;
+    for (offset, (channel, open)) in (1..).zip([(DOOR, true), (LEAK, true), (DOOR, false), (DOOR, true)]) {
+        board.contact(channel, open).await;
+        stored(&board, first + offset).await;
+    }
+    board.power_cut();
+    board.link(true).await;
+    board.power_on().await;
+    // Door and leak are still open when the node wakes up.
+    let after = [
+        (2, contact(DOOR, true)),
+        (3, contact(LEAK, true)),
+        (4, contact(DOOR, false)),
+        (5, contact(DOOR, true)),
+        (6, hello(ResetCause::PowerOn)),
+        (7, contact(DOOR, true)),
+        (8, contact(LEAK, true)),
+    ];
+    controller
+        .until("all events", |heard| (heard.committed == first + 7).then_some(()))
+        .await;
+    let arrived = controller.read(|heard| {
+        let mut events: Vec<(u32, Up)> = heard
+            .events
+            .iter()
+            .map(|(header, body)| (header.seq, *body))
+            .collect();
+        events.retain(|(seq, _)| *seq > first);
+        events.sort_by_key(|(seq, _)| *seq);
+        events.dedup();
+        events
+    });
+    // Both contacts settle at the same moment, in the order of their channels.
+    assert_eq!(arrived, after);
+    let boots: Vec<u32> =
+        controller.read(|heard| heard.events.iter().map(|(header, _)| header.boot).collect());
+    assert!(boots.contains(&1) && boots.last() == Some(&2), "{boots:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_brokers_acknowledgement_is_not_the_controllers() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    controller.read(|heard| heard.acknowledge = false);
+    controller.event(hello(ResetCause::PowerOn)).await;
+    board.contact(DOOR, true).await;
+    let seq = controller.event(contact(DOOR, true)).await.seq;
+    // mosquitto has acknowledged it. The node still has it, also after a power cut.
+    board.power_cut();
+    board.power_on().await;
+    let times = |heard: &mut Heard| {
+        heard
+            .events
+            .iter()
+            .filter(|(header, _)| header.seq == seq)
+            .count()
+    };
+    controller
+        .until("the event once more", |heard| (times(heard) >= 2).then_some(()))
+        .await;
+    controller.read(|heard| heard.acknowledge = true);
+    controller.send(&controller.frame(Down::Ack { upto: seq })).await;
+    controller
+        .until("an empty outbox", |heard| match heard.telemetry.last() {
+            Some((_, Up::Heartbeat { pending, .. })) if *pending <= 2 => Some(()),
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_bus_is_no_data_and_never_zero_degrees() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    controller
+        .sample("a first value", |sample| sample.value == Ok(25_000))
+        .await;
+    board.freeze_i2c().await;
+    let channel = QemuBench::TEMPERATURE;
+    controller
+        .event(Up::SensorLost {
+            channel,
+            reason: NoData::BusFault,
+        })
+        .await;
+    controller
+        .sample("no data", |sample| sample.value == Err(NoData::BusFault))
+        .await;
+    // The door is heard while the EEPROM is out of reach.
+    board.contact(DOOR, true).await;
+    controller.event(contact(DOOR, true)).await;
+    // Once more, as the five-second report says it.
+    let reports = |heard: &mut Heard| {
+        let missing = |(_, body): &&(Header, Up)| {
+            sample(body).is_some_and(|sample| sample.value == Err(NoData::BusFault))
+        };
+        heard.telemetry.iter().filter(missing).count()
+    };
+    controller
+        .until("no data again", |heard| (reports(heard) >= 2).then_some(()))
+        .await;
+    board.thaw_i2c().await;
+    controller.event(Up::SensorBack { channel }).await;
+    let temperatures: Vec<Sample> = controller.read(|heard| {
+        let samples = heard.telemetry.iter().filter_map(|(_, body)| sample(body));
+        samples.filter(|sample| sample.channel == channel).collect()
+    });
+    let honest = |sample: &Sample| {
+        matches!(
+            sample.value,
+            Ok(25_000) | Err(NoData::BusFault | NoData::NeverHeard)
+        )
+    };
+    assert!(temperatures.iter().all(honest), "{temperatures:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bus_that_can_be_freed_is_freed() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    controller
+        .sample("a first value", |sample| sample.value == Ok(25_000))
+        .await;
+    board.glitch_i2c().await;
+    let channel = QemuBench::TEMPERATURE;
+    let lost = Up::SensorLost {
+        channel,
+        reason: NoData::BusFault,
+    };
+    let lost = controller.event(lost).await.seq;
+    let back = controller.event(Up::SensorBack { channel }).await.seq;
+    assert!(back > lost);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
+    if cannot_run() {
+        return;
+    }
+    let (board, controller, _broker) = room().await;
+    controller.event(hello(ResetCause::PowerOn)).await;
+    controller.connected(&board).await;
+    let heartbeats = |heard: &mut Heard| {
+        let heartbeat = |(_, body): &&(Header, Up)| matches!(body, Up::Heartbeat { .. });
+        heard.telemetry.iter().filter(heartbeat).count()
+    };
+
+    // A frame that is obeyed, so that its replay is a replay. Every `Report` brings a heartbeat.
+    let good = controller.frame(Down::Report);
+    let before = controller.read(heartbeats);
+    controller.send(&good).await;
+    controller
+        .until("a report", |heard| (heartbeats(heard) > before).then_some(()))
+        .await;
+
+    let other_key = DeviceKey::new([1; 32]);
+    let boot = controller.read(|heard| heard.boot);
+    let forged = seal_down(&other_key, &down_header(boot, 900), &Down::Ack { upto: 9_999 }).unwrap();
+    let other_boot = seal_down(&key(), &down_header(boot + 1, 901), &Down::Report).unwrap();
+    let mut flipped = controller.frame(Down::Ack { upto: 9_999 });
+    flipped[10] ^= 4;
+    let truncated = &good[..good.len() - 1];
+    let bad: [&[u8]; 7] = [&forged, &flipped, truncated, b"", &[0; 300], &other_boot, &good];
+    for payload in bad {
+        controller.send(payload).await;
+    }
+    let count = u32::try_from(bad.len()).unwrap();
+    // Reported at once for the first, and ten seconds later for all of them.
+    controller
+        .until("the first refusal", |heard| {
+            let first = |(_, body): &(Header, Up)| {
+                matches!(
+                    body,
+                    Up::Refused {
+                        total: 1,
+                        why: Refusal::Forged
+                    }
+                )
+            };
+            heard.events.iter().any(first).then_some(())
+        })
+        .await;
+    controller
+        .event(Up::Refused {
+            total: count,
+            why: Refusal::Replayed,
+        })
+        .await;
+    // None of them did anything, and the next good frame is obeyed.
+    let before = controller.read(heartbeats);
+    let report = controller.frame(Down::Report);
+    controller.send(&report).await;
+    controller
+        .until("a report", |heard| (heartbeats(heard) > before).then_some(()))
+        .await;
+    controller
+        .until("the count in the heartbeat", |heard| {
+            match heard.telemetry.last() {
+                Some((_, Up::Heartbeat { refused, .. })) if *refused == count => Some(()),
+                _ => None,
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hung_node_is_reset_by_its_watchdog_and_says_so() {
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    controller.event(hello(ResetCause::PowerOn)).await;
+    // Without the cable nothing but the timer wakes the tasks.
+    board.link(false).await;
+    wait_for("the watchdog", BOUND, async || {
+        board.hang().await;
+        board
+            .resets()
+            .iter()
+            .any(|event| event == "WATCHDOG")
+            .then_some(())
+    })
+    .await;
+    board.link(true).await;
+    let back = controller.event(hello(ResetCause::Watchdog)).await;
+    assert_eq!(back.boot, 2);
+    // The button is not the watchdog.
+    board.reset().await;
+    assert_eq!(controller.event(hello(ResetCause::Requested)).await.boot, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_stack_stays_far_from_the_variables() {
+    /// Never touched between the two: the distance to disaster.
+    const RESERVE: usize = 8 * 1024;
+    if cannot_run() {
+        return;
+    }
+    let (mut board, controller, _broker) = room().await;
+    controller.event(hello(ResetCause::PowerOn)).await;
+    for open in [true, false] {
+        board.contact(DOOR, open).await;
+        controller.event(contact(DOOR, open)).await;
+    }
+    let ram = board.ram().await;
+    let variables = end_of_variables();
+    let untouched = ram[variables..].iter().take_while(|byte| **byte == 0).count();
+    let stack = ram.len() - variables - untouched;
+    eprintln!("RAM: variables {variables}, deepest stack {stack}, never touched {untouched} bytes");
+    assert!(untouched >= RESERVE, "{untouched} bytes");
+}
+
+/// Where the variables end, counted from the beginning of RAM, as the program file says.
+fn end_of_variables() -> usize {
+    const RAM: u32 = 0x2000_0000;
+    let elf = std::fs::read(QemuBench::firmware()).unwrap();
+    let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
+    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
+    // Section headers: address at 12, size at 20.
+    let sections = (0..half(48)).map(|section| word(32) as usize + section * half(46));
+    let ends = sections.map(|at| word(at + 12).saturating_add(word(at + 20)));
+    ends.filter_map(|end| end.checked_sub(RAM)).max().unwrap() as usize
+}
