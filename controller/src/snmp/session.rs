@@ -84,25 +84,22 @@ impl Session {
         let deadline = (self.target.timeout * one_exchange * EXCHANGES_PER_READING).min(READING_MAX);
         match tokio::time::timeout(deadline, self.read_in_time()).await {
             Ok(result) => result,
-            // What was half learnt is dropped with the question; the next reading begins anew.
             Err(_) => Err(PollFailure::Timeout),
         }
     }
 
     async fn read_in_time(&mut self) -> Result<Reading, PollFailure> {
         for _ in 0..DETECTIONS_PER_READING {
-            let mut known = match self.known.take() {
+            let known = match &mut self.known {
                 Some(known) => known,
-                None => self.detect().await?,
-            };
-            let values = match self.client.ask(&mut known.plan).await {
-                Ok(values) => values,
-                Err(error) => {
-                    // Silence says nothing about what the device is.
-                    self.known = Some(known);
-                    return Err(failure(&error));
+                unknown => {
+                    unknown.insert(detect(&self.client, &self.library, &self.target, &self.wanted).await?)
                 }
             };
+            // Silence says nothing about what the device is, so a failure leaves it known; so
+            // does a deadline, and what the plan learnt until then stays learnt.
+            let values = self.client.ask(&mut known.plan).await;
+            let values = values.map_err(|error| failure(&error))?;
             let identity = identity(values.last());
             let (values, _) = values.split_at(known.profile.oids().len());
             let reading = known.profile.decode(identity.as_ref(), values);
@@ -114,47 +111,51 @@ impl Session {
                 identity == known.sys_object_id && (known.serial.is_none() || serial == known.serial);
             let says_nothing = !values.iter().any(Value::is_present);
             if !is_same || (says_nothing && !matches!(self.wanted, Wanted::Named(_))) {
+                self.known = None;
                 continue;
             }
             known.plan.keep(&known.profile.worth_asking(values));
             known.serial = serial;
-            self.known = Some(known);
             return Ok(reading);
         }
         Err(PollFailure::Refused(
             "the device changes its identity while it is read".to_owned(),
         ))
     }
+}
 
-    async fn detect(&self) -> Result<Known, PollFailure> {
-        let mut oids = self.library.probes();
-        oids.push(sys_object_id());
-        let answer = self.client.get(&self.target, &oids).await;
-        let answer = answer.map_err(|error| failure(&error))?;
-        let present = |oid: &Oid| {
-            answer
-                .iter()
-                .any(|(name, value)| name == oid && value.is_present())
-        };
-        let identity = identity(answer.last().map(|(_, value)| value));
-        let profile = match &self.wanted {
-            Wanted::Named(name) => self.library.get(name),
-            Wanted::Any => self.library.detect(identity.as_ref(), present),
-            Wanted::Ups => self
-                .library
-                .detect(identity.as_ref(), present)
-                .filter(|profile| profile.kind() == Kind::Ups),
-        };
-        let profile = Arc::clone(profile.ok_or(PollFailure::NoProfile)?);
-        let mut oids = profile.oids().to_vec();
-        oids.push(sys_object_id());
-        Ok(Known {
-            plan: Plan::new(&self.target, &oids),
-            sys_object_id: identity,
-            serial: None,
-            profile,
-        })
-    }
+async fn detect(
+    client: &Client,
+    library: &Library,
+    target: &Target,
+    wanted: &Wanted,
+) -> Result<Known, PollFailure> {
+    let mut oids = library.probes();
+    oids.push(sys_object_id());
+    let answer = client.get(target, &oids).await;
+    let answer = answer.map_err(|error| failure(&error))?;
+    let present = |oid: &Oid| {
+        answer
+            .iter()
+            .any(|(name, value)| name == oid && value.is_present())
+    };
+    let identity = identity(answer.last().map(|(_, value)| value));
+    let profile = match wanted {
+        Wanted::Named(name) => library.get(name),
+        Wanted::Any => library.detect(identity.as_ref(), present),
+        Wanted::Ups => library
+            .detect(identity.as_ref(), present)
+            .filter(|profile| profile.kind() == Kind::Ups),
+    };
+    let profile = Arc::clone(profile.ok_or(PollFailure::NoProfile)?);
+    let mut oids = profile.oids().to_vec();
+    oids.push(sys_object_id());
+    Ok(Known {
+        plan: Plan::new(target, &oids),
+        sys_object_id: identity,
+        serial: None,
+        profile,
+    })
 }
 
 fn sys_object_id() -> Oid {

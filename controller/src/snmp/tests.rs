@@ -53,10 +53,11 @@ async fn both_versions_read_values_and_what_is_not_there() {
             "{version:?}"
         );
     }
-    assert_eq!(
-        client.get(&target(&ups, SnmpVersion::V2c), &[]).await.unwrap(),
-        []
-    );
+    let target = target(&ups, SnmpVersion::V2c);
+    assert_eq!(client.get(&target, &[]).await.unwrap(), []);
+    let many = vec![asked[0].clone(); VARIABLES_MAX + 1];
+    let refused = client.get(&target, &many).await;
+    assert!(matches!(refused, Err(Error::Limit { .. })), "{refused:?}");
 }
 
 /// Measured elsewhere: one reply after its time-out made every later poll of a session fail.
@@ -186,6 +187,33 @@ async fn a_v1_device_is_not_asked_again_for_what_it_lacks() {
     let before = ups.requests();
     assert_eq!(client.ask(&mut plan).await.unwrap().len(), first.len());
     assert!(ups.requests() - before > 10);
+}
+
+/// Each variable that a v1 device lacks costs a packet, so a slow card cannot be learnt within
+/// the deadline of one reading; what was learnt until then must not be lost.
+#[tokio::test]
+async fn a_slow_v1_device_is_learnt_over_several_readings() {
+    let ups = ups(Mib::PowerNet).await;
+    ups.fault(Fault::DelayEach(Duration::from_millis(15)));
+    let target = Target {
+        timeout: Duration::from_millis(50),
+        retries: 0,
+        ..target(&ups, SnmpVersion::V1)
+    };
+    let library = std::sync::Arc::new(room::profile::Library::builtin());
+    let client = Client::bind().await.unwrap();
+    let mut session = Session::new(client, library, target, Wanted::Named("rfc1628".to_owned()));
+    let mut failed = 0;
+    let reading = loop {
+        match session.read().await {
+            Ok(reading) => break reading,
+            Err(failure) => assert_eq!(failure, room::device::PollFailure::Timeout),
+        }
+        failed += 1;
+        assert!(failed < 50, "it never learns");
+    };
+    assert!(failed > 1, "it was not slow");
+    assert_eq!(reading.profile, "rfc1628");
 }
 
 #[tokio::test]

@@ -28,6 +28,8 @@ use tokio::time::Instant;
 pub enum Fault {
     /// The next reply leaves so much later; further ones are not held up.
     DelayOne(Duration),
+    /// Every reply leaves so much later.
+    DelayEach(Duration),
     /// The next so many requests get no reply.
     Drop(u32),
     /// The next so many replies carry no variable.
@@ -97,6 +99,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Faults {
     delay_one: Option<Duration>,
+    delay_each: Option<Duration>,
     drop: u32,
     zero_variables: u32,
     reordered: u32,
@@ -196,6 +199,7 @@ impl Ups {
         let mut inner = self.shared.lock();
         match fault {
             Fault::DelayOne(delay) => inner.faults.delay_one = Some(delay),
+            Fault::DelayEach(delay) => inner.faults.delay_each = Some(delay),
             Fault::Drop(n) => inner.faults.drop = n,
             Fault::ZeroVariables(n) => inner.faults.zero_variables = n,
             Fault::Reordered(n) => inner.faults.reordered = n,

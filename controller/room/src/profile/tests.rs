@@ -210,6 +210,23 @@ fn flags_are_counted_from_one_and_a_short_text_is_refused() {
 }
 
 #[test]
+fn bits_are_counted_in_integers_and_in_octets() {
+    let text = "title=\"t\"\nsource=\"s\"\nkind=\"ups\"\n[match]\nprobe=[\"1.3.6.1.1.0\"]\nby_probe_alone=true\n\
+        preference=1\n[[fact]]\nname=\"battery.replace\"\noid=\"1.3.6.1.1.0\"\nread=\"bits\"\n\
+        words={ 9 = \"yes\" }\notherwise=\"no\"\n";
+    let profile = file::parse("bits", text).unwrap();
+    let state = |value: Value| value_of(&profile.decode(None, &[value]), "battery.replace");
+    let word = |word: &str| Ok(FactValue::State(word.to_owned()));
+    assert_eq!(state(Value::Integer(1 << 9)), word("yes"));
+    assert_eq!(state(Value::Integer(1 << 8)), word("no"));
+    // BITS count from the first octet's highest bit.
+    assert_eq!(state(Value::Bytes(vec![0x00, 0x40])), word("yes"));
+    assert_eq!(state(Value::Bytes(vec![0xff, 0x80])), word("no"));
+    assert_eq!(state(Value::Null), Err(NoData::NotSupported));
+    assert_eq!(state(Value::Oid(oid("1.3.6"))), Err(NoData::NotSupported));
+}
+
+#[test]
 fn the_better_of_two_objects_is_taken() {
     let library = Library::builtin();
     let profile = library.get("apc-powernet").unwrap();

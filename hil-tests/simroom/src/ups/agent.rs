@@ -76,7 +76,7 @@ fn reply(shared: &Shared, datagram: &[u8]) -> Option<Reply> {
     if !has_power || inner.faults.silent || take(&mut inner.faults.drop) {
         return None;
     }
-    let delay = inner.faults.delay_one.take();
+    let delay = inner.faults.delay_one.take().or(inner.faults.delay_each);
     if take(&mut inner.faults.garbage) {
         let bytes = datagram.iter().rev().copied().collect();
         return Some(Reply { bytes, delay });
