@@ -202,8 +202,7 @@ export function planLeft(steps: readonly Step[]): number {
 export function drained(power: Power, elapsed_s: number): Power {
   const down = (value: number | null) => (value === null ? null : value - elapsed_s);
   const up = (value: number | null) => (value === null ? null : value + elapsed_s);
-  const onBattery = power.mode === 'battery' || power.mode === 'stopping';
-  if (!onBattery) return power;
+  if (!isOutage(power)) return power;
   const waiting = power.mode === 'battery';
   const runtime_s = power.runtime_s === null ? null : Math.max(0, power.runtime_s - elapsed_s);
   // While the plan runs, what it still needs counts, and not its whole length.

@@ -61,6 +61,19 @@ describe('the page', () => {
   });
 });
 
+describe('after the plan', () => {
+  it('tells what was stopped, and no margin that means nothing any more', () => {
+    const snapshot = room();
+    Object.assign(snapshot.power, { mode: 'stopped', outage_s: 200, margin_s: -50 });
+    for (const step of snapshot.power.steps) step.state = 'confirmed';
+    snapshot.power.steps[1]!.state = 'abandoned';
+    const html = page(snapshot).split('data-countdown')[1]!.split('</section>')[0]!;
+    expect(html).toContain('3 / 4');
+    expect(html).toContain('24:10');
+    expect(html).not.toContain('計画が残り時間に収まりません');
+  });
+});
+
 describe('the drawing', () => {
   it('has what the room has', () => {
     const { items, ceiling, ropes } = itemsOf(room());

@@ -1,7 +1,7 @@
 // A missing text in either language, or for a reserved word of the controller, fails here.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { fill, saySign, sayWord, TEXTS } from '../words';
+import { fill, sayReason, saySign, sayWord, TEXTS } from '../words';
 
 const places = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
 
@@ -38,6 +38,14 @@ describe('words', () => {
     expect(saySign('en', 'input.voltage = 101 V')).toBe('Input voltage: 101 V');
     expect(saySign('ja', 'no contact')).toBe('連絡がとれない');
     expect(saySign('en', 'something new')).toBe('something new');
+  });
+
+  it('puts bare signs as a reason in words, and leaves sentences alone', () => {
+    const signs = 'output.source = battery, another UPS says battery';
+    expect(sayReason('ja', { ja: signs, en: signs })).toBe('給電元: 電池、別の UPS も電池運転と言っている');
+    expect(sayReason('en', { ja: '接点が開いた', en: 'the contact is open, wide' })).toBe(
+      'the contact is open, wide',
+    );
   });
 
   it('leaves a place without value visible', () => {

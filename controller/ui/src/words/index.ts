@@ -43,6 +43,13 @@ export function saySign(lang: Lang, sign: string): string {
   return `${name}: ${sayWord(lang, 'state', value)}`;
 }
 
+/** Why an alarm was raised. Where the controller gives bare signs instead of a sentence, they are put in words. */
+export function sayReason(lang: Lang, label: Label): string {
+  if (label.ja !== label.en) return sayLabel(lang, label);
+  const signs = label.ja.split(', ').filter((part) => part !== '');
+  return signs.map((part) => saySign(lang, part)).join(TEXTS[lang]['list.comma']);
+}
+
 /** A label of the API; the other language stands in for an empty one. */
 export function sayLabel(lang: Lang, label: Label): string {
   return label[lang] || label.ja || label.en;
