@@ -44,12 +44,22 @@ pub fn request(addr: SocketAddr, method: &str, path: &str, body: Option<&Value>)
     let mut stream = TcpStream::connect_timeout(&addr, ANSWER)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let body = body.map(ToString::to_string).unwrap_or_default();
-    let content =
-        if body.is_empty() { String::new() } else { format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()) };
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{content}\r\n{body}")?;
+    let content = if body.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        )
+    };
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{content}\r\n{body}"
+    )?;
     let mut text = Vec::new();
     stream.read_to_end(&mut text)?;
-    parse(&text).ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&text))))
+    parse(&text)
+        .ok_or_else(|| std::io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&text))))
 }
 
 fn parse(text: &[u8]) -> Option<Answer> {
@@ -57,8 +67,16 @@ fn parse(text: &[u8]) -> Option<Answer> {
     let head = String::from_utf8_lossy(&text[..split]).into_owned();
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let raw = &text[split + 4..];
-    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { dechunk(raw)? } else { raw.to_vec() };
-    Some(Answer { status, head, body: String::from_utf8_lossy(&body).into_owned() })
+    let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        dechunk(raw)?
+    } else {
+        raw.to_vec()
+    };
+    Some(Answer {
+        status,
+        head,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }
 
 fn dechunk(mut raw: &[u8]) -> Option<Vec<u8>> {
@@ -100,7 +118,10 @@ impl Stream {
     /// Of the socket.
     pub fn open(addr: SocketAddr, path: &str) -> std::io::Result<Self> {
         let mut socket = TcpStream::connect_timeout(&addr, ANSWER)?;
-        write!(socket, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: text/event-stream\r\n\r\n")?;
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nHost: {addr}\r\nAccept: text/event-stream\r\n\r\n"
+        )?;
         let reading = BufReader::new(socket.try_clone()?);
         let (sender, events) = sync_channel(MAX_EVENTS);
         std::thread::spawn(move || {
@@ -137,7 +158,10 @@ impl Stream {
     pub fn find<T>(&self, what: &str, bound: Duration, mut pick: impl FnMut(&StreamEvent) -> Option<T>) -> T {
         let end = Instant::now() + bound;
         loop {
-            match self.events.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            match self
+                .events
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+            {
                 Ok(event) => {
                     if let Some(found) = pick(&event) {
                         return found;
@@ -159,7 +183,9 @@ impl Stream {
                 return None;
             }
             let rows = event.data.as_array()?;
-            rows.iter().find(|row| row["kind"] == kind && pick(row)).map(|row| (row.clone(), event.at))
+            rows.iter()
+                .find(|row| row["kind"] == kind && pick(row))
+                .map(|row| (row.clone(), event.at))
         })
     }
 }

@@ -44,7 +44,9 @@ impl Yagura {
     #[must_use]
     pub fn demo(dir: &Path) -> Self {
         let mut command = Command::new(yagura_bin());
-        command.args(["demo", "--listen", "127.0.0.1:0", "--data"]).arg(dir);
+        command
+            .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+            .arg(dir);
         Self::start(command)
     }
 
@@ -62,8 +64,15 @@ impl Yagura {
             }
         });
         match receiver.recv_timeout(START) {
-            Ok((addr, at)) => Self { child, addr, served_after: at - begun },
-            Err(_) => panic!("yagura did not say that it serves within {START:?}: {:?}", child.ended()),
+            Ok((addr, at)) => Self {
+                child,
+                addr,
+                served_after: at - begun,
+            },
+            Err(_) => panic!(
+                "yagura did not say that it serves within {START:?}: {:?}",
+                child.ended()
+            ),
         }
     }
 
@@ -89,7 +98,11 @@ impl Yagura {
     #[must_use]
     pub fn snapshot(&self) -> Option<Snapshot> {
         let answer = http::request(self.addr, "GET", "/api/v1/snapshot", None).ok()?;
-        if answer.status == 200 { serde_json::from_str(&answer.body).ok() } else { None }
+        if answer.status == 200 {
+            serde_json::from_str(&answer.body).ok()
+        } else {
+            None
+        }
     }
 
     /// Waits until the picture has what is asked for.
@@ -117,7 +130,11 @@ impl Yagura {
     /// When it does not come within `bound`.
     pub fn wait_alarm(&self, id: &str, state: AlarmState, bound: Duration) {
         self.wait(&format!("alarm {id} {state:?}"), bound, |snapshot| {
-            snapshot.alarms.iter().any(|alarm| alarm.id == id && alarm.state == state).then_some(())
+            snapshot
+                .alarms
+                .iter()
+                .any(|alarm| alarm.id == id && alarm.state == state)
+                .then_some(())
         });
     }
 

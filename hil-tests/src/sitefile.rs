@@ -34,13 +34,23 @@ impl HostLine {
     /// A host behind Debian's sshd.
     #[must_use]
     pub fn sshd(name: &str, feeds: &[&str], depends_on: &[&str], sshd: &Sshd) -> Self {
-        Self::new(name, feeds, depends_on, (sshd.addr, &sshd.user, &sshd.key_file, &sshd.host_key))
+        Self::new(
+            name,
+            feeds,
+            depends_on,
+            (sshd.addr, &sshd.user, &sshd.key_file, &sshd.host_key),
+        )
     }
 
     /// A simulated host.
     #[must_use]
     pub fn simulated(name: &str, feeds: &[&str], depends_on: &[&str], server: &Server, key: &Path) -> Self {
-        Self::new(name, feeds, depends_on, (server.addr(), server.user(), key, &server.host_key()))
+        Self::new(
+            name,
+            feeds,
+            depends_on,
+            (server.addr(), server.user(), key, &server.host_key()),
+        )
     }
 
     fn new(name: &str, feeds: &[&str], depends_on: &[&str], ssh: (SocketAddr, &str, &Path, &str)) -> Self {
@@ -74,7 +84,10 @@ impl SiteFile {
             "name = {{ ja = \"試験室\", en = \"test room\" }}\ndata_dir = \"{}/data\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
             dir.display()
         );
-        Self { dir: dir.to_owned(), text }
+        Self {
+            dir: dir.to_owned(),
+            text,
+        }
     }
 
     /// The endpoint of our own on a port of its choice.
@@ -107,11 +120,22 @@ impl SiteFile {
             file.display()
         );
         for (channel, point, rest) in [
-            (0, format!("door.{id}"), "quantity = \"contact\"\ncontact = \"door\""),
-            (1, format!("leak.{id}"), "quantity = \"contact\"\ncontact = \"leak\""),
+            (
+                0,
+                format!("door.{id}"),
+                "quantity = \"contact\"\ncontact = \"door\"",
+            ),
+            (
+                1,
+                format!("leak.{id}"),
+                "quantity = \"contact\"\ncontact = \"leak\"",
+            ),
             (2, format!("inlet.{id}.temperature"), "quantity = \"temperature\""),
         ] {
-            let _ = write!(text, "[[node.channel]]\nchannel = {channel}\npoint = \"{point}\"\n{rest}\n");
+            let _ = write!(
+                text,
+                "[[node.channel]]\nchannel = {channel}\npoint = \"{point}\"\n{rest}\n"
+            );
         }
         self.with(&text)
     }
@@ -137,7 +161,13 @@ impl SiteFile {
     /// A server to stop.
     #[must_use]
     pub fn host(self, host: &HostLine) -> Self {
-        let list = |names: &[String]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let list = |names: &[String]| {
+            names
+                .iter()
+                .map(|name| format!("{name:?}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         self.with(&format!(
             "[[host]]\nname = \"{}\"\nfeeds = [{}]\ndepends_on = [{}]\nbudget = \"{}\"\non_failure = \"{}\"\n\
              [host.action]\nkind = \"ssh\"\naddr = \"{addr}\"\nuser = \"{}\"\nkey_file = \"{}\"\nhost_key = \"{}\"\n\

@@ -9,7 +9,7 @@ use clap::Args;
 use room::plan::Plan;
 use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
 use room::site::problem::{Kind, Problem, Severity};
-use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, is_exposed, listening};
+use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, World, is_exposed, listening};
 use russh::keys::PrivateKey;
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
@@ -34,8 +34,17 @@ pub(super) struct CheckArgs {
     config: PathBuf,
 }
 
-/// Text, site and problems; the plan is part of the site's being good.
-pub(super) fn read_file<W: Hands>(path: &Path) -> Result<(String, Option<Site<W>>, Vec<Problem>), Failure> {
+/// A site file as it was read.
+pub(super) struct FileRead<W: World> {
+    text: String,
+    /// `None` when a problem is an error.
+    pub(super) site: Option<Site<W>>,
+    /// Everything found; warnings too.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Reads a site file; that a plan can be made is part of the site's being good.
+pub(super) fn read_file<W: Hands>(path: &Path) -> Result<FileRead<W>, Failure> {
     let unreadable = |source| Failure::read(path, source);
     let file = File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
@@ -57,13 +66,21 @@ pub(super) fn read_file<W: Hands>(path: &Path) -> Result<(String, Option<Site<W>
         );
         site = None;
     }
-    Ok((text.to_owned(), site, problems))
+    Ok(FileRead {
+        text: text.to_owned(),
+        site,
+        problems,
+    })
 }
 
 /// Prints the report.
 #[must_use]
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
-    let (text, site, mut problems) = match read_file::<Real>(&args.config) {
+    let FileRead {
+        text,
+        site,
+        mut problems,
+    } = match read_file::<Real>(&args.config) {
         Ok(read) => read,
         Err(why) => {
             println!("{why}");
@@ -486,9 +503,10 @@ mod tests {
     }
 
     fn problems(config: &Path) -> Vec<String> {
-        let (text, site, mut problems) = read_file::<Real>(config).unwrap();
-        problems.extend(on_disk(&site.unwrap(), &text, config));
-        problems.iter().map(ToString::to_string).collect()
+        let mut file = read_file::<Real>(config).unwrap();
+        file.problems
+            .extend(on_disk(&file.site.unwrap(), &file.text, config));
+        file.problems.iter().map(ToString::to_string).collect()
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub fn log_to_stderr() {
 /// Reads a site file for a world; its problems become the failure. Key files are left to the
 /// role that needs them: with a user for each role, no other role may even see them.
 fn load<W: Hands>(path: &Path) -> Result<Site<W>, Failure> {
-    let (_, site, problems) = check::read_file::<W>(path)?;
+    let check::FileRead { site, problems, .. } = check::read_file::<W>(path)?;
     for warning in problems
         .iter()
         .filter(|problem| problem.severity == Severity::Warning)

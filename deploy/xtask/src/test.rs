@@ -187,20 +187,42 @@ fn home_has(name: &str) -> bool {
 
 /// Every test of the host workspace.
 fn tests(only: &[String], ci: bool, skipped: &PathBuf) -> End {
-    let nextest = has("cargo-nextest") || home_has("cargo-nextest");
-    let mut command = if nextest {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
-    } else {
-        eprintln!("  cargo-nextest is not installed; `cargo test` runs instead, without its time-outs");
-        cargo(&["test", "--workspace", "--no-fail-fast"])
-    };
-    if nextest && ci {
-        command.args(["--profile", "ci"]);
+    if has("cargo-nextest") || home_has("cargo-nextest") {
+        let mut command = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+        if ci {
+            command.args(["--profile", "ci"]);
+        }
+        return match watched(command.args(only).env(SKIPPED, skipped), "Summary [") {
+            Ok(line) => End::Done(line),
+            Err(why) => End::Failed(why),
+        };
     }
-    command.args(only).env(SKIPPED, skipped);
-    match watched(&mut command, if nextest { "Summary [" } else { "test result" }) {
-        Ok(line) => End::Done(line),
-        Err(why) => End::Failed(why),
+    eprintln!("  cargo-nextest is not installed; `cargo test` runs instead, without its time-outs");
+    // The tests over real processes run one after the other, as nextest's configuration has it.
+    let light = [
+        "test",
+        "--workspace",
+        "--exclude",
+        "hil-tests",
+        "--no-fail-fast",
+        "--",
+    ];
+    let heavy = [
+        "test",
+        "--package",
+        "hil-tests",
+        "--no-fail-fast",
+        "--",
+        "--test-threads=1",
+    ];
+    let failed: Vec<String> = [&light[..], &heavy[..]]
+        .into_iter()
+        .filter_map(|args| check(cargo(args).args(only).env(SKIPPED, skipped)).err())
+        .collect();
+    if failed.is_empty() {
+        End::Done("by `cargo test`".to_owned())
+    } else {
+        End::Failed(failed.join("; "))
     }
 }
 
@@ -214,6 +236,8 @@ pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Result<(), String> {
         "--package",
         "room",
         "--release",
+        "--test",
+        "outage",
         "simulated",
         "--",
         "--nocapture",
