@@ -161,9 +161,13 @@ async fn admit(
         Login::Accepted => {}
         Login::Unknown => return Err(Reason::ServerUnavailable),
         Login::Refused => {
-            shared.with(|hub| hub.count(Counter::WrongPassword));
-            // Names of accounts are no secret, and are text from outside: escaped by `?`.
-            tracing::warn!(user = ?connect.user.get(..64).unwrap_or(&connect.user), "wrong MQTT password");
+            let count = shared.with(|hub| hub.count(Counter::WrongPassword));
+            // Whoever guesses must not fill the log: the 1st, 2nd, 4th, 8th ... is written.
+            if count.is_power_of_two() {
+                // A name is text from outside: `?` escapes it.
+                let user: String = connect.user.chars().take(64).collect();
+                tracing::warn!(?user, count, "wrong MQTT password");
+            }
             sleep(REFUSAL_DELAY).await;
             return Err(Reason::BadUserOrPassword);
         }
@@ -457,6 +461,10 @@ impl Wire {
         match timeout(WRITE_TIMEOUT, self.stream.write_all(&self.outbox)).await {
             Ok(Ok(())) => {
                 self.outbox.clear();
+                // A burst once sent does not keep its memory for as long as the client stays.
+                if self.outbox.capacity() > MAX_PACKET {
+                    self.outbox = BytesMut::new();
+                }
                 Ok(())
             }
             Ok(Err(_)) => Err(Closed::Gone),

@@ -790,3 +790,167 @@ fn publish(
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test")]
+
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn frames_are_cut_at_their_length() {
+        let mut buffer = BytesMut::from(&[0x30, 2, 1, 2, 0xC0, 0, 0x30][..]);
+        assert_eq!(frame(&mut buffer).unwrap().unwrap().as_ref(), [0x30, 2, 1, 2]);
+        assert_eq!(frame(&mut buffer).unwrap().unwrap().as_ref(), [0xC0, 0]);
+        assert!(frame(&mut buffer).unwrap().is_none());
+        assert_eq!(buffer.as_ref(), [0x30]);
+        // The longest that fits, and one more: known from the header alone.
+        let fits = MAX_PACKET - 3;
+        let header = |remaining: usize| {
+            let low = u8::try_from(remaining & 0x7F).unwrap() | 0x80;
+            BytesMut::from(&[0x30, low, u8::try_from(remaining >> 7).unwrap()][..])
+        };
+        assert!(frame(&mut header(fits)).unwrap().is_none());
+        assert!(matches!(
+            frame(&mut header(fits + 1)),
+            Err(PacketError::TooLong(_))
+        ));
+        let mut endless = BytesMut::from(&[0x30, 0x80, 0x80, 0x80, 0x80, 0][..]);
+        assert!(matches!(frame(&mut endless), Err(PacketError::Length)));
+    }
+
+    fn decoded5(packet: &Out) -> v5::Packet {
+        let mut bytes = BytesMut::new();
+        write(Version::V5, packet, MAX_PACKET, &mut bytes).unwrap();
+        let read = v5::Packet::read(&mut bytes, None).unwrap();
+        assert!(bytes.is_empty(), "all of it was the packet");
+        read
+    }
+
+    fn decoded4(packet: &Out) -> v4::Packet {
+        let mut bytes = BytesMut::new();
+        write(Version::V4, packet, MAX_PACKET, &mut bytes).unwrap();
+        let read = v4::Packet::read(&mut bytes, MAX_PACKET).unwrap();
+        assert!(bytes.is_empty(), "all of it was the packet");
+        read
+    }
+
+    #[test]
+    fn what_we_write_is_what_the_codecs_read() {
+        // 200 codes: a length of two bytes.
+        let many = vec![Reason::NotAuthorized; 200];
+        let v5::Packet::SubAck(ack) = decoded5(&Out::SubAck(513, many.clone())) else {
+            panic!()
+        };
+        assert_eq!((ack.pkid, ack.return_codes.len()), (513, 200));
+        assert!(
+            ack.return_codes
+                .iter()
+                .all(|code| *code == v5::SubscribeReasonCode::NotAuthorized)
+        );
+        let v4::Packet::SubAck(ack) = decoded4(&Out::SubAck(513, many)) else {
+            panic!()
+        };
+        assert!(
+            ack.return_codes
+                .iter()
+                .all(|code| *code == v4::SubscribeReasonCode::Failure)
+        );
+        let reasons = vec![Reason::Success, Reason::NoSubscriptionExisted];
+        let v5::Packet::UnsubAck(ack) = decoded5(&Out::UnsubAck(7, reasons.clone())) else {
+            panic!()
+        };
+        assert_eq!(
+            ack.reasons,
+            [
+                v5::UnsubAckReason::Success,
+                v5::UnsubAckReason::NoSubscriptionExisted
+            ]
+        );
+        assert_eq!(
+            decoded4(&Out::UnsubAck(7, reasons)),
+            v4::Packet::UnsubAck(v4::UnsubAck::new(7))
+        );
+        let v5::Packet::PubAck(ack) = decoded5(&Out::PubAck(9, Reason::QuotaExceeded)) else {
+            panic!()
+        };
+        assert_eq!((ack.pkid, ack.reason), (9, v5::PubAckReason::QuotaExceeded));
+        let v5::Packet::Disconnect(bye) = decoded5(&Out::Disconnect(Reason::TakenOver)) else {
+            panic!()
+        };
+        assert_eq!(bye.reason_code, v5::DisconnectReasonCode::SessionTakenOver);
+        let v5::Packet::ConnAck(ack) = decoded5(&Out::Refused(Reason::ServerUnavailable)) else {
+            panic!()
+        };
+        assert_eq!(ack.code, v5::ConnectReturnCode::ServerUnavailable);
+    }
+
+    #[test]
+    fn a_packet_longer_than_the_client_takes_is_not_half_written() {
+        let message = Arc::new(Message {
+            topic: "panel/x".to_owned(),
+            payload: Bytes::from(vec![0; 100]),
+            properties: None,
+            expires_at: None,
+        });
+        let packet = Out::Publish {
+            message,
+            pkid: 1,
+            dup: false,
+            retain: false,
+            expiry_secs: None,
+        };
+        let mut bytes = BytesMut::from(&b"before"[..]);
+        assert!(matches!(
+            write(Version::V5, &packet, 100, &mut bytes),
+            Err(PacketError::TooLong(_))
+        ));
+        assert_eq!(bytes.as_ref(), b"before");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// Any first byte, any inside: an answer or an error, and never "wait for more".
+        #[test]
+        fn every_frame_is_read_or_refused(
+            first in any::<u8>(),
+            inside in proptest::collection::vec(any::<u8>(), 0..120),
+            five in any::<bool>(),
+        ) {
+            let mut bytes = vec![first, u8::try_from(inside.len()).unwrap()];
+            bytes.extend(inside);
+            let mut buffer = BytesMut::from(&bytes[..]);
+            let frame = frame(&mut buffer).unwrap().unwrap();
+            let version = if five { Version::V5 } else { Version::V4 };
+            let _ = read(version, frame.clone());
+            let _ = read_connect(frame);
+        }
+
+        /// A CONNECT with any byte changed or any tail missing.
+        #[test]
+        fn every_bent_connect_is_read_or_refused(at in any::<prop::sample::Index>(), with in any::<u8>(), cut in any::<bool>()) {
+            let login = Some(v5::Login::new("1", "secret"));
+            let connect = v5::Connect {
+                keep_alive: 10,
+                client_id: "node".to_owned(),
+                clean_start: true,
+                properties: Some(v5::ConnectProperties {
+                    session_expiry_interval: Some(60),
+                    user_properties: vec![("a".to_owned(), "b".to_owned())],
+                    ..v5::ConnectProperties::new()
+                }),
+            };
+            let will = Some(v5::LastWill::new("fac/v1/1/up", "0", mqttbytes5::QoS::AtLeastOnce, true, None));
+            let mut bytes = BytesMut::new();
+            connect.write(&will, &login, &mut bytes).unwrap();
+            let at = at.index(bytes.len());
+            if cut {
+                bytes.truncate(at);
+            } else {
+                bytes[at] ^= with;
+            }
+            let _ = read_connect(bytes);
+        }
+    }
+}

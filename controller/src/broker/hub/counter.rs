@@ -84,11 +84,15 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// One more.
-    pub(crate) fn count(&mut self, counter: Counter) {
-        if let Some(count) = self.counts.get_mut(counter as usize) {
-            *count = count.saturating_add(1);
-            self.changed = true;
+    /// One more; how many that makes.
+    pub(crate) fn count(&mut self, counter: Counter) -> u64 {
+        self.changed = true;
+        match self.counts.get_mut(counter as usize) {
+            Some(count) => {
+                *count = count.saturating_add(1);
+                *count
+            }
+            None => 0,
         }
     }
 

@@ -415,12 +415,19 @@ impl Hub {
         }
     }
 
-    /// SUBSCRIBE: one reason for each filter.
+    /// SUBSCRIBE: one reason for each filter. Of more filters than a session may have, the rest
+    /// is not even looked at: a packet holds a thousand.
     pub(super) fn subscribe(&mut self, attached: Attached, filters: &[Filter], now: Mono) -> Vec<Reason> {
-        filters
+        let (looked_at, rest) = filters.split_at(filters.len().min(MAX_SUBSCRIPTIONS));
+        let mut reasons: Vec<Reason> = looked_at
             .iter()
             .map(|filter| self.subscribe_one(attached, filter, now))
-            .collect()
+            .collect();
+        for _ in rest {
+            self.counters.count(Counter::TooManySubscriptions);
+            reasons.push(Reason::QuotaExceeded);
+        }
+        reasons
     }
 
     fn subscribe_one(&mut self, attached: Attached, filter: &Filter, now: Mono) -> Reason {
@@ -580,9 +587,9 @@ impl Hub {
         self.counters.take(always).map(FromBroker::Counters)
     }
 
-    /// One more of something the hub does not see itself.
-    pub(super) fn count(&mut self, counter: Counter) {
-        self.counters.count(counter);
+    /// One more of something the hub does not see itself; how many that makes.
+    pub(super) fn count(&mut self, counter: Counter) -> u64 {
+        self.counters.count(counter)
     }
 
     /// True once core has told us who may connect.

@@ -43,9 +43,12 @@ impl Retained {
         filter: &'a str,
         now: Mono,
     ) -> impl Iterator<Item = &'a (Arc<Message>, bool)> + 'a {
-        self.by_topic
-            .values()
-            .filter(move |(message, _)| topic::matches(filter, &message.topic))
+        let exact = !filter.contains(['+', '#']);
+        let one = self.by_topic.get(filter).filter(|_| exact);
+        let all = (!exact).then(|| self.by_topic.values());
+        one.into_iter()
+            .chain(all.into_iter().flatten())
+            .filter(move |(message, _)| exact || topic::matches(filter, &message.topic))
             .filter(move |(message, _)| message.expires_at.is_none_or(|at| now < at))
     }
 

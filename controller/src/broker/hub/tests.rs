@@ -492,6 +492,18 @@ fn subscriptions_are_bounded() {
 }
 
 #[test]
+fn a_subscribe_packet_of_a_thousand_filters_is_cut_short() {
+    let mut hub = hub();
+    let client = attach(&mut hub, "a", "client", 0, Mono(0));
+    let same: Vec<Filter> = (0..1000).map(|_| wish("#")).collect();
+    let reasons = hub.subscribe(client, &same, Mono(0));
+    assert_eq!(reasons.len(), 1000);
+    let granted = reasons.iter().filter(|reason| **reason == Reason::GrantedQos1);
+    assert_eq!(granted.count(), MAX_SUBSCRIPTIONS);
+    hub.check();
+}
+
+#[test]
 fn a_stalled_client_is_woken_when_core_settles() {
     let mut hub = hub();
     hub.link_up(Mono(0));
