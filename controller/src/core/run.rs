@@ -99,6 +99,8 @@ pub(super) struct Loop<W: World> {
     waiting: Held,
     under_way: Option<UnderWay>,
     retry_at: Option<Instant>,
+    /// The earliest deadline the engine has named since its last tick.
+    tick_at: Option<Mono>,
     rows: Vec<HistoryRow>,
     rows_due: Option<Instant>,
     rows_dropped: u64,
@@ -125,6 +127,7 @@ impl<W: World> Loop<W> {
             waiting: Held::default(),
             under_way: None,
             retry_at: None,
+            tick_at: None,
             rows: Vec::new(),
             rows_due: None,
             rows_dropped: 0,
@@ -486,9 +489,16 @@ impl<W: World> Loop<W> {
 
     // ---- time --------------------------------------------------------------------------
 
-    fn wake_at(&self) -> Instant {
+    fn wake_at(&mut self) -> Instant {
         let now = clock::now();
-        let deadline = self.engine.next_deadline(now).map(|at| in_future(now.mono, at));
+        // The engine names deadlines ahead of `now` alone; one that passes while the loop works
+        // must be kept, or the tick it stands for never comes.
+        self.tick_at = self
+            .tick_at
+            .into_iter()
+            .chain(self.engine.next_deadline(now))
+            .min();
+        let deadline = self.tick_at.map(|at| in_future(now.mono, at));
         let safety = self
             .under_way
             .as_ref()
@@ -510,7 +520,8 @@ impl<W: World> Loop<W> {
 
     fn due(&mut self) {
         let now = clock::now();
-        if self.engine.next_deadline(now).is_some_and(|at| at <= now.mono) {
+        if self.tick_at.is_some_and(|at| at <= now.mono) {
+            self.tick_at = None;
             self.event(Event::Tick, Held::default());
         }
         if self
