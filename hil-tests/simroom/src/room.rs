@@ -665,7 +665,14 @@ impl Parts {
             cooling: world.cooling && world.mains,
             heat: watts / all,
         };
-        world.climate = world.climate.after(seconds, forces);
+        // Fast motion is for a fault of the cooling alone: in an outage the batteries live in
+        // real time, and so does the air.
+        let climate = world.climate;
+        let speed = if world.mains { climate.speed } else { 1.0 };
+        world.climate = Climate {
+            speed: climate.speed,
+            ..Climate { speed, ..climate }.after(seconds, forces)
+        };
         let supply = if forces.cooling {
             SUPPLY
         } else {

@@ -4,8 +4,10 @@ use ::simroom::node::{self, Input, Node};
 use ::simroom::room::{Config, Room, SITE_FILE};
 use ::simroom::scenario::{self, Scenario};
 use hil_tests::mosquitto::Mosquitto;
+use hil_tests::product::Yagura;
 use hil_tests::wait_for;
 use room::site::{SimulatedAction, parse};
+use room::snapshot::AlarmState;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -404,4 +406,109 @@ async fn the_control_socket_refuses_what_it_does_not_know() {
         );
     }
     scenario::send(dir.path(), Scenario::Reset).await.unwrap();
+}
+
+/// What a visitor does, one after the other, against the whole product.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_scenario_of_the_demo_shows_and_is_undone() {
+    const LONG: Duration = Duration::from_secs(60);
+    let dir = tempfile::tempdir().unwrap();
+    let demo = tokio::task::block_in_place(|| Yagura::demo(dir.path()));
+    let play = async |scenario| scenario::send(dir.path(), scenario).await.unwrap();
+    let appears = |alarm: &str| {
+        tokio::task::block_in_place(|| demo.wait_alarm(alarm, AlarmState::Unacknowledged, LONG));
+    };
+    let returns = |alarm: &str| {
+        tokio::task::block_in_place(|| demo.wait_alarm(alarm, AlarmState::ReturnedUnacknowledged, LONG));
+    };
+    tokio::task::block_in_place(|| {
+        demo.wait("three nodes and two UPSs", LONG, |picture| {
+            let nodes = picture.nodes.iter().filter(|node| node.state == "alive").count();
+            let devices = picture
+                .devices
+                .iter()
+                .filter(|device| device.state == "answering")
+                .count();
+            ((nodes, devices) == (3, 2)).then_some(())
+        });
+    });
+    play(Scenario::Link).await;
+    play(Scenario::Cooling).await;
+    play(Scenario::Leak).await;
+    play(Scenario::Door).await;
+    // Silence becomes an alarm by time alone: nothing comes in that could raise it.
+    for alarm in [
+        "door.1.forced",
+        "leak.1.wet",
+        "node-3.silent",
+        "inlet.r3.temperature.warm",
+    ] {
+        appears(alarm);
+    }
+    play(Scenario::Reset).await;
+    for alarm in [
+        "door.1.forced",
+        "leak.1.wet",
+        "node-3.silent",
+        "inlet.r3.temperature.warm",
+    ] {
+        returns(alarm);
+    }
+    let nodes = demo.snapshot().unwrap().nodes;
+    assert!(
+        nodes.iter().all(|node| node.missing == 0 && node.refused == 0),
+        "{nodes:?}"
+    );
+}
+
+/// The main job in the demo: the mains fail, the servers are stopped in order, once, and come
+/// back with the mains.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_of_the_demo_stops_every_server_once_and_in_order() {
+    const LONG: Duration = Duration::from_secs(120);
+    let dir = tempfile::tempdir().unwrap();
+    let demo = tokio::task::block_in_place(|| Yagura::demo(dir.path()));
+    tokio::task::block_in_place(|| {
+        demo.wait("a margin", LONG, |picture| picture.power.margin_s);
+    });
+    scenario::send(dir.path(), Scenario::Outage).await.unwrap();
+    let mut order = Vec::new();
+    tokio::task::block_in_place(|| {
+        demo.wait("the end of the plan", LONG, |picture| {
+            for step in &picture.power.steps {
+                if step.state == "confirmed" && !order.contains(&step.id) {
+                    order.push(step.id.clone());
+                }
+            }
+            picture
+                .power
+                .run
+                .as_ref()
+                .filter(|run| run.state == "done")
+                .map(|_| ())
+        });
+    });
+    assert_eq!(order.len(), 5, "{order:?}");
+    assert_eq!(order[2..], ["app1", "db1", "storage1"], "{order:?}");
+    let state = async || -> serde_json::Value {
+        serde_json::from_str(&scenario::state(dir.path()).await.unwrap()).unwrap()
+    };
+    for server in state().await["servers"].as_array().unwrap() {
+        assert_eq!(
+            (&server["power"], &server["stops"], &server["crashes"]),
+            (&"down".into(), &1.into(), &0.into()),
+            "{server}"
+        );
+    }
+    scenario::send(dir.path(), Scenario::MainsBack).await.unwrap();
+    wait_for("the servers to be up again", LONG, async || {
+        let state = state().await;
+        state["servers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|server| server["power"] == "up")
+            .then_some(())
+    })
+    .await;
 }
