@@ -6,6 +6,7 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+// Long because it is the one owner of the state: whoever asks what can happen reads one file.
 
 use crate::alarm::{self, Book, Condition};
 use crate::catalog::{self, NodeTrouble};

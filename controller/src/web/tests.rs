@@ -1,5 +1,6 @@
 //! The role against a core that says what the test says: over the real link, through the real
 //! router or the real server.
+// Long because every route is tried against each way of asking wrongly.
 
 use super::link::{self, MAX_BEHIND};
 use super::server::HEAD_WITHIN;

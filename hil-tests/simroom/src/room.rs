@@ -10,6 +10,7 @@
 //!    |               |                               |
 //!    +---power lost--+      <------SSH (stop)--------+
 //! ```
+// Long because the room is one state that every scenario, agent and server turns at.
 
 use crate::climate::{Climate, Forces, SUPPLY};
 use crate::layout::{self, Layout, Name};
