@@ -20,8 +20,8 @@ use tokio::net::UdpSocket;
 const SNMP_PORT: u16 = 161;
 /// A probe that takes longer shows that it is working.
 const SHOW_PROGRESS_AFTER: Duration = Duration::from_secs(1);
-/// Widest value column; longer texts push their line.
-const VALUE_WIDTH_MAX: usize = 32;
+/// Widest value column; longer texts push their own line only.
+const VALUE_WIDTH_MAX: usize = 24;
 
 /// Ask one device what it is, and show its values as the controller would read them.
 #[derive(Debug, Parser)]
@@ -379,8 +379,11 @@ impl Found {
             .filter(|fact| quality(fact) != Quality::Absent)
             .collect();
         let name_width = shown.iter().map(|fact| fact.name.len()).max().unwrap_or(0);
-        let value_width = shown.iter().map(|fact| shown_value(fact).chars().count()).max();
-        let value_width = value_width.unwrap_or(0).min(VALUE_WIDTH_MAX);
+        let widths = shown.iter().map(|fact| shown_value(fact).chars().count());
+        let value_width = widths
+            .filter(|width| *width <= VALUE_WIDTH_MAX)
+            .max()
+            .unwrap_or(0);
         text.push('\n');
         for fact in shown {
             let _ = writeln!(
