@@ -144,7 +144,7 @@ impl Yagura {
     /// When they cannot be read.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
-        let answer = self.get("/api/v1/records?after=0&limit=10000");
+        let answer = self.get("/api/v1/records?after=0&limit=1000");
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json().as_array().cloned().expect("an array of records")
     }

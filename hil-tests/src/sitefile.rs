@@ -24,7 +24,9 @@ pub struct HostLine {
     pub key_file: PathBuf,
     /// Host key.
     pub host_key: String,
-    /// Budget, e.g. `10s`.
+    /// Longest time for the command, e.g. `3s`.
+    pub command_timeout: String,
+    /// Budget, e.g. `10s`; longer than the time-outs together.
     pub budget: String,
     /// `go_on` or `hold`.
     pub on_failure: &'static str,
@@ -63,6 +65,7 @@ impl HostLine {
             user: ssh.1.to_owned(),
             key_file: ssh.2.to_owned(),
             host_key: ssh.3.to_owned(),
+            command_timeout: "3s".to_owned(),
             budget: "6s".to_owned(),
             on_failure: "go_on",
         }
@@ -171,7 +174,7 @@ impl SiteFile {
         self.with(&format!(
             "[[host]]\nname = \"{}\"\nfeeds = [{}]\ndepends_on = [{}]\nbudget = \"{}\"\non_failure = \"{}\"\n\
              [host.action]\nkind = \"ssh\"\naddr = \"{addr}\"\nuser = \"{}\"\nkey_file = \"{}\"\nhost_key = \"{}\"\n\
-             command = \"stop\"\nconnect_timeout = \"2s\"\ncommand_timeout = \"3s\"\n\
+             command = \"stop\"\nconnect_timeout = \"2s\"\ncommand_timeout = \"{}\"\n\
              [host.confirm]\nkind = \"port_closed\"\naddr = \"{addr}\"\n",
             host.name,
             list(&host.feeds),
@@ -181,6 +184,7 @@ impl SiteFile {
             host.user,
             host.key_file.display(),
             host.host_key,
+            host.command_timeout,
             addr = host.addr,
         ))
     }

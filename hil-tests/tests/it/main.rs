@@ -7,6 +7,7 @@
 mod act;
 mod board;
 mod mqtt;
+mod outage;
 mod simroom;
 mod snmp;
 mod web;
