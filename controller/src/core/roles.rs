@@ -94,16 +94,16 @@ impl Outboxes {
         self.web.is_some()
     }
 
-    pub(super) fn to_web(&mut self, message: ToWeb) {
+    pub(super) fn tell_web(&mut self, message: ToWeb) {
         send(&mut self.web, message);
     }
 
-    pub(super) fn to_broker(&mut self, message: ToBroker) {
+    pub(super) fn tell_broker(&mut self, message: ToBroker) {
         send(&mut self.broker, message);
     }
 
     /// False when act is not there.
-    pub(super) fn to_act(&mut self, message: ToAct) -> bool {
+    pub(super) fn tell_act(&mut self, message: ToAct) -> bool {
         send(&mut self.act, message)
     }
 }

@@ -407,7 +407,7 @@ impl<W: World> Loop<W> {
     fn release(&mut self, held: Held) {
         if !held.entries.is_empty() {
             match store::entries_json(&held.entries) {
-                Ok(json) => self.outputs.roles.to_web(ToWeb::Records(json)),
+                Ok(json) => self.outputs.roles.tell_web(ToWeb::Records(json)),
                 Err(error) => tracing::error!(%error, "encoding records for the page"),
             }
         }
@@ -447,7 +447,7 @@ impl<W: World> Loop<W> {
             Effect::Downlink { topic, payload } => match &self.outputs.publish {
                 // A full queue loses only an acknowledgement or a request, which are repeated.
                 Some(publish) => drop(publish.try_send(super::source::Publish { topic, payload })),
-                None => self.outputs.roles.to_broker(ToBroker::Publish {
+                None => self.outputs.roles.tell_broker(ToBroker::Publish {
                     topic,
                     payload,
                     at_least_once: true,
@@ -457,7 +457,7 @@ impl<W: World> Loop<W> {
             Effect::Execute(order) => self.order(order.into_order(), true),
             Effect::Check(order) => self.order(order, false),
             Effect::Cancel(order) => {
-                self.outputs.roles.to_act(ToAct::Cancel { order });
+                self.outputs.roles.tell_act(ToAct::Cancel { order });
             }
             Effect::FastPolling(fast) => {
                 if self
@@ -474,7 +474,7 @@ impl<W: World> Loop<W> {
 
     /// An order that nobody can take has failed, and may be tried again.
     fn order(&mut self, order: Order, real: bool) {
-        if !self.outputs.roles.to_act(ToAct::Execute {
+        if !self.outputs.roles.tell_act(ToAct::Execute {
             order: order.clone(),
             real,
         }) {
@@ -575,7 +575,7 @@ impl<W: World> Loop<W> {
             return;
         }
         match serde_json::to_vec(&self.engine.snapshot(clock::now())) {
-            Ok(json) => self.outputs.roles.to_web(ToWeb::Snapshot(json)),
+            Ok(json) => self.outputs.roles.tell_web(ToWeb::Snapshot(json)),
             Err(error) => tracing::error!(%error, "encoding the snapshot"),
         }
     }

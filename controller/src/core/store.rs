@@ -415,17 +415,20 @@ pub enum Query {
     },
 }
 
+/// A query and where its JSON goes.
+type Asked = (Query, oneshot::Sender<Result<Vec<u8>, StoreError>>);
+
 /// The reading side, with connections of its own.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    queries: std_mpsc::SyncSender<(Query, oneshot::Sender<Result<Vec<u8>, StoreError>>)>,
+    queries: std_mpsc::SyncSender<Asked>,
 }
 
 /// Starts the reading thread on files that exist already.
 #[must_use]
 pub fn open_reader(dir: &Path) -> Reader {
     let (queries, inbox) =
-        std_mpsc::sync_channel::<(Query, oneshot::Sender<Result<Vec<u8>, StoreError>>)>(MAX_QUERIES);
+        std_mpsc::sync_channel::<Asked>(MAX_QUERIES);
     let dir = dir.to_owned();
     std::thread::Builder::new()
         .name("store-reader".to_owned())
