@@ -31,7 +31,8 @@ pub fn address_of(data_dir: &Path, role: &str) -> Option<SocketAddr> {
 /// Listens and says where.
 ///
 /// # Errors
-/// When the address cannot be bound or the file cannot be written.
+/// When the address cannot be bound, or when it was chosen here and cannot be told: a role of
+/// its own user may not write the folder, but then the site file says where it listens.
 pub async fn bind(data_dir: &Path, role: &str, wanted: SocketAddr) -> io::Result<TcpListener> {
     let before = address_of(data_dir, role).filter(|before| wanted.port() == 0 && before.ip() == wanted.ip());
     let listener = match before {
@@ -41,8 +42,14 @@ pub async fn bind(data_dir: &Path, role: &str, wanted: SocketAddr) -> io::Result
         },
         None => TcpListener::bind(wanted).await?,
     };
-    tell(data_dir, role, listener.local_addr()?)?;
-    Ok(listener)
+    match tell(data_dir, role, listener.local_addr()?) {
+        Err(error) if wanted.port() == 0 => Err(error),
+        Err(error) => {
+            tracing::debug!(role, %error, "the address is only in the site file");
+            Ok(listener)
+        }
+        Ok(()) => Ok(listener),
+    }
 }
 
 /// Writes the file in one piece, so that nobody reads half an address.
@@ -72,6 +79,17 @@ mod tests {
         let other = bind(dir.path(), "web", any).await.unwrap();
         assert_ne!(other.local_addr().unwrap(), addr);
         assert_eq!(address_of(dir.path(), "web"), Some(other.local_addr().unwrap()));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_cannot_be_told_must_be_the_one_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        // A file where the folder should be: nothing can be written there, not even by root.
+        std::fs::write(run_dir(dir.path()), "").unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        assert!(bind(dir.path(), "web", any).await.is_err());
+        let free = TcpListener::bind(any).await.unwrap().local_addr().unwrap();
+        assert!(bind(dir.path(), "web", free).await.is_ok());
     }
 
     #[tokio::test]

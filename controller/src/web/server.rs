@@ -55,6 +55,7 @@ pub async fn serve(
         .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS);
+    let mut short = false;
     loop {
         // Every arm is cancel-safe: a permit or connection not taken stays where it is.
         let accepted = tokio::select! {
@@ -74,6 +75,7 @@ pub async fn serve(
                 continue;
             }
         };
+        short = false;
         count(&counters.connections);
         prepare(&stream);
         let connection = builder.serve_connection(

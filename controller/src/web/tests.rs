@@ -803,6 +803,23 @@ async fn the_document_describes_every_route() {
     }
 }
 
+/// The page's types are made from the committed document, without a running controller.
+#[tokio::test]
+async fn the_committed_document_is_the_one_that_is_served() {
+    let (house, _core) = House::linked(&picture()).await;
+    let served = value(house.get("/api/openapi.json").await).await;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/ui/openapi.json");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let text = serde_json::to_string_pretty(&served).unwrap();
+        std::fs::write(path, text + "\n").unwrap();
+    }
+    let committed: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert!(
+        committed == served,
+        "the API changed: UPDATE_EXPECT=1 cargo test -p controller the_committed_document, then npm run check"
+    );
+}
+
 #[tokio::test]
 async fn a_handler_that_panics_fails_alone() {
     let counters = Arc::new(Counters::default());

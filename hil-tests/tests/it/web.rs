@@ -1,8 +1,10 @@
 //! The product as people run it: one command, a page, a stream, and processes that may be
 //! killed one by one.
 
+use controller::listen;
 use hil_tests::http::{self, Stream};
 use hil_tests::product::Yagura;
+use hil_tests::sitefile::SiteFile;
 use hil_tests::{Child, free_port, wait_for, yagura_bin};
 use room::snapshot::AlarmState;
 use rustix::process::{Pid, Signal, kill_process};
@@ -341,6 +343,86 @@ async fn the_demo_removes_the_folder_it_made() {
     child.signal(Signal::TERM);
     wait_for("the end", SOON, async || child.ended()).await;
     assert_eq!(made(), 0, "the folder is left behind");
+}
+
+/// What systemd is told, as `Type=notify` with `WatchdogSec=` has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_manager_hears_ready_alive_and_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut command = Command::new(yagura_bin());
+    command
+        .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+        .arg(dir.path().join("room"))
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "300000")
+        .env_remove("WATCHDOG_PID")
+        .stdout(Stdio::null());
+    let mut child = Child::start(&mut command);
+    let mut heard = String::new();
+    for word in ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"] {
+        if word == "STOPPING=1" {
+            child.signal(Signal::TERM);
+        }
+        let hear = async {
+            let mut buffer = [0; 256];
+            loop {
+                let length = socket.recv(&mut buffer).await.unwrap();
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                heard.push_str(&text);
+                if text.contains(word) {
+                    break;
+                }
+            }
+        };
+        let came = tokio::time::timeout(SOON, hear).await;
+        assert!(came.is_ok(), "{word} did not come, only: {heard}");
+    }
+    assert!(heard.starts_with("READY=1"), "{heard}");
+    let status = wait_for("the end", SOON, async || child.ended()).await;
+    assert!(status.success(), "{status}");
+}
+
+/// A role of its own, as under systemd with a user for each; core is away all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_role_without_descriptors_waits_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = SiteFile::new(dir.path())
+        .builtin_mqtt("127.0.0.1:0".parse().unwrap())
+        .write();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -n 40; exec \"$0\" role web --config \"$1\""])
+        .arg(yagura_bin())
+        .arg(&site);
+    let mut child = Child::start(&mut command);
+    let addr = wait_for("its address", SOON, async || {
+        listen::address_of(&dir.path().join("data"), "web")
+    })
+    .await;
+    let healthz = || http::request(addr, "GET", "/healthz", None).ok();
+    wait_for("an answer", SOON, async || healthz()).await;
+
+    // More than it has descriptors for; the rest waits in the kernel's queue.
+    let flood: Vec<_> = (0..60)
+        .map(|_| std::net::TcpStream::connect(addr).unwrap())
+        .collect();
+    // Idle connections end by themselves, so there is an answer before the flood goes away.
+    let metrics = wait_for("an answer during the flood", SOON * 2, async || {
+        http::request(addr, "GET", "/metrics", None).ok()
+    })
+    .await;
+    let failed = metrics
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix("yagura_web_accept_errors_total "))
+        .unwrap();
+    assert_ne!(failed, "0", "descriptors ran out");
+    assert!(metrics.body.contains("yagura_core_linked 0"));
+    drop(flood);
+    assert!(child.ended().is_none(), "the role lives");
+    assert_eq!(wait_for("an answer", SOON, async || healthz()).await.status, 503);
 }
 
 #[test]
