@@ -16,7 +16,7 @@ use russh::keys::{PrivateKeyWithHashAlg, PublicKeyOrCertificate};
 use russh::{ChannelMsg, Disconnect, Preferred};
 use std::borrow::Cow;
 use std::io::Read as _;
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -72,7 +72,20 @@ pub async fn request<A: Copy + Into<SocketAddr>>(
 pub struct Connection<P> {
     addr: SocketAddr,
     handle: client::Handle<Pin>,
+    _socket: Socket,
     _permit: P,
+}
+
+/// Closes the connection when it is dropped. The client library moves a connection in a task
+/// of its own, and that task waits for ever for a server that falls silent during the key
+/// exchange; with the socket closed it ends.
+struct Socket(std::net::TcpStream);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Closed by the other side already is as good.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 impl<P> Connection<P> {
@@ -90,9 +103,10 @@ impl<P> Connection<P> {
         })?;
         let limit = Duration::from_millis(action.connect_timeout.0);
         match tokio::time::timeout(limit, log_in(addr, &action.user, key, pinned)).await {
-            Ok(Ok(handle)) => Ok(Self {
+            Ok(Ok((handle, socket))) => Ok(Self {
                 addr,
                 handle,
+                _socket: socket,
                 _permit: permit,
             }),
             Ok(Err(problem)) => Err(problem),
@@ -181,15 +195,11 @@ async fn log_in(
     user: &str,
     key: Arc<PrivateKey>,
     pinned: PublicKey,
-) -> Result<client::Handle<Pin>, Problem> {
+) -> Result<(client::Handle<Pin>, Socket), Problem> {
     let broken =
         |what: &str, error: &dyn std::fmt::Display| Problem::passing(format!("{addr}: {what}: {error}"));
-    let stream = TcpStream::connect(addr)
+    let (stream, socket) = connect(addr)
         .await
-        .map_err(|error| broken("connecting", &error))?;
-    // Small packets in both directions: without this every answer waits for a delayed ack.
-    stream
-        .set_nodelay(true)
         .map_err(|error| broken("connecting", &error))?;
 
     // A server has several host keys; ask for the kind that is pinned.
@@ -226,7 +236,7 @@ async fn log_in(
         .authenticate_publickey(user, PrivateKeyWithHashAlg::new(key, None))
         .await
     {
-        Ok(AuthResult::Success) => Ok(handle),
+        Ok(AuthResult::Success) => Ok((handle, socket)),
         Ok(AuthResult::Failure { .. }) if handle.is_closed() => Err(Problem::passing(format!(
             "{addr}: the connection ended during the login"
         ))),
@@ -236,6 +246,14 @@ async fn log_in(
         ))),
         Err(error) => Err(broken("logging in", &error)),
     }
+}
+
+async fn connect(addr: SocketAddr) -> std::io::Result<(TcpStream, Socket)> {
+    let stream = TcpStream::connect(addr).await?.into_std()?;
+    let socket = Socket(stream.try_clone()?);
+    // Small packets in both directions: without this every answer waits for a delayed ack.
+    stream.set_nodelay(true)?;
+    Ok((TcpStream::from_std(stream)?, socket))
 }
 
 /// Accepts the pinned key alone, and keeps the fingerprint of any other for the message.

@@ -273,6 +273,36 @@ async fn the_simulated_server_answers_as_sshd_does() {
 }
 
 #[tokio::test]
+async fn nothing_is_left_of_a_connection_that_stalls_in_the_key_exchange() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, action) = simulated(dir.path(), STOP).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stalled = SshAction {
+        addr: Loopback::new(listener.local_addr().unwrap()).unwrap(),
+        connect_timeout: Millis(300),
+        ..action
+    };
+    let stalling = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"SSH-2.0-stalls\r\n").await.unwrap();
+        // Ends when the other side closes.
+        let mut heard = Vec::new();
+        let _ = stream.read_to_end(&mut heard).await;
+        heard.starts_with(b"SSH-2.0-")
+    });
+    let problem = request(&stalled).await.unwrap_err();
+    assert!(
+        problem.retryable && problem.text.contains("no login within"),
+        "{problem:?}"
+    );
+    let heard = tokio::time::timeout(SOON, stalling)
+        .await
+        .expect("the connection to be closed");
+    assert!(heard.unwrap());
+}
+
+#[tokio::test]
 async fn a_host_that_goes_down_before_it_answers_has_accepted() {
     let dir = tempfile::tempdir().unwrap();
     let mode = Mode::Slow {
