@@ -526,6 +526,15 @@ impl Room {
         }
     }
 
+    /// From now on the UPS repeats the charge and runtime it gives now.
+    pub(crate) fn freeze(&mut self, ups: usize) {
+        let (energy, load) = (self.ups[ups].energy, self.load(ups));
+        let charge = (energy / self.ups[ups].full * 100.0).floor();
+        let says = &mut self.ups[ups].says;
+        says.insert("battery.charge".into(), charge.to_string());
+        says.insert("battery.runtime".into(), (energy / load).floor().to_string());
+    }
+
     /// Is this feed alive?
     fn supplies(&self, ups: usize) -> bool {
         self.ups[ups].mains || self.ups[ups].energy > 0.0
