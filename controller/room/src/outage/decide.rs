@@ -7,7 +7,7 @@
 
 use super::judge::life;
 use super::run::StepState;
-use super::{HostConf, Outage, Record, SHORTEST_WAKE, Turn};
+use super::{FIRST_WORD, HostConf, Outage, Record, SHORTEST_WAKE, Turn};
 use crate::plan::Plan;
 use crate::power::Verdict;
 use crate::power::feeds::{Life, Supply};
@@ -92,7 +92,18 @@ impl Outage {
     /// New orders wait: mains is back but not stable yet, or the truth is not known yet. The
     /// battery does not drain meanwhile.
     pub(super) fn is_paused(&self, now: Mono) -> bool {
-        self.relieved_since.is_some() || self.awaits_word(now)
+        self.relieved_since.is_some() || self.awaits_word(now) || self.listens(now)
+    }
+
+    /// The first polls after a start are on their way.
+    fn listens(&self, now: Mono) -> bool {
+        self.first_words().any(|until| now < until)
+    }
+
+    fn first_words(&self) -> impl Iterator<Item = Mono> {
+        self.watches
+            .iter()
+            .filter_map(|watch| watch.first_word_until(FIRST_WORD))
     }
 
     fn mains_stable(&self) -> Millis {
@@ -156,6 +167,9 @@ impl Outage {
 
     fn start_when_due(&mut self, now: Now, turn: &mut Turn) {
         if self.book.active_run().is_some_and(|run| run.abandoned.is_some()) {
+            return;
+        }
+        if self.listens(now.mono) {
             return;
         }
         let mut because = None;
@@ -299,6 +313,7 @@ impl Outage {
             }
             wakes.extend(watch.test_ends().filter(|ends| *ends > self.now));
         }
+        wakes.extend(self.first_words().filter(|until| *until > self.now));
         if self.book.active_run().is_none() {
             wakes.extend(self.outage_ends());
         }

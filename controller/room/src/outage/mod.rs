@@ -52,6 +52,9 @@ pub const CHECK_BUDGET: Millis = Millis::from_secs(30);
 pub const LEVEL_EVERY: Millis = Millis::from_secs(60);
 /// Shortest sleep between two decisions while a battery drains.
 pub const SHORTEST_WAKE: Millis = Millis(100);
+/// After a start nothing new is ordered until every UPS was heard once, or for so long: what the
+/// records say may be over, and the first polls are on their way.
+pub const FIRST_WORD: Millis = Millis::from_secs(3);
 /// Without a policy a UPS is out of contact after so many missed polls.
 const MISSED_POLLS: u64 = 3;
 

@@ -296,6 +296,12 @@ impl Watch {
             .after(contact_lost_after)
     }
 
+    /// Until when the first word is waited for; `None` when it was heard.
+    #[must_use]
+    pub fn first_word_until(&self, within: Millis) -> Option<Mono> {
+        self.heard.is_none().then(|| self.listening_since.after(within))
+    }
+
     /// When the last good answer came.
     #[must_use]
     pub const fn heard(&self) -> Option<Mono> {

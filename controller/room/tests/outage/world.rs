@@ -36,6 +36,8 @@ pub(crate) struct Ups {
     pub(crate) silent: bool,
     /// Facts that are forced to a word or number; `-` takes them away.
     pub(crate) says: BTreeMap<String, String>,
+    /// The same for one reading.
+    pub(crate) once: BTreeMap<String, String>,
     /// It discharges although mains is there.
     pub(crate) testing: bool,
     since_battery: Option<u64>,
@@ -163,6 +165,7 @@ impl Room {
                 full: *seconds,
                 silent: false,
                 says: BTreeMap::new(),
+                once: BTreeMap::new(),
                 testing: false,
                 since_battery: None,
                 next_poll: 1_000,
@@ -511,7 +514,8 @@ impl Room {
         if ups.testing {
             facts.push(state("ups.test.result", "running"));
         }
-        for (name, says) in &ups.says {
+        let once = std::mem::take(&mut ups.once);
+        for (name, says) in ups.says.iter().chain(&once) {
             facts.retain(|fact| fact.name != *name);
             match says.parse() {
                 Ok(value) => facts.push(number(name, value, "")),
@@ -543,6 +547,51 @@ impl Room {
     fn has_power(&self, host: usize) -> bool {
         let host = &self.hosts[host];
         host.feeds.iter().filter(|ups| self.supplies(**ups)).count() >= host.need
+    }
+
+    /// Seconds until each host loses its power, if nobody stops and mains stays as it is.
+    pub(crate) fn true_lives(&self) -> Vec<f64> {
+        let mut energy: Vec<f64> = self
+            .ups
+            .iter()
+            .map(|ups| if ups.mains { f64::INFINITY } else { ups.energy })
+            .collect();
+        let mut lives = vec![f64::INFINITY; self.hosts.len()];
+        let mut passed = 0.0;
+        loop {
+            let live = |host: &SimHost| host.feeds.iter().filter(|ups| energy[**ups] > 0.0).count();
+            for (host, life) in self.hosts.iter().zip(&mut lives) {
+                if live(host) < host.need {
+                    *life = life.min(passed);
+                }
+            }
+            let loads: Vec<f64> = (0..energy.len())
+                .map(|ups| {
+                    let fed = self
+                        .hosts
+                        .iter()
+                        .filter(|host| host.feeds.contains(&ups) && live(host) >= host.need);
+                    IDLE_LOAD + fed.map(|host| 1.0 / live(host).max(1) as f64).sum::<f64>()
+                })
+                .collect();
+            let ends = energy
+                .iter()
+                .zip(&loads)
+                .filter(|(energy, _)| **energy > 0.0)
+                .map(|(energy, load)| energy / load);
+            let next = ends.min_by(f64::total_cmp).unwrap_or(f64::INFINITY);
+            if next.is_infinite() {
+                return lives;
+            }
+            passed += next;
+            for (energy, load) in energy.iter_mut().zip(&loads) {
+                *energy = if *energy - load * next < 1e-6 {
+                    0.0
+                } else {
+                    *energy - load * next
+                };
+            }
+        }
     }
 
     /// Load of a UPS in hosts.
