@@ -114,6 +114,8 @@ impl PacketError {
 /// A message on its way to subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
+    /// Account that published it; empty when core did.
+    pub(super) user: String,
     /// Topic.
     pub topic: String,
     /// Payload.
@@ -368,6 +370,7 @@ fn connect_v4(mut frame: BytesMut) -> Result<Connect, PacketError> {
         return Err(PacketError::Unexpected(1));
     };
     let login = connect.login.unwrap_or_else(|| v4::Login::new("", ""));
+    let user = login.username;
     Ok(Connect {
         version: Version::V4,
         client_id: connect.client_id,
@@ -376,10 +379,10 @@ fn connect_v4(mut frame: BytesMut) -> Result<Connect, PacketError> {
         session_expiry: if connect.clean_session { 0 } else { u32::MAX },
         receive_max: u16::MAX,
         max_packet: usize::MAX,
-        user: login.username,
         password: login.password.into(),
         will: connect.last_will.map(|will| Will {
             message: Arc::new(Message {
+                user: user.clone(),
                 topic: will.topic,
                 payload: Bytes::copy_from_slice(&will.message),
                 properties: None,
@@ -391,6 +394,7 @@ fn connect_v4(mut frame: BytesMut) -> Result<Connect, PacketError> {
             expiry_secs: None,
         }),
         extended_authentication: false,
+        user,
     })
 }
 
@@ -417,14 +421,14 @@ fn connect_v5(mut frame: BytesMut) -> Result<Connect, PacketError> {
         max_packet: properties
             .max_packet_size
             .map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX)),
-        user: login.username,
         password: login.password.into(),
-        will: will.map(will_v5).transpose()?,
+        will: will.map(|will| will_v5(will, &login.username)).transpose()?,
+        user: login.username,
         extended_authentication: properties.authentication_method.is_some(),
     })
 }
 
-fn will_v5(will: v5::LastWill) -> Result<Will, PacketError> {
+fn will_v5(will: v5::LastWill, user: &str) -> Result<Will, PacketError> {
     let delay_secs = will
         .properties
         .as_ref()
@@ -442,6 +446,7 @@ fn will_v5(will: v5::LastWill) -> Result<Will, PacketError> {
     let (properties, expiry_secs, _) = travelling(properties)?;
     Ok(Will {
         message: Arc::new(Message {
+            user: user.to_owned(),
             topic: text(&will.topic)?,
             payload: Bytes::copy_from_slice(&will.message),
             properties,
@@ -889,6 +894,7 @@ mod tests {
     #[test]
     fn a_packet_longer_than_the_client_takes_is_not_half_written() {
         let message = Arc::new(Message {
+            user: String::new(),
             topic: "panel/x".to_owned(),
             payload: Bytes::from(vec![0; 100]),
             properties: None,

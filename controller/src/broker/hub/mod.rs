@@ -324,6 +324,7 @@ impl Hub {
             return self.refuse_publish(attached, publish, version);
         }
         let message = Arc::new(Message {
+            user: user.clone(),
             topic: publish.topic.clone(),
             payload: publish.payload.clone(),
             properties: publish.properties.clone(),
@@ -544,6 +545,7 @@ impl Hub {
                 retain,
             } => {
                 let message = Arc::new(Message {
+                    user: String::new(),
                     topic,
                     payload: Bytes::from(payload),
                     properties: None,
@@ -561,7 +563,7 @@ impl Hub {
         } = self;
         let own = retained
             .matching("#", now)
-            .filter(|(message, _)| message.topic.starts_with(PREFIX))
+            .filter(|(message, _)| message.topic.starts_with(PREFIX) && !message.user.is_empty())
             .map(|(message, _)| Arc::clone(message));
         upstream.link_up(own);
     }

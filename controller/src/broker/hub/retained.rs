@@ -73,6 +73,7 @@ mod tests {
 
     fn message(topic: &str, bytes: usize) -> Arc<Message> {
         Arc::new(Message {
+            user: String::new(),
             topic: topic.to_owned(),
             payload: Bytes::from(vec![1; bytes]),
             properties: None,

@@ -290,6 +290,7 @@ impl Model {
                 let mut connect = connect(user, version, clean, expiry);
                 connect.will = will.map(|delay_secs| Will {
                     message: Arc::new(Message {
+                        user: String::new(),
                         topic: "fac/v1/1/up".to_owned(),
                         payload: Bytes::from_static(b"0"),
                         properties: None,
@@ -383,7 +384,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
     fn no_history_loses_an_event_or_acknowledges_it_too_early(
         steps in proptest::collection::vec(step(), 1..300),

@@ -145,8 +145,8 @@ impl Upstream {
             return None;
         }
         if let Some(message) = self.greeting.pop_front() {
-            // Who published it is no longer known, and it proves nothing: its age is unknown.
-            return Some(from_broker(0, "", &message, false, true));
+            // It proves nothing: its age is unknown.
+            return Some(from_broker(0, &message.user, &message, false, true));
         }
         if let Some((&token, pending)) = self.pending.range(self.cursor..).next() {
             self.cursor = token + 1;

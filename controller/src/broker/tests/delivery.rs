@@ -298,9 +298,13 @@ async fn a_new_core_is_told_what_nodes_have_retained() {
     up.retain = true;
     node.send5(&v5::Packet::Publish(up)).await;
     assert!(!core.arrival().await.retained, "live, though it is kept");
+    // What core itself had retained is not news to it.
+    core.publish("fac/v1/1/cmd", "hello", true).await;
+    node.ping5().await;
     drop(core);
     let mut core = endpoint.link().await;
     let known = core.arrival().await;
+    assert_eq!(known.user, "1", "core checks the account against the topic");
     assert_eq!(
         (known.topic.as_str(), known.retained, known.at_least_once),
         ("fac/v1/1/up", true, false)

@@ -223,10 +223,8 @@ async fn work(
                         held = message;
                         due.extend(ack);
                     }
-                    Event::Incoming(Packet::SubAck(ack)) => {
-                        if !check_subscription(&ack.return_codes) {
-                            state.send_replace(Some("the MQTT broker refuses our subscription".to_owned()));
-                        }
+                    Event::Incoming(Packet::SubAck(ack)) if !check_subscription(&ack.return_codes) => {
+                        state.send_replace(Some("the MQTT broker refuses our subscription".to_owned()));
                     }
                     _ => {}
                 },
