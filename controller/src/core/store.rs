@@ -427,8 +427,7 @@ pub struct Reader {
 /// Starts the reading thread on files that exist already.
 #[must_use]
 pub fn open_reader(dir: &Path) -> Reader {
-    let (queries, inbox) =
-        std_mpsc::sync_channel::<Asked>(MAX_QUERIES);
+    let (queries, inbox) = std_mpsc::sync_channel::<Asked>(MAX_QUERIES);
     let dir = dir.to_owned();
     std::thread::Builder::new()
         .name("store-reader".to_owned())

@@ -67,10 +67,13 @@ pub async fn serve(
             Ok(accepted) => accepted,
             Err(error) => {
                 count(&counters.accept_errors);
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "accepting a connection failed"
-                );
+                // Once for each shortage, not ten times a second.
+                if !std::mem::replace(&mut short, true) {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "accepting a connection failed"
+                    );
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
