@@ -31,44 +31,47 @@ const READINGS: usize = 10;
 /// Longest wait for the first answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Measures one figure or all of them.
+/// Measures one figure or all of them; `dev` takes the everyday build, to try the bench itself.
 ///
 /// # Errors
-/// When the release binary cannot be built or does not answer.
-pub(crate) fn run(what: Option<What>) -> Result<(), String> {
+/// When the binary cannot be built, or a figure cannot be measured.
+pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
     let all = [What::Start, What::Memory, What::Journal, What::Latency];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
+    let profile = if dev { "dev" } else { "release" };
     check(&mut cargo(&[
         "build",
-        "--release",
+        "--profile",
+        profile,
         "--package",
         "controller",
         "--bin",
         "yagura",
     ]))?;
-    let binary = demo::target_dir()?.join("release/yagura");
+    let folder = if dev { "debug" } else { "release" };
+    let binary = demo::target_dir()?.join(folder).join("yagura");
+    let mut failed = Vec::new();
     for what in chosen {
-        match what {
-            What::Start => start(&binary)?,
-            What::Memory => memory(&binary)?,
-            What::Journal => in_bench("controller", "journal")?,
-            What::Latency => in_bench("hil-tests", "latency")?,
-        }
+        let result = match what {
+            What::Start => start(&binary),
+            What::Memory => memory(&binary),
+            What::Journal => in_bench("controller", "journal", &binary),
+            What::Latency => in_bench("hil-tests", "latency", &binary),
+        };
+        // One figure that cannot be had does not hide the others.
+        failed.extend(result.err());
     }
-    Ok(())
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("\n"))
+    }
 }
 
 /// Figures that need the protocols or the insides are measured where those are: by bench targets
 /// of the same name, which print lines like those of [`report`].
-fn in_bench(package: &str, name: &str) -> Result<(), String> {
-    check(&mut cargo(&[
-        "bench",
-        "--quiet",
-        "--package",
-        package,
-        "--bench",
-        name,
-    ]))
+fn in_bench(package: &str, name: &str, binary: &Path) -> Result<(), String> {
+    check(cargo(&["bench", "--quiet", "--package", package, "--bench", name]).env("YAGURA_BIN", binary))
 }
 
 /// Prints median and spread.

@@ -50,6 +50,9 @@ enum Command {
         /// What to measure; everything when left out
         #[arg(value_enum)]
         what: Option<bench::What>,
+        /// Measure the everyday build instead, to try the bench itself
+        #[arg(long)]
+        dev: bool,
     },
     /// Print nftables rules for a site (the same as `yagura firewall`)
     Firewall {
@@ -74,7 +77,7 @@ fn main() -> ExitCode {
         Command::Test { only } => test::run(&only, std::env::var_os("CI").is_some()),
         Command::Ci => test::run(&[], true),
         Command::Firmware { board } => firmware::run(board.as_deref()),
-        Command::Bench { what } => bench::run(what),
+        Command::Bench { what, dev } => bench::run(what, dev),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
         Command::Simulate { seeds, seed } => test::simulate(seeds, seed),
     };
