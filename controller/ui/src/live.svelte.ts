@@ -164,7 +164,7 @@ export class Live {
 
   /** Fetches the minutes before the page was opened, one point after the other. */
   async #recall(snapshot: Snapshot) {
-    const points = snapshot.points.filter((p) => p.quantity !== 'contact' && p.state === null);
+    const points = snapshot.points.filter((p) => p.state === null && p.no_data !== 'not_supported');
     for (const point of points.slice(0, MAX_HISTORY_POINTS)) {
       const past = await history(point.id, snapshot.wall_ms - TRAIL_MS, snapshot.wall_ms, HISTORY_BUCKETS);
       if (!past || this.#stop.signal.aborted) return;
