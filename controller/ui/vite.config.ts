@@ -16,5 +16,15 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: 'es2022',
   },
-  server: { proxy: { '/api': CONTROLLER, '/healthz': CONTROLLER } },
+  // The controller refuses commands of a foreign origin; while developing, ours is made to look like its own.
+  server: {
+    proxy: {
+      '/api': {
+        target: CONTROLLER,
+        changeOrigin: true,
+        // The controller refuses commands of a foreign origin; while developing, ours is made to look like its own.
+        configure: (proxy) => proxy.on('proxyReq', (request) => request.setHeader('Origin', CONTROLLER)),
+      },
+    },
+  },
 });
