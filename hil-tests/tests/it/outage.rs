@@ -180,6 +180,8 @@ async fn an_outage_stops_debians_servers_in_order_and_abandons_the_one_that_hang
         "but not beyond its budget"
     );
     yagura.wait_alarm("outage.step.hung1", AlarmState::Unacknowledged, SOON);
+    ups_a.set_mains(true);
+    ups_b.set_mains(true);
     yagura.wait_alarm("outage.hosts_stopped", AlarmState::Unacknowledged, SOON);
 }
 
