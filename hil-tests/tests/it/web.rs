@@ -5,7 +5,7 @@ use controller::listen;
 use hil_tests::http::{self, Stream};
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::SiteFile;
-use hil_tests::{Child, free_port, wait_for, yagura_bin};
+use hil_tests::{Child, wait_for, yagura_bin};
 use room::snapshot::AlarmState;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -330,7 +330,7 @@ async fn the_demo_removes_the_folder_it_made() {
     let temp = tempfile::tempdir().unwrap();
     let mut command = Command::new(yagura_bin());
     command
-        .args(["demo", "--listen", &free_port().to_string()])
+        .args(["demo", "--listen", "127.0.0.1:0"])
         .env("TMPDIR", temp.path())
         .stdout(Stdio::null());
     let mut child = Child::start(&mut command);
