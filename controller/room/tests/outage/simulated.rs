@@ -226,6 +226,7 @@ fn cast(dice: &mut Dice) -> Fate {
             2 => Manner::Refuses,
             3 => Manner::OtherKey,
             4 => Manner::Fails(dice.between(1, 2) as u32),
+            5..=12 => Manner::Stops(dice.between(budget * 3 / 4, budget * 9 / 10)),
             _ => Manner::Stops(dice.between(300, budget / 2)),
         };
     }
@@ -406,7 +407,7 @@ fn lie(
         _ => {
             let at = dice.between(5_000, begins);
             events.push((at, Happens::Test(ups, true)));
-            events.push((at + dice.between(5, 60) * 1_000, Happens::Test(ups, false)));
+            events.push((at + dice.between(5, 240) * 1_000, Happens::Test(ups, false)));
         }
     }
     false
@@ -497,7 +498,11 @@ fn nobody_falls_when_the_plan_fits(fate: &Fate, fits: &[bool]) -> Result<(), Str
     for (host, fits) in room.hosts.iter().zip(fits) {
         // What waits for a host that will not stop may be held; that is the policy's choice.
         let before = room.engine.plan().with_dependants([host.id.clone()]);
-        let held = before.iter().any(|id| !stops(id) && holds(id));
+        let given_up = |id: &String| {
+            room.count(|record| matches!(record, Record::StepAbandoned { order, .. } if order.step == *id))
+                > 0
+        };
+        let held = before.iter().any(|id| (!stops(id) || given_up(id)) && holds(id));
         if host.life == Life::Fell && *fits && stops(&host.id) && !held {
             return Err(format!("{} lost its power although the plan fitted", host.id));
         }
