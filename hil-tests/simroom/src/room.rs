@@ -644,12 +644,12 @@ impl Parts {
 
     /// Moves the room by `seconds` of real time; returns the servers whose start is due.
     fn step(&self, seconds: f64, now: Instant) -> Vec<usize> {
-        let watts: f64 = RACKS
+        let watts = RACKS
             .iter()
             .zip(&self.servers)
             .filter(|(_, server)| server.state().power != Power::Down)
-            .map(|(rack, _)| rack.watts)
-            .sum();
+            // Not `sum`, whose empty value is -0.0.
+            .fold(0.0, |sum, (rack, _)| sum + rack.watts);
         let all: f64 = RACKS.iter().map(|rack| rack.watts).sum();
         self.share_load(watts);
         let mut world = self.world();
