@@ -389,6 +389,12 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "host_key = \"AAAA",
         "type",
     ),
+    (
+        "host_key = \"ssh-ed25519 ",
+        "host_key = \"ssh-rsa ",
+        "host_key = \"ssh-rsa",
+        "ed25519 or ecdsa",
+    ),
     // twice
     (
         "name = \"app1\"",
