@@ -109,6 +109,7 @@ impl Yagura {
     ///
     /// # Panics
     /// When it does not within `bound`; prints the last picture.
+    #[expect(clippy::disallowed_methods, reason = "a bounded wait of plain tests")]
     pub fn wait<T>(&self, what: &str, bound: Duration, mut pick: impl FnMut(&Snapshot) -> Option<T>) -> T {
         let end = Instant::now() + bound;
         let mut last = None;

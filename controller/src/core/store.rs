@@ -642,6 +642,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "the bound of a wait for a plain thread")]
     fn a_failed_append_leaves_the_chain_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let opened = open_journal(dir.path()).unwrap();
