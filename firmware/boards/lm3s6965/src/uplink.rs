@@ -147,9 +147,9 @@ async fn connect(
         return Lost::Subscribe;
     };
     let present = Publication::bytes(&topics.presence, b"1").retain();
-    let Ok(Ok(_)) = with_timeout(STEP, connection.publish(present)).await else {
-        return Lost::Publish;
-    };
+    if let Err(lost) = publish(connection.publish(present)).await {
+        return lost;
+    }
     console!("broker: connected");
     backoff.succeeded();
     shared.node.borrow_mut().connected(now_ms());
@@ -158,28 +158,15 @@ async fn connect(
 
 /// Sends what the node has to say and hands down what comes, until the connection ends.
 async fn serve<IO: Io>(connection: &mut Connection<'_, '_, IO>, topics: &Topics, shared: &Shared) -> Lost {
-    loop {
+    // Before the first events: stored ones carry the boot in which they happened, and the
+    // controller must have heard of this one before it acknowledges them.
+    let mut sent = send_telemetry(connection, topics, shared).await;
+    while sent.is_ok() {
         shared.check_in(UPLINK);
         shared.node.borrow_mut().tick(now_ms());
-        // Telemetry before events: stored events carry the boot in which they happened, and the
-        // controller must have heard of this one before it acknowledges them.
-        while connection.can_publish(QoS::AtMostOnce) {
-            let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
-                break;
-            };
-            let sample = Publication::bytes(&topics.telemetry, &frame);
-            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(sample)).await else {
-                return Lost::Publish;
-            };
-        }
-        while connection.can_publish(QoS::AtLeastOnce) {
-            let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
-                break;
-            };
-            let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
-            let Ok(Ok(_)) = with_timeout(STEP, connection.publish(event)).await else {
-                return Lost::Publish;
-            };
+        sent = send_events(connection, topics, shared).await;
+        if sent.is_ok() {
+            sent = send_telemetry(connection, topics, shared).await;
         }
         // What is due now and could not be sent must not keep us from sleeping.
         let soonest = Instant::now() + Duration::from_millis(SHORTEST_SLEEP_MS);
@@ -190,8 +177,46 @@ async fn serve<IO: Io>(connection: &mut Connection<'_, '_, IO>, topics: &Topics,
                 // We have subscribed to one topic; whatever the broker says, it is a command.
                 shared.node.borrow_mut().downward(message.payload(), now_ms());
             }
-            Either3::First(Err(_)) => return Lost::Receive,
+            Either3::First(Err(_)) => sent = Err(Lost::Receive),
             Either3::First(Ok(None)) | Either3::Second(()) | Either3::Third(()) => {}
         }
+    }
+    sent.err().unwrap_or(Lost::Receive)
+}
+
+async fn send_events<IO: Io>(
+    connection: &mut Connection<'_, '_, IO>,
+    topics: &Topics,
+    shared: &Shared,
+) -> Result<(), Lost> {
+    while connection.can_publish(QoS::AtLeastOnce) {
+        let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
+            break;
+        };
+        let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
+        publish(connection.publish(event)).await?;
+    }
+    Ok(())
+}
+
+async fn send_telemetry<IO: Io>(
+    connection: &mut Connection<'_, '_, IO>,
+    topics: &Topics,
+    shared: &Shared,
+) -> Result<(), Lost> {
+    while connection.can_publish(QoS::AtMostOnce) {
+        let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
+            break;
+        };
+        publish(connection.publish(Publication::bytes(&topics.telemetry, &frame))).await?;
+    }
+    Ok(())
+}
+
+/// A publication in bounded time. One that was not finished leaves the connection unusable.
+async fn publish<T, E>(publication: impl Future<Output = Result<T, E>>) -> Result<(), Lost> {
+    match with_timeout(STEP, publication).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Lost::Publish),
     }
 }
