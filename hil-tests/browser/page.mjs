@@ -162,7 +162,7 @@ async function contract(page) {
   });
   if (!isDeepStrictEqual(fields(spoken), fields(known))) {
     throw new Broken(
-      'the API changed; refresh the types of the page: curl BASE_URL/api/openapi.json > controller/ui/openapi.json, then npm run check there',
+      'the API changed: UPDATE_EXPECT=1 cargo test -p controller the_committed_document, then npm run check in controller/ui',
     );
   }
   return 'the API is the one the page knows';
