@@ -189,12 +189,12 @@ impl<W: World> Engine<W> {
             Record::NodeEvent {
                 node,
                 boot,
-                seq,
+                event_seq,
                 event,
                 ..
             } => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.commit(*boot, *seq);
+                    node.commit(*boot, *event_seq);
                     match event {
                         NodeEvent::Hello { firmware, .. } => node.firmware = Some(firmware.clone()),
                         NodeEvent::Lost { count } => node.missing += u64::from(*count),
@@ -504,7 +504,7 @@ impl<W: World> Engine<W> {
         let record = Record::NodeEvent {
             node: header.node,
             boot: header.boot,
-            seq: header.seq,
+            event_seq: header.seq,
             up_ms: header.up_ms,
             unix_ms: header.unix_ms,
             point: point.clone(),

@@ -40,8 +40,8 @@ pub enum Record {
         node: u16,
         /// Its boot number.
         boot: u32,
-        /// Its sequence.
-        seq: u32,
+        /// Its own sequence of events.
+        event_seq: u32,
         /// Its uptime in milliseconds.
         up_ms: u64,
         /// Its clock, 0 when not set.

@@ -232,7 +232,10 @@ fn a_door_edge_is_journaled_acknowledged_to_the_node_and_alarmed_at_once() {
         open: true,
     });
     assert_eq!(room.acked(), Some(1));
-    assert!(matches!(room.last.records[0], Record::NodeEvent { seq: 1, .. }));
+    assert!(matches!(
+        room.last.records[0],
+        Record::NodeEvent { event_seq: 1, .. }
+    ));
     assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
 
     room.node_event(&Up::Contact {
@@ -565,7 +568,7 @@ fn a_restart_from_every_prefix_of_the_journal_knows_the_same_room() {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
         let last = entries.iter().rev().find_map(|entry| match entry.record {
-            Record::NodeEvent { seq, .. } => Some(seq),
+            Record::NodeEvent { event_seq, .. } => Some(event_seq),
             _ => None,
         });
         let turn = again.start(room.now(), "boot-a", "0.0.0", entries);

@@ -6,6 +6,7 @@
 
 mod act;
 mod board;
+mod living;
 mod mqtt;
 mod outage;
 mod simroom;
