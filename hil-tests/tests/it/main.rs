@@ -3,6 +3,10 @@
     clippy::unwrap_used,
     reason = "a test that unwraps in vain fails, as it should"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "plain tests look again after a pause, each wait with a bound"
+)]
 
 mod act;
 mod board;

@@ -480,6 +480,7 @@ async fn a_controller_killed_at_every_record_of_the_plan_stops_every_host_exactl
         return;
     }
     let mut killed = 0;
+    #[expect(clippy::explicit_counter_loop, reason = "kills are counted, not rounds")]
     for sync in 1..MOST_SYNCS {
         let sweep = Sweep::new().await;
         let mut act = Child::start(&mut sweep.role("act"));
