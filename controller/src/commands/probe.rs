@@ -45,7 +45,7 @@ enum Protocol {
 #[derive(Debug, clap::Args)]
 struct SnmpArgs {
     /// Address or name of the agent, with a port if it is not 161: 192.0.2.10, ups-a:1161,
-    /// [2001:db8::1]:161
+    /// `[2001:db8::1]:161`
     host: String,
     /// The read community that the agent was given
     #[arg(long)]

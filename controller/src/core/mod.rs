@@ -1,6 +1,6 @@
 //! Role `core`: sources, engine, journal. It listens on nothing but the roles' unix socket.
 //!
-//! [`run`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
+//! [`run()`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
 //! socket, `store` the files, `source` what happens outside.
 
 mod app;
