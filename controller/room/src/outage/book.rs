@@ -431,6 +431,7 @@ fn started(now: Mono, order: &Order, before: Option<InFlight>) -> InFlight {
         since: now,
         attempt: order.attempt,
         requested: false,
+        unanswered: false,
         failures: 0,
         failed_at: None,
         problem: None,
@@ -439,6 +440,7 @@ fn started(now: Mono, order: &Order, before: Option<InFlight>) -> InFlight {
         None => fresh,
         Some(flight) => InFlight {
             attempt: order.attempt,
+            unanswered: flight.unanswered || flight.failed_at.is_none(),
             failed_at: None,
             ..flight
         },

@@ -109,6 +109,8 @@ pub struct InFlight {
     pub attempt: u32,
     /// Past the point of no return.
     pub requested: bool,
+    /// An earlier order was lost without an answer.
+    pub unanswered: bool,
     /// Tries that failed.
     pub failures: u32,
     /// When the last try failed; `None` while an order is out.
@@ -130,7 +132,7 @@ impl InFlight {
     /// The target may be stopping: it accepted the request, or nobody has said that it did not.
     #[must_use]
     pub const fn may_have_arrived(&self) -> bool {
-        self.requested || self.failed_at.is_none()
+        self.requested || self.unanswered || self.failed_at.is_none()
     }
 }
 
