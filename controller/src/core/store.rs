@@ -687,7 +687,6 @@ mod tests {
     }
 
     /// The writing thread ends with its sender; a second opening waits for its lock.
-    #[expect(clippy::disallowed_methods, reason = "the bound of a wait for a plain thread")]
     fn fill_history(dir: &Path) {
         let path = dir.join("history.db");
         let history = open_history(dir).unwrap();
