@@ -160,7 +160,9 @@ pub struct Seen {
 /// * the source says mains: only physical signs count (voltage, counting, falling), because
 ///   `low` may remain from the last outage;
 /// * mains is at the input: neither `low` nor a peer counts, because an inverter that always
-///   says "battery" would else be believed.
+///   says "battery" would else be believed;
+/// * its own count stands at 0 s: a peer does not count either, for two inverters of one make
+///   say the same thing for the same reason.
 #[must_use]
 pub fn count(seen: Seen, facts: &Facts) -> usize {
     let says_mains = facts.source == Source::Mains;
@@ -171,7 +173,7 @@ pub fn count(seen: Seen, facts: &Facts) -> usize {
         seen.counting,
         seen.falling,
         seen.low && !says_mains && !mains_there,
-        seen.peer && seen.source && !mains_there,
+        seen.peer && seen.source && !mains_there && facts.time_on != Some(0.0),
     ];
     counted.into_iter().filter(|sign| *sign).count()
 }
