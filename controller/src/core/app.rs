@@ -133,7 +133,7 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     let client = crate::snmp::Client::bind().await.map_err(Error::Poller)?;
     let library = std::sync::Arc::new(room::profile::Library::builtin());
     tasks.spawn(snmp::run(
-        client,
+        client.clone(),
         site.devices.clone(),
         library,
         poll_out,
@@ -163,6 +163,7 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     let outputs = Outputs {
         roles: roles::Outboxes::default(),
         publish,
+        snmp: client,
         polling,
         simroom,
     };

@@ -58,6 +58,8 @@ pub(super) struct Outputs {
     pub roles: Outboxes,
     /// Messages to an external broker; `None` when the endpoint is ours.
     pub publish: Option<mpsc::Sender<super::source::Publish>>,
+    /// The SNMP engine, for its counters.
+    pub snmp: crate::snmp::Client,
     /// Orders to the poller.
     pub polling: mpsc::Sender<super::source::snmp::Control>,
     /// The data folder in which the simulated room listens, on a simulated site.
@@ -562,6 +564,15 @@ impl<W: World> Loop<W> {
         self.event(
             Event::Counters {
                 role: "core",
+                counters,
+            },
+            Held::default(),
+        );
+        let counters = self.outputs.snmp.counters().list();
+        let counters = counters.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        self.event(
+            Event::Counters {
+                role: "snmp",
                 counters,
             },
             Held::default(),
