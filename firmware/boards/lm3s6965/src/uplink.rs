@@ -29,7 +29,7 @@ use shared::topic::{self, Leaf};
 const STEP: Duration = Duration::from_secs(10);
 /// Seconds of silence after which the broker may give us up, and we it.
 const KEEP_ALIVE_S: u16 = 10;
-/// Steps between two check-ins, each of at most [`STEP`], and a back-off.
+/// Four steps between two check-ins (log in, subscribe, two publications), or one and a back-off.
 pub(crate) const LONGEST_SILENCE_MS: u64 = 45_000;
 /// The emulator's network looks at a new connection only when the guest does something: without
 /// this tick, connecting takes a second.
@@ -190,6 +190,7 @@ async fn send_events<IO: Io>(
     shared: &Shared,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtLeastOnce) {
+        shared.check_in(UPLINK);
         let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
             break;
         };
@@ -205,6 +206,7 @@ async fn send_telemetry<IO: Io>(
     shared: &Shared,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtMostOnce) {
+        shared.check_in(UPLINK);
         let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
             break;
         };
