@@ -246,7 +246,7 @@ async fn the_board_and_the_controller_over_our_own_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_board_and_the_controller_overmosquitto() {
+async fn the_board_and_the_controller_over_mosquitto() {
     if !cannot_run() {
         everything_that_may_happen(false).await;
     }
