@@ -76,7 +76,7 @@ pub(crate) fn run(only: &[String], ci: bool) -> Result<(), String> {
                 "--document-private-items",
                 "--quiet",
             ])
-            .env("RUSTDOCFLAGS", "-D warnings"),
+            .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"),
         )
         .into()
     });
