@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: figures of the product, as medians with spread. Nothing is asserted.
 
-use crate::demo;
 use crate::stage::{cargo, check, now};
+use crate::{demo, firmware};
 use clap::ValueEnum;
 use std::collections::BTreeSet;
 use std::fs;
@@ -55,8 +55,8 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         let result = match what {
             What::Start => start(&binary),
             What::Memory => memory(&binary),
-            What::Journal => in_bench("controller", "journal", &binary),
-            What::Latency => in_bench("hil-tests", "latency", &binary),
+            What::Journal => in_bench("controller", "journal", profile, &binary),
+            What::Latency => latency(profile, &binary),
         };
         // One figure that cannot be had does not hide the others.
         failed.extend(result.err());
@@ -70,8 +70,30 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
 
 /// Figures that need the protocols or the insides are measured where those are: by bench targets
 /// of the same name, which print lines like those of [`report`].
-fn in_bench(package: &str, name: &str, binary: &Path) -> Result<(), String> {
-    check(cargo(&["bench", "--quiet", "--package", package, "--bench", name]).env("YAGURA_BIN", binary))
+fn in_bench(package: &str, name: &str, profile: &str, binary: &Path) -> Result<(), String> {
+    check(
+        cargo(&[
+            "bench",
+            "--quiet",
+            "--profile",
+            profile,
+            "--package",
+            package,
+            "--bench",
+            name,
+        ])
+        .env("YAGURA_BIN", binary)
+        // Figures and nothing between them; outages are made in dozens.
+        .env("YAGURA_LOG", "error"),
+    )
+}
+
+/// The contact's way begins in the firmware; where that cannot be built the bench says so.
+fn latency(profile: &str, binary: &Path) -> Result<(), String> {
+    if firmware::cannot_build().is_none() {
+        firmware::run(None)?;
+    }
+    in_bench("hil-tests", "latency", profile, binary)
 }
 
 /// Prints median and spread.
