@@ -8,6 +8,7 @@
 use crate::time::{Millis, Mono, Now};
 use shared::topic::{self, Leaf};
 use shared::wire::{Authentic, DeviceKey, Direction, Envelope, Header, Stream, Up, WireError};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// After the node said in a heartbeat that it no longer holds an event, a frame with that event
@@ -106,6 +107,8 @@ pub enum Accepted {
 pub struct Node {
     /// Last committed event (durable).
     pub last_event: Option<u32>,
+    /// The boot in which it was made (durable).
+    event_boot: Option<u32>,
     /// Highest boot number seen (durable through events).
     pub boot: Option<u32>,
     /// Last telemetry of this boot.
@@ -209,26 +212,34 @@ pub fn accept(
             node.heard = Some(now.mono);
             Ok(Accepted::Telemetry { header, body })
         }
-        _ => match node.last_event {
-            Some(last) if header.seq <= last => {
-                if node.has_released(now.mono, header.seq) {
-                    return Err(Refusal::Replayed(id));
-                }
-                Ok(Accepted::Duplicate { header })
-            }
-            last => {
+        _ => match node.place(&header) {
+            Place::New { missing } => {
                 node.heard = Some(now.mono);
-                let missing = last
-                    .filter(|last| header.seq - last > 1)
-                    .map(|last| (last + 1, header.seq - 1));
                 Ok(Accepted::Event {
                     header,
                     body,
                     missing,
                 })
             }
+            Place::Known if node.has_released(now.mono, header.seq) => Err(Refusal::Replayed(id)),
+            Place::Known => Ok(Accepted::Duplicate { header }),
+            Place::Impossible => Err(Refusal::Replayed(id)),
         },
     }
+}
+
+/// Where an event stands to the last committed one.
+enum Place {
+    /// After it; `missing` lie between.
+    New {
+        /// First and last missing sequence.
+        missing: Option<(u32, u32)>,
+    },
+    /// At or before it.
+    Known,
+    /// A higher sequence in an earlier boot: the ring gives events in their order, so no node
+    /// sends that after a later boot has spoken.
+    Impossible,
 }
 
 fn prove<'a>(id: u16, key: &DeviceKey, stream: Stream, payload: &'a [u8]) -> Result<Authentic<'a>, Refusal> {
@@ -242,6 +253,22 @@ fn prove<'a>(id: u16, key: &DeviceKey, stream: Stream, payload: &'a [u8]) -> Res
 }
 
 impl Node {
+    fn place(&self, header: &Header) -> Place {
+        let (Some(last), Some(last_boot)) = (self.last_event, self.event_boot) else {
+            return Place::New { missing: None };
+        };
+        let missing = (header.seq > last.saturating_add(1)).then(|| (last + 1, header.seq - 1));
+        match header.boot.cmp(&last_boot) {
+            // Also with a lower sequence: the node's memory failed before a power cut and its
+            // sequence went back. A stored event keeps the boot in which it was made, so this
+            // one was never seen; to take it for a repetition would lose it.
+            Ordering::Greater => Place::New { missing },
+            Ordering::Equal if header.seq > last => Place::New { missing },
+            Ordering::Less if header.seq > last => Place::Impossible,
+            Ordering::Equal | Ordering::Less => Place::Known,
+        }
+    }
+
     fn is_new_telemetry(&self, header: &Header) -> bool {
         match self.boot {
             Some(boot) if header.boot < boot => false,
@@ -263,5 +290,6 @@ impl Node {
             self.telemetry = None;
         }
         self.last_event = Some(seq);
+        self.event_boot = Some(boot);
     }
 }

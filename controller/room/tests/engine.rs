@@ -505,6 +505,40 @@ fn events_of_an_earlier_boot_are_kept_but_say_nothing_about_now() {
 }
 
 #[test]
+fn a_sequence_that_went_back_with_a_later_boot_loses_no_event_and_opens_no_replay() {
+    let mut room = Bench::new();
+    for _ in 0..3 {
+        room.node_event(&Up::Contact {
+            channel: 0,
+            open: false,
+        });
+    }
+    room.event_seq = 5;
+    let recorded = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: true,
+        },
+    );
+    // The node lost its memory and began again at 2, in boot 2.
+    room.boot = 2;
+    room.event_seq = 1;
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    assert_eq!(room.acked(), Some(2));
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+    room.message("ev", recorded);
+    assert_eq!(
+        room.counter("node_frames_refused_replayed"),
+        1,
+        "of boot 1, with a sequence ahead"
+    );
+}
+
+#[test]
 fn a_value_that_waited_in_the_network_is_as_old_as_it_is() {
     let mut room = Bench::new();
     room.sample(2, Quantity::Temperature, Ok(22_000));
