@@ -574,6 +574,17 @@ mod tests {
         let from = opened.entries.len() as u64 + 1;
         let entries = (from..from + count).map(entry).collect();
         opened.journal.append(entries).blocking_recv().unwrap().unwrap();
+        drop(opened);
+        // The thread closes the file after the journal is dropped, and closing writes to it; a
+        // test that damages the file must come later.
+        let wal = dir.join("journal.db-wal");
+        for look in 0..100_000_u32 {
+            if !wal.exists() {
+                return;
+            }
+            assert!(look < 99_999, "the journal's thread did not close its file");
+            std::thread::yield_now();
+        }
     }
 
     fn alter(dir: &Path, sql: &str) {

@@ -1,6 +1,7 @@
 //! A room to test the outage engine in: batteries that drain by their load, hosts that stop,
 //! hang or refuse, UPSes that lie, an `act` role that carries orders out, and a journal that
 //! survives the death of the controller at any record.
+// Long because everything in a room acts on everything else.
 
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Turn};
