@@ -4,7 +4,6 @@
 //! Skips aloud where QEMU, the firmware or mosquitto is missing; under CI that is a failure.
 
 mod line;
-mod product;
 
 use hil_tests::bench::QemuBench;
 use hil_tests::{installed, wait_for};
