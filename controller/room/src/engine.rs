@@ -332,6 +332,14 @@ impl<W: World> Engine<W> {
                 self.count("node_event_duplicates");
                 self.acknowledge_events(now, header.node, header.boot, turn);
             }
+            Ok(Accepted::Early { header, ask }) => {
+                self.count("node_events_early");
+                if ask {
+                    // Its answer says what it holds, and meanwhile where its contacts are.
+                    self.downlink(now, header.node, header.boot, &Down::Report, turn);
+                }
+                self.evaluate_node(now, header.node, turn);
+            }
             Ok(Accepted::Telemetry { header, body }) => {
                 self.count("node_telemetry");
                 self.ask_for_report(now, &header, turn);

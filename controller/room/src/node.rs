@@ -4,6 +4,11 @@
 //! node's key for that direction and stream, and it is newer than what was accepted before.
 //! Everything else is refused, counted, and after the first time alarmed; it never changes a
 //! value. Events are accepted once, in sequence, over reboots of either side.
+//!
+//! A broker that restarts takes events while nobody is subscribed. What comes after them would
+//! look as if they were lost, and acknowledging it would lose them indeed: so an event behind a
+//! gap is left with the node, which sends all of them again, until the node's own word proves
+//! that it does not hold the missing ones any more.
 
 use crate::time::{Millis, Mono, Now};
 use shared::topic::{self, Leaf};
@@ -14,6 +19,8 @@ use std::collections::BTreeMap;
 /// After the node said in a heartbeat that it no longer holds an event, a frame with that event
 /// is a replay; within this time of the heartbeat it may still be a redelivery under way.
 pub const REDELIVERY_GRACE: Millis = Millis(5_000);
+/// While events come behind a gap, the node is asked so often what it still holds.
+pub const GAP_ASK_EVERY: Millis = Millis(5_000);
 
 /// Keys by node id; loaded by the controller, never printed.
 pub type Keys = BTreeMap<u16, DeviceKey>;
@@ -81,6 +88,13 @@ pub enum Accepted {
         /// First and last missing sequence.
         missing: Option<(u32, u32)>,
     },
+    /// An event behind a gap: the node may still hold what is before it, and sends it again.
+    Early {
+        /// Proven header.
+        header: Header,
+        /// The node is to be asked what it holds.
+        ask: bool,
+    },
     /// An event we have: acknowledge it again.
     Duplicate {
         /// Proven header.
@@ -129,6 +143,8 @@ pub struct Node {
     released: Option<(u32, Mono)>,
     /// Asked for a report since we know this boot.
     pub asked: Option<u32>,
+    /// When it was last asked because of a gap.
+    gap_asked: Option<Mono>,
 }
 
 impl Node {
@@ -215,6 +231,10 @@ pub fn accept(
         _ => match node.place(&header) {
             Place::New { missing } => {
                 node.heard = Some(now.mono);
+                if missing.is_some_and(|(_, to)| !node.lacks(to)) {
+                    let ask = node.asks_about_gap(now.mono);
+                    return Ok(Accepted::Early { header, ask });
+                }
                 Ok(Accepted::Event {
                     header,
                     body,
@@ -281,6 +301,19 @@ impl Node {
     fn has_released(&self, now: Mono, seq: u32) -> bool {
         self.released
             .is_some_and(|(upto, since)| seq <= upto && now.since(since) > REDELIVERY_GRACE)
+    }
+
+    /// By its own word it holds no event up to this one.
+    fn lacks(&self, seq: u32) -> bool {
+        self.released.is_some_and(|(upto, _)| seq <= upto)
+    }
+
+    fn asks_about_gap(&mut self, now: Mono) -> bool {
+        let due = self.gap_asked.is_none_or(|at| now.since(at) >= GAP_ASK_EVERY);
+        if due {
+            self.gap_asked = Some(now);
+        }
+        due
     }
 
     /// Applies a committed event.

@@ -168,6 +168,17 @@ impl Bench {
         self.message("ev", frame);
     }
 
+    fn heartbeat(&mut self, last_event: u32, pending: u16) {
+        let body = Up::Heartbeat {
+            pending,
+            last_event,
+            refused: 0,
+            dropped: 0,
+        };
+        let frame = self.frame(Stream::Telemetry, &body);
+        self.message("t", frame);
+    }
+
     fn sample(&mut self, channel: u8, quantity: Quantity, value: Result<i32, NoData>) {
         let frame = self.frame(
             Stream::Telemetry,
@@ -472,16 +483,75 @@ fn missing_events_are_counted_and_alarmed() {
         channels: 3,
     });
     room.event_seq += 4;
-    room.node_event(&Up::Contact {
+    let shut = Up::Contact {
         channel: 0,
         open: false,
-    });
+    };
+    let frame = room.frame(Stream::Event, &shut);
+    room.message("ev", frame.clone());
+    assert!(room.last.records.is_empty(), "the node may still hold them");
+    room.heartbeat(6, 1);
+    room.message("ev", frame);
     assert_eq!(room.engine.snapshot(room.now()).nodes[0].missing, 4);
     assert_eq!(room.state("node-1.missing"), Some(AlarmState::Unacknowledged));
     assert_eq!(
         room.engine.snapshot(room.now()).nodes[0].firmware.as_deref(),
         Some("1.2.3")
     );
+}
+
+#[test]
+fn an_event_behind_a_gap_waits_until_the_node_has_sent_what_it_holds() {
+    let mut room = Bench::new();
+    let frames: Vec<Vec<u8>> = (0..6)
+        .map(|index| {
+            let open = index % 2 == 0;
+            room.frame(Stream::Event, &Up::Contact { channel: 0, open })
+        })
+        .collect();
+    room.message("ev", frames[0].clone());
+    assert_eq!(room.acked(), Some(1));
+
+    // A broker that restarted swallowed the second to the fifth.
+    for _ in 0..3 {
+        room.message("ev", frames[5].clone());
+        assert!(room.last.records.is_empty(), "{:?}", room.last.records);
+        assert_eq!(
+            room.acked(),
+            None,
+            "acknowledging it would make the node forget the others"
+        );
+    }
+    assert_eq!(room.counter("node_events_early"), 3);
+    // Its word that it holds all but the first changes nothing.
+    room.heartbeat(6, 5);
+    room.message("ev", frames[5].clone());
+    assert_eq!(room.acked(), None);
+    for (frame, seq) in frames[1..].iter().zip(2..) {
+        room.message("ev", frame.clone());
+        assert_eq!(room.acked(), Some(seq));
+    }
+    assert_eq!(room.engine.snapshot(room.now()).nodes[0].missing, 0);
+    assert_eq!(room.state("node-1.missing"), None);
+}
+
+#[test]
+fn of_the_events_behind_a_gap_only_those_are_missing_that_the_node_does_not_hold() {
+    let mut room = Bench::new();
+    let open = Up::Contact {
+        channel: 0,
+        open: true,
+    };
+    let frames: Vec<Vec<u8>> = (0..6).map(|_| room.frame(Stream::Event, &open)).collect();
+    room.message("ev", frames[0].clone());
+    room.heartbeat(6, 2);
+    room.message("ev", frames[5].clone());
+    assert_eq!(room.acked(), None, "the fifth is still with the node");
+    room.message("ev", frames[4].clone());
+    assert_eq!(room.acked(), Some(5));
+    assert_eq!(room.engine.snapshot(room.now()).nodes[0].missing, 3);
+    room.message("ev", frames[5].clone());
+    assert_eq!(room.acked(), Some(6));
 }
 
 #[test]
