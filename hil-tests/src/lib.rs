@@ -14,6 +14,7 @@ pub mod sshd;
 pub use binary::yagura_bin;
 
 use rustix::process::{Pid, Signal, kill_process};
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
@@ -138,6 +139,22 @@ pub async fn wait_for<T>(what: &str, bound: Duration, mut condition: impl AsyncF
     match tokio::time::timeout(bound, looking).await {
         Ok(value) => value,
         Err(_) => panic!("waited {bound:?} in vain for: {what}"),
+    }
+}
+
+/// Says that a test cannot run here, to the reader of the log and, where it asked for it by
+/// `YAGURA_SKIPPED`, to `cargo xtask test`.
+///
+/// # Panics
+/// Under CI: there nothing may be missing.
+#[expect(clippy::print_stderr, reason = "the log of the test")]
+pub fn skip(test: &str, why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{test} cannot run: {why}");
+    eprintln!("SKIPPED {test}: {why}");
+    if let Some(file) = std::env::var_os("YAGURA_SKIPPED") {
+        let note = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        // The list is for the reader's comfort; the log has the line as well.
+        let _ = note.and_then(|mut file| writeln!(file, "{test}: {why}"));
     }
 }
 

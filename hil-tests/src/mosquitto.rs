@@ -48,6 +48,11 @@ impl Mosquitto {
         self.child.stop();
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        self.child.kill();
+    }
+
     /// Starts it again on the same port.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use crate::http::{self, Answer, Stream};
 use crate::{Child, yagura_bin};
 use room::snapshot::{AlarmState, Snapshot};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -13,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// Longest time from start to serving; the figure itself is the benchmark's business.
 pub const START: Duration = Duration::from_secs(30);
+
+/// Records asked for at a time.
+const PAGE: usize = 1000;
 
 /// A running controller.
 #[derive(Debug)]
@@ -145,9 +149,55 @@ impl Yagura {
     /// When they cannot be read.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
-        let answer = self.get("/api/v1/records?after=0&limit=1000");
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        answer.json().as_array().cloned().expect("an array of records")
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |row| row["seq"].as_u64().expect("a number"));
+            let answer = self.get(&format!("/api/v1/records?after={after}&limit={PAGE}"));
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let rows = answer.json().as_array().cloned().expect("an array of records");
+            let last = rows.len() < PAGE;
+            all.extend(rows);
+            if last {
+                return all;
+            }
+        }
+    }
+
+    /// Kills a role as a crash would and waits until the supervisor has started another one.
+    ///
+    /// # Panics
+    /// When there is no such role, or no other within [`START`].
+    #[expect(clippy::disallowed_methods, reason = "called from plain tests too")]
+    pub fn kill_role(&self, role: &str) {
+        let before = self.role(role).expect("the role runs");
+        let pid = Pid::from_raw(before).expect("a process id");
+        // A child of our child, which is alive and has not collected it: the id is its own.
+        kill_process(pid, Signal::KILL).expect("the role is there");
+        let end = Instant::now() + START;
+        while self.role(role).is_none_or(|now| now == before) {
+            assert!(Instant::now() < end, "role {role} was not started again");
+            std::thread::sleep(crate::LOOK_EVERY);
+        }
+    }
+
+    /// Process id of a role that this supervisor runs.
+    #[must_use]
+    pub fn role(&self, role: &str) -> Option<i32> {
+        let supervisor = self.child.id();
+        // The supervisor starts its children from more than one thread.
+        let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).ok()?;
+        let of_threads = threads
+            .filter_map(Result::ok)
+            .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        let all: Vec<String> = of_threads.collect();
+        all.iter()
+            .flat_map(|list| list.split_whitespace())
+            .find(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                let words: Vec<_> = line.split(|byte| *byte == 0).collect();
+                words.get(1..3) == Some(&[b"role", role.as_bytes()])
+            })
+            .and_then(|pid| pid.parse().ok())
     }
 
     /// The live stream.

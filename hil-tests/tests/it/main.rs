@@ -13,6 +13,8 @@ mod board;
 mod living;
 mod mqtt;
 mod outage;
+mod page;
+mod restart;
 mod simroom;
 mod snmp;
 mod web;

@@ -23,7 +23,7 @@ const RUN: Duration = Duration::from_secs(60);
 const AT_ONCE: &str = "on_battery_delay = \"500ms\"\nreserve = \"1s\"\nstart_at_charge = 5\n\
     longest_on_battery = \"1s\"\ncontact_lost_after = \"5s\"\nmains_stable = \"1s\"";
 
-async fn ups(mib: Mib) -> Ups {
+pub(super) async fn ups(mib: Mib) -> Ups {
     let model = Model {
         maker: "Simulated".to_owned(),
         name: "Rack UPS".to_owned(),
@@ -75,7 +75,7 @@ impl Debian {
     }
 }
 
-async fn simulated(name: &str, dir: &Path, mode: Mode) -> (Server, PathBuf) {
+pub(super) async fn simulated(name: &str, dir: &Path, mode: Mode) -> (Server, PathBuf) {
     let client = new_key();
     let key_file = hil_tests::product::write_secret(&dir.join(format!("{name}.key")), &private_text(&client));
     let config = Config {
