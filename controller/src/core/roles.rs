@@ -20,6 +20,9 @@ const MAX_CONNECTIONS: usize = 16;
 /// Pause after an accept that failed (out of file descriptors).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 
+/// Where the users of the roles have their numbers.
+const PASSWD: &str = "/etc/passwd";
+
 /// What the roles bring into the loop.
 pub(super) enum RoleInput {
     /// A role is connected.
@@ -134,7 +137,8 @@ pub(super) fn bind(data_dir: &Path) -> std::io::Result<UnixListener> {
         _ => {}
     }
     let listener = UnixListener::bind(&path)?;
-    // Users of the roles share a group; peer credentials decide who is who.
+    // Users of the roles share the group that core runs in (yagura-link), and that opens them this
+    // socket alone: what core writes is its user's. Peer credentials decide who is who.
     let mode = rustix::fs::Mode::from_raw_mode(0o660);
     rustix::fs::chmod(&path, mode)?;
     Ok(listener)
@@ -182,7 +186,10 @@ async fn session(
 ) -> Result<(), wire::LinkError> {
     let peer = stream.peer_cred()?.uid();
     let (role, reader, writer) = wire::accept(stream).await?;
-    if !may_be(peer, role) {
+    let own = rustix::process::geteuid().as_raw();
+    // A machine without that file has no users of the roles either.
+    let passwd = std::fs::read_to_string(PASSWD).unwrap_or_default();
+    if !may_be(peer, own, role, &passwd) {
         tracing::error!(peer, ?role, "a process of another user claims a role; refused");
         return Err(wire::LinkError::Closed);
     }
@@ -193,9 +200,8 @@ async fn session(
     }
 }
 
-/// Our own user may be everything; another one only what its name says.
-fn may_be(peer: u32, role: Role) -> bool {
-    let own = rustix::process::geteuid().as_raw();
+/// Our own user may be everything; another one only what its name in `passwd` says.
+fn may_be(peer: u32, own: u32, role: Role, passwd: &str) -> bool {
     if peer == own {
         return true;
     }
@@ -204,12 +210,10 @@ fn may_be(peer: u32, role: Role) -> bool {
         Role::Broker => "yagura-broker",
         Role::Act => "yagura-act",
     };
-    // `name:x:uid:...`; a machine without that file has no such users either.
-    std::fs::read_to_string("/etc/passwd").is_ok_and(|text| {
-        text.lines().any(|line| {
-            let mut fields = line.split(':');
-            fields.next() == Some(wanted) && fields.nth(1).and_then(|uid| uid.parse().ok()) == Some(peer)
-        })
+    // `name:x:uid:...`
+    passwd.lines().any(|line| {
+        let mut fields = line.split(':');
+        fields.next() == Some(wanted) && fields.nth(1).and_then(|uid| uid.parse().ok()) == Some(peer)
     })
 }
 
@@ -341,4 +345,46 @@ pub(super) fn accounts(keys: &room::node::Keys) -> Vec<link::Account> {
             subscribe: vec![format!("fac/v1/{id}/cmd")],
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORE: u32 = 991;
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\
+        nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n\
+        yagura-core:x:991:991::/var/lib/yagura:/usr/sbin/nologin\n\
+        yagura-act:x:992:992::/:/usr/sbin/nologin\n\
+        yagura-web:x:993:993::/:/usr/sbin/nologin\n\
+        yagura-broker:x:994:994::/:/usr/sbin/nologin\n";
+
+    #[test]
+    fn another_user_is_only_the_role_that_its_name_says() {
+        let users = [(Role::Act, 992), (Role::Web, 993), (Role::Broker, 994)];
+        for (role, own_number) in users {
+            assert!(may_be(CORE, CORE, role, PASSWD), "core's own user as {role:?}");
+            for peer in [0, 1000, 992, 993, 994, 65534] {
+                assert_eq!(
+                    may_be(peer, CORE, role, PASSWD),
+                    peer == own_number,
+                    "user {peer} as {role:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn without_users_of_the_roles_there_is_only_our_own() {
+        for text in [
+            "",
+            "yagura-web",
+            "yagura-web:x",
+            "yagura-web:x:many:1",
+            "xyagura-web:x:993:1",
+        ] {
+            assert!(!may_be(993, CORE, Role::Web, text), "{text:?}");
+            assert!(may_be(CORE, CORE, Role::Web, text), "{text:?}");
+        }
+    }
 }

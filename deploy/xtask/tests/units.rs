@@ -142,3 +142,14 @@ fn units_and_accounts_agree() {
         assert_eq!(keeps_state, name == "yagura" || name == "yagura-core", "{name}");
     }
 }
+
+#[test]
+fn core_sees_the_users_of_the_roles() {
+    for unit in units(".service") {
+        let text = fs::read_to_string(&unit).expect("a unit is text");
+        // Core refuses a role whose user it cannot see; a single service has one user.
+        let private = text.lines().any(|line| line == "PrivateUsers=yes");
+        let core = unit.ends_with("yagura-core.service");
+        assert_eq!(private, !core, "PrivateUsers of {}", unit.display());
+    }
+}
