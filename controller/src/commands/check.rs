@@ -208,7 +208,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     let mut keys: BTreeMap<String, &str> = BTreeMap::new();
     for (index, node) in site.nodes.iter().enumerate() {
         let way = [Step::Key("node"), Step::Index(index), Step::Key("key_file")];
-        let Some(secret) = disk.secret(&way, &node.key_file, NODE_KEY_MODE) else {
+        let Some(secret) = disk.secret(&way, &node.key_file, SECRET_MODE) else {
             continue;
         };
         match node_key(&secret) {
@@ -226,7 +226,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         match &host.action {
             RealAction::Ssh(ssh) => {
                 let way = [table.as_slice(), &[Step::Key("key_file")]].concat();
-                if let Some(secret) = disk.secret(&way, &ssh.key_file, 0o600)
+                if let Some(secret) = disk.secret(&way, &ssh.key_file, SECRET_MODE)
                     && let Err(why) = ssh_key(&secret)
                 {
                     disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
@@ -243,7 +243,11 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         ..
     } = &site.mqtt
     {
-        let _ = disk.secret(&[Step::Key("mqtt"), Step::Key("password_file")], file, 0o600);
+        let _ = disk.secret(
+            &[Step::Key("mqtt"), Step::Key("password_file")],
+            file,
+            SECRET_MODE,
+        );
     }
     disk.data_dir(&site.data_dir);
     let community = site.devices.iter().any(|device| device.community.0 != "public");
@@ -258,9 +262,9 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     disk.problems
 }
 
-/// Core checks the nodes' frames and broker their passwords; with a user for each they share a
-/// group that nobody else is in.
-const NODE_KEY_MODE: u32 = 0o640;
+/// Every secret has one reader: core the nodes' keys (broker is sent digests of the passwords that
+/// come of them) and the broker's password, act the keys that stop servers.
+const SECRET_MODE: u32 = 0o600;
 const NEW_KEY: &str = "64 hex digits, as written when the node was given its key (openssl rand -hex 32)";
 const SSH_KEY: &str =
     "make one without passphrase for this purpose alone: ssh-keygen -t ed25519 -N '' -f FILE";
@@ -528,7 +532,7 @@ mod tests {
     #[test]
     fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
         type Spoil = fn(&Path);
-        let cases: [(&str, Spoil, &str); 10] = [
+        let cases: [(&str, Spoil, &str); 11] = [
             (
                 "\"secrets/node-1.key\"",
                 |f| fs::remove_file(f.join("secrets/node-1.key")).unwrap(),
@@ -544,6 +548,17 @@ mod tests {
                     )
                 },
                 "mode 0644",
+            ),
+            (
+                "\"secrets/node-1.key\"",
+                |f| {
+                    write(
+                        &f.join("secrets/node-1.key"),
+                        &"0123456789abcdef".repeat(4),
+                        0o640,
+                    )
+                },
+                "mode 0640",
             ),
             (
                 "\"secrets/node-1.key\"",

@@ -153,3 +153,21 @@ fn core_sees_the_users_of_the_roles() {
         assert_eq!(private, !core, "PrivateUsers of {}", unit.display());
     }
 }
+
+#[test]
+fn only_the_socket_of_core_is_shared() {
+    let has = |text: &str, line: &str| text.lines().any(|found| found == line);
+    for unit in units(".service") {
+        let text = fs::read_to_string(&unit).expect("a unit is text");
+        let shown = unit.display();
+        // Files that a role writes are its user's alone, whatever the group of its process.
+        assert!(has(&text, "UMask=0077"), "{shown}");
+        if unit.ends_with("yagura-core.service") {
+            // The socket takes the group of the process that binds it; its folders only let pass.
+            assert!(has(&text, "Group=yagura-link"), "{shown}");
+            assert!(has(&text, "StateDirectoryMode=0710"), "{shown}");
+        } else if !unit.ends_with("yagura.service") {
+            assert!(has(&text, "SupplementaryGroups=yagura-link"), "{shown}");
+        }
+    }
+}
