@@ -10,6 +10,8 @@
 
 mod act;
 mod board;
+mod clock;
+mod disk;
 mod living;
 mod mqtt;
 mod outage;
