@@ -85,7 +85,7 @@ fn report(what: &str, mut samples: Vec<f64>) {
 fn main() {
     // A folder beside the build, not /tmp, which may be memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder for the journal");
-    let journal = open_journal(folder.path()).expect("a journal").journal;
+    let journal = open_journal(folder.path(), drop).expect("a journal").journal;
     let (mut prepared, mut growing) = (
         Floor::new(folder.path(), SIZES.len() * BATCHES),
         Floor::new(folder.path(), 0),

@@ -91,15 +91,7 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
         dir: dir.clone(),
         source,
     };
-    let opened = store::open_journal(&dir).map_err(store_error)?;
-    let history = store::open_history(&dir).map_err(store_error)?;
-    let reader = store::open_reader(&dir);
-    let listener = roles::bind(&dir).map_err(|source| Error::Socket {
-        dir: dir.clone(),
-        source,
-    })?;
     let accounts = roles::accounts(&keys);
-
     let mut engine = room::Engine::new(site.clone(), keys).map_err(|problems| {
         Error::Plan(
             problems
@@ -109,12 +101,20 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
                 .join("; "),
         )
     })?;
-    let next_seq = opened.entries.last().map_or(1, |entry| entry.seq + 1);
+    let opened =
+        store::open_journal(&dir, |entry| engine.apply(entry.now, &entry.record)).map_err(store_error)?;
+    let history = store::open_history(&dir).map_err(store_error)?;
+    let reader = store::open_reader(&dir);
+    let listener = roles::bind(&dir).map_err(|source| Error::Socket {
+        dir: dir.clone(),
+        source,
+    })?;
+    let next_seq = opened.last_seq + 1;
     let mut first = engine.start(
         clock::now(),
         &clock::boot_id(),
         env!("CARGO_PKG_VERSION"),
-        opened.entries,
+        std::iter::empty(),
     );
     if let Some(problem) = opened.broken {
         tracing::error!(problem, "the journal is broken");

@@ -9,7 +9,7 @@
 //! ```
 
 use room::event::HistoryRow;
-use room::record::{Entry, Record};
+use room::record::Entry;
 use room::time::{Mono, Now, Wall};
 use rusqlite::{Connection, OpenFlags, params};
 use sha2::{Digest as _, Sha256};
@@ -70,8 +70,8 @@ pub enum StoreError {
 /// What was found when the journal was opened.
 #[derive(Debug)]
 pub struct Opened {
-    /// Every readable record, in order.
-    pub entries: Vec<Entry>,
+    /// Sequence of the last record; 0 in an empty journal.
+    pub last_seq: u64,
     /// What is wrong with the chain, if anything.
     pub broken: Option<String>,
     /// The append side.
@@ -90,28 +90,36 @@ struct Batch {
     done: oneshot::Sender<Result<(), StoreError>>,
 }
 
-/// Opens the journal, reads and verifies it, and starts its thread.
+/// Opens the journal, verifies it, hands every readable record to `replay` in order, and starts
+/// its thread. Records are handed over one at a time: a journal of years does not fit in memory.
 ///
 /// A file that SQLite cannot read is moved aside under a new name (never deleted) and a new one
-/// is begun; `broken` says so.
+/// is begun; `broken` says so, and nothing of it was replayed.
 ///
 /// # Errors
 /// [`StoreError`] when no journal can be opened at all.
-pub fn open_journal(dir: &Path) -> Result<Opened, StoreError> {
+pub fn open_journal(dir: &Path, replay: impl FnMut(Entry)) -> Result<Opened, StoreError> {
     let path = dir.join("journal.db");
-    let (connection, entries, tip, broken) = match open_and_read(&path) {
-        Ok((connection, read)) => (connection, read.entries, read.tip, read.broken),
+    let (connection, verified) = match open_and_verify(&path) {
         Err(StoreError::Read(error) | StoreError::Open { source: error, .. }) if is_damage(&error) => {
             let aside = move_aside(&path)?;
-            let (connection, read) = open_and_read(&path)?;
+            let (connection, verified) = open_and_verify(&path)?;
             let problem = format!(
                 "journal.db could not be read ({error}); it is kept as {}",
                 aside.display()
             );
-            (connection, read.entries, read.tip, Some(problem))
+            let broken = Some(problem);
+            (connection, Verified { broken, ..verified })
         }
-        Err(error) => return Err(error),
+        other => other?,
     };
+    let undecodable = hand_over(&connection, replay).map_err(StoreError::Read)?;
+    let Verified {
+        tip,
+        last_seq,
+        broken,
+    } = verified;
+    let broken = broken.or(undecodable);
     // One batch is in the thread at a time, by the loop's own rule.
     let (batches, inbox) = std_mpsc::sync_channel::<Batch>(1);
     std::thread::Builder::new()
@@ -119,7 +127,7 @@ pub fn open_journal(dir: &Path) -> Result<Opened, StoreError> {
         .spawn(move || write_journal(connection, tip, &inbox))
         .expect("a thread can be started while the program starts");
     Ok(Opened {
-        entries,
+        last_seq,
         broken,
         journal: Journal { batches },
     })
@@ -136,13 +144,13 @@ impl Journal {
     }
 }
 
-struct Read {
-    entries: Vec<Entry>,
+struct Verified {
     tip: [u8; 32],
+    last_seq: u64,
     broken: Option<String>,
 }
 
-fn open_and_read(path: &Path) -> Result<(Connection, Read), StoreError> {
+fn open_and_verify(path: &Path) -> Result<(Connection, Verified), StoreError> {
     let connection = open(
         path,
         "FULL",
@@ -150,8 +158,8 @@ fn open_and_read(path: &Path) -> Result<(Connection, Read), StoreError> {
            seq INTEGER PRIMARY KEY, mono_ms INTEGER NOT NULL, wall_ms INTEGER NOT NULL,
            body TEXT NOT NULL, hash BLOB NOT NULL) STRICT",
     )?;
-    let read = read_journal(&connection).map_err(StoreError::Read)?;
-    Ok((connection, read))
+    let verified = verify(&connection).map_err(StoreError::Read)?;
+    Ok((connection, verified))
 }
 
 fn open(path: &Path, synchronous: &str, schema: &str) -> Result<Connection, StoreError> {
@@ -206,41 +214,59 @@ fn move_aside(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(aside)
 }
 
-fn read_journal(connection: &Connection) -> Result<Read, rusqlite::Error> {
+/// Reads the whole chain without keeping any of it.
+fn verify(connection: &Connection) -> Result<Verified, rusqlite::Error> {
     let mut statement =
         connection.prepare("SELECT seq, mono_ms, wall_ms, body, hash FROM journal ORDER BY seq")?;
     let mut rows = statement.query([])?;
-    let mut read = Read {
-        entries: Vec::new(),
+    let mut found = Verified {
         tip: [0; 32],
+        last_seq: 0,
         broken: None,
     };
-    let mut expected_seq = 1;
     while let Some(row) = rows.next()? {
         let seq: u64 = row.get::<_, i64>(0)?.unsigned_abs();
-        let now = Now {
-            mono: Mono(row.get::<_, i64>(1)?.unsigned_abs()),
-            wall: Wall(row.get(2)?),
-        };
         let body: String = row.get(3)?;
         let stored: Vec<u8> = row.get(4)?;
-        let hash = chain(&read.tip, seq, now, &body);
-        if (seq != expected_seq || hash[..] != stored[..]) && read.broken.is_none() {
-            read.broken = Some(format!("the chain breaks at record {seq}"));
-        }
-        match serde_json::from_str::<Record>(&body) {
-            Ok(record) => read.entries.push(Entry { seq, now, record }),
-            Err(error) if read.broken.is_none() => {
-                read.broken = Some(format!("record {seq} does not decode: {error}"));
-            }
-            Err(_) => {}
+        let hash = chain(&found.tip, seq, times(row)?, &body);
+        if (seq != found.last_seq + 1 || hash[..] != stored[..]) && found.broken.is_none() {
+            found.broken = Some(format!("the chain breaks at record {seq}"));
         }
         // After a break the chain goes on from what is stored, so that one damaged record does
         // not condemn those that follow.
-        read.tip = stored.try_into().unwrap_or(hash);
-        expected_seq = seq + 1;
+        found.tip = stored.try_into().unwrap_or(hash);
+        found.last_seq = seq;
     }
-    Ok(read)
+    Ok(found)
+}
+
+/// Hands over every record that decodes; says which one was the first that does not.
+fn hand_over(
+    connection: &Connection,
+    mut replay: impl FnMut(Entry),
+) -> Result<Option<String>, rusqlite::Error> {
+    let mut statement = connection.prepare("SELECT seq, mono_ms, wall_ms, body FROM journal ORDER BY seq")?;
+    let mut rows = statement.query([])?;
+    let mut undecodable = None;
+    while let Some(row) = rows.next()? {
+        let seq: u64 = row.get::<_, i64>(0)?.unsigned_abs();
+        let now = times(row)?;
+        match serde_json::from_str(&row.get::<_, String>(3)?) {
+            Ok(record) => replay(Entry { seq, now, record }),
+            Err(error) => {
+                undecodable.get_or_insert_with(|| format!("record {seq} does not decode: {error}"));
+            }
+        }
+    }
+    Ok(undecodable)
+}
+
+/// Both clocks of a row of the journal.
+fn times(row: &rusqlite::Row<'_>) -> Result<Now, rusqlite::Error> {
+    Ok(Now {
+        mono: Mono(row.get::<_, i64>(1)?.unsigned_abs()),
+        wall: Wall(row.get(2)?),
+    })
 }
 
 fn chain(tip: &[u8; 32], seq: u64, now: Now, body: &str) -> [u8; 32] {
@@ -511,13 +537,9 @@ fn records(connection: &Connection, after: u64, limit: u32) -> Result<Vec<Entry>
     )?;
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![after, limit.min(MAX_ROWS)], |row| {
-        let now = Now {
-            mono: Mono(row.get::<_, i64>(1)?.unsigned_abs()),
-            wall: Wall(row.get(2)?),
-        };
         Ok((
             row.get::<_, i64>(0)?.unsigned_abs(),
-            now,
+            times(row)?,
             row.get::<_, String>(3)?,
         ))
     })?;
@@ -553,6 +575,7 @@ pub fn entries_json(entries: &[Entry]) -> Result<Vec<u8>, serde_json::Error> {
 mod tests {
     use super::*;
     use room::event::Part;
+    use room::record::Record;
 
     fn entry(seq: u64) -> Entry {
         let record = Record::Trouble {
@@ -569,9 +592,16 @@ mod tests {
         }
     }
 
+    /// Opens it with everything that it hands over.
+    fn open_journal(dir: &Path) -> Result<(Opened, Vec<Entry>), StoreError> {
+        let mut entries = Vec::new();
+        let opened = super::open_journal(dir, |entry| entries.push(entry))?;
+        Ok((opened, entries))
+    }
+
     fn fill(dir: &Path, count: u64) {
-        let opened = open_journal(dir).unwrap();
-        let from = opened.entries.len() as u64 + 1;
+        let (opened, _) = open_journal(dir).unwrap();
+        let from = opened.last_seq + 1;
         let entries = (from..from + count).map(entry).collect();
         opened.journal.append(entries).blocking_recv().unwrap().unwrap();
         drop(opened);
@@ -597,9 +627,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path(), 3);
         fill(dir.path(), 2);
-        let opened = open_journal(dir.path()).unwrap();
-        assert_eq!(opened.broken, None);
-        assert_eq!(opened.entries, (1..=5).map(entry).collect::<Vec<_>>());
+        let (opened, entries) = open_journal(dir.path()).unwrap();
+        assert_eq!((opened.broken, opened.last_seq), (None, 5));
+        assert_eq!(entries, (1..=5).map(entry).collect::<Vec<_>>());
     }
 
     #[test]
@@ -612,14 +642,30 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             fill(dir.path(), 5);
             alter(dir.path(), sql);
-            let opened = open_journal(dir.path()).unwrap();
+            let (opened, entries) = open_journal(dir.path()).unwrap();
             let broken = opened.broken.expect(sql);
             assert!(
                 broken.contains("record 3") || broken.contains("record 4"),
                 "{sql}: {broken}"
             );
-            assert!(opened.entries.len() >= 4, "what can be read is still served");
+            assert!(entries.len() >= 4, "what can be read is still served");
         }
+    }
+
+    #[test]
+    fn a_last_record_that_does_not_decode_is_said_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 3);
+        alter(dir.path(), "UPDATE journal SET body = '{}' WHERE seq = 3");
+        let (opened, entries) = open_journal(dir.path()).unwrap();
+        assert_eq!((opened.last_seq, entries.len()), (3, 2));
+        assert!(opened.broken.unwrap().contains("record 3"));
+        opened
+            .journal
+            .append(vec![entry(4)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
     }
 
     #[test]
@@ -627,8 +673,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path(), 5);
         std::fs::write(dir.path().join("journal.db"), vec![0x5a; 8192]).unwrap();
-        let opened = open_journal(dir.path()).unwrap();
+        let (opened, entries) = open_journal(dir.path()).unwrap();
         assert!(opened.broken.unwrap().contains("damaged-1"));
+        assert_eq!((opened.last_seq, entries), (0, Vec::new()));
         assert!(dir.path().join("journal.db.damaged-1").exists());
         opened
             .journal
@@ -655,7 +702,7 @@ mod tests {
     #[test]
     fn a_failed_append_leaves_the_chain_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
-        let opened = open_journal(dir.path()).unwrap();
+        let (opened, _) = open_journal(dir.path()).unwrap();
         opened
             .journal
             .append(vec![entry(1)])
@@ -675,8 +722,8 @@ mod tests {
             .blocking_recv()
             .unwrap()
             .unwrap();
-        let again = open_journal(dir.path()).unwrap();
-        assert_eq!((again.entries.len(), again.broken), (2, None));
+        let (again, entries) = open_journal(dir.path()).unwrap();
+        assert_eq!((entries.len(), again.broken), (2, None));
     }
 
     #[tokio::test]
