@@ -4,6 +4,7 @@
 use super::permit::{Armed, Checked};
 use super::{exec, ssh};
 use room::site::{RealAction, SimulatedAction};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Longest text of a problem, in bytes; it goes to a record and to the page.
@@ -13,6 +14,10 @@ pub const MAX_PROBLEM: usize = 400;
 pub trait Action: Clone + Send + Sync + 'static {
     /// Sees whether the request could be made. Changes nothing.
     fn check(&self, permit: Checked) -> impl Future<Output = Result<(), Problem>> + Send;
+
+    /// Where the target itself takes the request, when it is the host that does; a host with an
+    /// open address runs, whatever its other ports say.
+    fn address(&self) -> Option<SocketAddr>;
 
     /// Makes the request; sets `sent` at the moment from which the target may act on it.
     fn request(&self, permit: Armed, sent: &Sent) -> impl Future<Output = Result<Accepted, Problem>> + Send;
@@ -83,6 +88,13 @@ impl Action for RealAction {
         }
     }
 
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ssh(action) => Some(action.addr),
+            Self::Exec(_) => None,
+        }
+    }
+
     async fn request(&self, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
         match self {
             Self::Ssh(action) => ssh::request(action, permit, sent).await,
@@ -95,6 +107,12 @@ impl Action for SimulatedAction {
     async fn check(&self, permit: Checked) -> Result<(), Problem> {
         match self {
             Self::Ssh(action) => ssh::check(action, permit).await,
+        }
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ssh(action) => Some(action.addr.into()),
         }
     }
 

@@ -301,6 +301,10 @@ mod tests {
             Ok(())
         }
 
+        fn address(&self) -> Option<std::net::SocketAddr> {
+            None
+        }
+
         async fn request(&self, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
             match self {
                 Self::Succeed => {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! check:  look, log in -------------------------------------------> CheckPassed | Failed
-//! real:   down already? --yes---------------------------------------------> Confirmed
-//!            | no
+//! real:   certainly down already? --yes-----------------------------------> Confirmed
+//!            | no, or in doubt
 //!         request --accepted--> Requested --> watch the condition --> Confirmed | Failed
 //!            |  \--refused, timed out--> down now? --yes--> Confirmed, no--> Failed
 //! cancel before the request is sent: nothing happens any more    -> Failed, retryable
@@ -14,10 +14,11 @@
 //! "Requested" is the point of no return of a step.
 
 use super::action::{Accepted, Action, Problem, Sent};
-use super::confirm;
+use super::confirm::{self, Asked};
 use super::permit::Permit;
 use crate::link::Outcome;
 use room::site::{Confirm, Host, World};
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -47,6 +48,25 @@ impl<A: Action> Target<A> {
     }
 }
 
+impl<A: Action> Target<A> {
+    /// Everything whose silence or refusal can say that the host has stopped; empty when its
+    /// stop cannot be seen.
+    fn signs(&self) -> Vec<SocketAddr> {
+        let Confirm::PortClosed { addr } = self.confirm else {
+            return Vec::new();
+        };
+        let own = self.action.address().filter(|own| *own != addr);
+        [addr].into_iter().chain(own).collect()
+    }
+
+    /// Whether the host is certainly down before it was asked. The port of the condition may
+    /// belong to a service that is down on a running host, so it is not enough alone.
+    async fn is_down_unasked(&self, from: From) -> bool {
+        (self.action.address().is_some() || from == From::Remembered)
+            && confirm::is_down(&self.signs(), Asked::Nothing).await
+    }
+}
+
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
@@ -54,6 +74,8 @@ pub enum From {
     Start,
     /// The target has accepted this very request before: only watch.
     Accepted,
+    /// It was confirmed before, and somebody asks again: see whether that still holds.
+    Remembered,
 }
 
 /// Carries the order out; `report` gets each outcome, the last one last. Ends soon after
@@ -87,7 +109,7 @@ pub async fn carry_out<A: Action>(
         let already = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => return report(failed(Problem::passing("cancelled before the request"))),
-            already = confirm::holds_already(&target.confirm) => already,
+            already = target.is_down_unasked(from) => already,
         };
         if already {
             return report(Outcome::Confirmed);
@@ -95,9 +117,14 @@ pub async fn carry_out<A: Action>(
         let sent = Sent::default();
         match request(target, armed, &sent, &mut cancel).await {
             Ok(accepted) => accepted,
-            // A host can go down without ever answering; then it is down, whatever we heard.
+            // A host can go down without ever answering; then it is down, whatever we heard. One
+            // that we saw stop and cannot reach since has not come back.
             Err(problem)
-                if problem.retryable && sent.is_set() && confirm::holds_already(&target.confirm).await =>
+                if problem.retryable
+                    && match from {
+                        From::Remembered => confirm::is_down(&target.signs(), Asked::Accepted).await,
+                        _ => sent.is_set() && confirm::is_down(&target.signs(), Asked::Sent).await,
+                    } =>
             {
                 return report(Outcome::Confirmed);
             }

@@ -479,6 +479,38 @@ async fn a_step_is_requested_then_confirmed_and_a_repeated_order_does_nothing() 
 }
 
 #[tokio::test]
+async fn a_running_host_whose_watched_service_is_down_is_still_asked_to_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, action) = simulated(dir.path(), STOP).await;
+    let service = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut watched = host("db1", &action);
+    watched.confirm = Confirm::PortClosed {
+        addr: service.local_addr().unwrap(),
+    };
+    drop(service);
+    let core = Core::start(dir, vec![watched]);
+    let mut link = core.link().await;
+    let first = order("db1", 1);
+
+    // What a refusal of the host itself says about a port that is closed anyway: nothing.
+    server.set_mode(Mode::Fail(77));
+    link.execute(&first, true).await;
+    let outcome = link.outcome(&first).await;
+    assert!(failed(&outcome).0.contains("status 77"), "{outcome:?}");
+
+    server.set_mode(STOP);
+    let second = order("db1", 2);
+    link.execute(&second, true).await;
+    assert_eq!(link.outcome(&second).await, Outcome::Requested);
+    assert_eq!(link.outcome(&second).await, Outcome::Confirmed);
+    wait_for("the host to be down", SOON, async || {
+        (server.state().power == Power::Down).then_some(())
+    })
+    .await;
+    assert_eq!((server.state().requests, server.state().stops), (2, 1));
+}
+
+#[tokio::test]
 async fn debian_sshd_is_stopped_once_and_confirmed_by_its_closed_port() {
     let dir = tempfile::tempdir().unwrap();
     let ssh_dir = dir.path().join("sshd");
