@@ -23,6 +23,9 @@ pub(super) struct Book {
     pub(super) tried: BTreeMap<String, bool>,
     /// Hosts we stopped and that nobody has reported running since.
     pub(super) stopped: BTreeMap<String, Stopped>,
+    /// Hosts still stopping when a new run took over, and until when their budget lets what they
+    /// use wait for them.
+    pub(super) leaving: BTreeMap<String, Mono>,
     /// First loss of mains of this outage.
     pub(super) outage_since: Option<Mono>,
     last_at: Mono,
@@ -118,6 +121,9 @@ impl Book {
             });
         }
         self.outage_since = self.outage_since.map(|_| now);
+        for until in self.leaving.values_mut() {
+            *until = now.after(until.since(self.last_at));
+        }
         if let Some(run) = &mut self.run {
             run.since = now;
             for state in run.steps.values_mut() {
@@ -154,6 +160,7 @@ impl Book {
                 if self.outage_since.is_none() {
                     self.outage_since = Some(now);
                     self.tried.clear();
+                    self.leaving.clear();
                 }
                 let ledger = self.ups.entry(ups.clone()).or_default();
                 ledger.on_battery = Some(now);
@@ -194,6 +201,7 @@ impl Book {
             Record::OutageOver => {
                 self.outage_since = None;
                 self.tried.clear();
+                self.leaving.clear();
                 for ledger in self.ups.values_mut() {
                     ledger.spent = Millis(0);
                     ledger.mains_since = None;
@@ -237,6 +245,7 @@ impl Book {
             Record::StepConfirmed { order, took_ms, .. } => {
                 self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
                 self.stopped.insert(order.step.clone(), Stopped::Confirmed);
+                self.leaving.remove(&order.step);
                 if let Some(holds) = self.tried.get_mut(&order.step) {
                     *holds = false;
                 }
@@ -334,6 +343,7 @@ impl Book {
 
     fn abandoned(&mut self, now: Mono, order: &Order, because: &Label) {
         let mut asked = false;
+        self.note_leaving(now, order);
         self.change_step(order, |state| {
             let (since, requested, problem) = match state {
                 StepState::InFlight(flight) => {
@@ -351,6 +361,22 @@ impl Book {
         });
         if asked {
             self.stopped.entry(order.step.clone()).or_insert(Stopped::Asked);
+        }
+    }
+
+    /// A host that is given up for a new run may be stopping right now; its budget still counts.
+    fn note_leaving(&mut self, now: Mono, order: &Order) {
+        let run = self.run.as_ref();
+        let Some(run) = run.filter(|run| run.id == order.run && run.abandoned.is_some()) else {
+            return;
+        };
+        if let (Some(StepState::InFlight(flight)), Some(step)) =
+            (run.steps.get(&order.step), run.plan.step(&order.step))
+        {
+            let until = flight.since.after(step.budget);
+            if flight.requested && flight.failed_at.is_none() && now < until {
+                self.leaving.insert(order.step.clone(), until);
+            }
         }
     }
 

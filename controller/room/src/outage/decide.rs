@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::power::Verdict;
 use crate::power::feeds::{Life, Supply};
 use crate::site::Label;
-use crate::time::{Millis, Mono, Now};
+use crate::time::{Millis, Mono, Now, Wall};
 
 /// How near a host is to being stopped, and by what.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -166,28 +166,63 @@ impl Outage {
     }
 
     fn start_when_due(&mut self, now: Now, turn: &mut Turn) {
-        if self.book.active_run().is_some_and(|run| run.abandoned.is_some()) {
-            return;
-        }
         if self.listens(now.mono) {
             return;
         }
+        if let Some((after, ending)) = self.without_abandoned_run(now) {
+            if let Some(record) = after.due_run(now.mono) {
+                *self = after;
+                turn.records.extend(ending.records);
+                turn.effects.extend(ending.effects);
+                self.relieved_since = None;
+                self.record(now, record, turn);
+            }
+        } else if let Some(record) = self.due_run(now.mono) {
+            self.record(now, record, turn);
+        }
+    }
+
+    /// This engine as it is once an abandoned run has made way, and how it does: what is still
+    /// stopping is no longer waited for, or one hung host would keep all others from a new run.
+    /// `None` while no abandoned run is active.
+    fn without_abandoned_run(&self, now: Now) -> Option<(Self, Turn)> {
+        let run = self.book.active_run().filter(|run| run.abandoned.is_some())?;
+        let busy = run.in_order().filter_map(|(step, state)| match state {
+            StepState::InFlight(flight) if flight.requested => Some((step.id.clone(), flight.clone())),
+            _ => None,
+        });
+        let busy: Vec<_> = busy.collect();
+        let (mut after, mut turn) = (self.clone(), Turn::default());
+        after.cancel_abandoned(now, &mut turn);
+        for (step, flight) in busy {
+            let because = Label::new(
+                "停止の確認前に再び停電し、新しい計画に切り替えた",
+                "mains failed again before it was confirmed stopped; a new run takes over",
+            );
+            after.give_up(now, &step, &flight, because, &mut turn);
+        }
+        after.end_run(now, &mut turn);
+        Some((after, turn))
+    }
+
+    /// The record that starts or extends a run for the hosts that are due.
+    fn due_run(&self, now: Mono) -> Option<Record> {
         let mut because = None;
         let mut due = Vec::new();
-        let supplies = self.supplies(now.mono);
+        let supplies = self.supplies(now);
         for host in self.unplanned_hosts() {
-            let urgency = self.urgency(host, &supplies, now.mono);
+            let urgency = self.urgency(host, &supplies, now);
             if let Some(urgency) = urgency.filter(|urgency| urgency.starts_in <= 0.0) {
                 because.get_or_insert(urgency.because());
                 due.push(host.id.clone());
             }
         }
-        let Some(because) = because else { return };
+        let because = because?;
         let scope = self.scope(due);
         if scope.is_empty() {
-            return;
+            return None;
         }
-        let record = match self.book.active_run() {
+        Some(match self.book.active_run() {
             Some(run) => Record::RunExtended {
                 run: run.id,
                 because,
@@ -200,8 +235,7 @@ impl Outage {
                 plan: self.config.plan.clone(),
                 scope,
             },
-        };
-        self.record(now, record, turn);
+        })
     }
 
     /// Hosts that no run of this outage has dealt with.
@@ -317,12 +351,13 @@ impl Outage {
         if self.book.active_run().is_none() {
             wakes.extend(self.outage_ends());
         }
-        if self.book.active_run().is_none_or(|run| run.abandoned.is_none()) {
-            let supplies = self.supplies(self.now);
-            for host in self.unplanned_hosts().filter(|host| !self.is_held(&host.id)) {
-                let urgency = self.urgency(host, &supplies, self.now);
-                wakes.extend(urgency.map(|urgency| self.in_secs(urgency.starts_in)));
-            }
+        let now = Now {
+            mono: self.now,
+            wall: Wall(0),
+        };
+        match self.without_abandoned_run(now) {
+            Some((after, _)) => after.start_wakes(&mut wakes),
+            None => self.start_wakes(&mut wakes),
         }
         self.run_wakes(&mut wakes);
         wakes
@@ -331,8 +366,18 @@ impl Outage {
             .map(|wake| wake.max(self.now.after(SHORTEST_WAKE)))
     }
 
+    /// When hosts are due.
+    fn start_wakes(&self, wakes: &mut Vec<Mono>) {
+        let supplies = self.supplies(self.now);
+        for host in self.unplanned_hosts().filter(|host| !self.is_held(&host.id)) {
+            let urgency = self.urgency(host, &supplies, self.now);
+            wakes.extend(urgency.map(|urgency| self.in_secs(urgency.starts_in)));
+        }
+    }
+
     fn run_wakes(&self, wakes: &mut Vec<Mono>) {
         if let Some(run) = self.book.active_run() {
+            wakes.extend(self.book.leaving.values().filter(|until| **until > self.now));
             let stable = self.mains_stable();
             let relieved = self.relieved_since.filter(|_| run.abandoned.is_none());
             wakes.extend(relieved.map(|since| since.after(stable)));

@@ -44,7 +44,14 @@ impl Outage {
     }
 
     /// Gives a step up, unless an earlier run stopped its host and it has not answered since.
-    fn give_up(&mut self, now: Now, step: &str, flight: &InFlight, because: Label, turn: &mut Turn) {
+    pub(super) fn give_up(
+        &mut self,
+        now: Now,
+        step: &str,
+        flight: &InFlight,
+        because: Label,
+        turn: &mut Turn,
+    ) {
         let order = self.order(step, flight.attempt);
         let already = self.book.stopped.get(step) == Some(&Stopped::Confirmed);
         self.lost.remove(step);
@@ -75,7 +82,7 @@ impl Outage {
     }
 
     /// In a run that goes no further, everything before its point of no return is called back.
-    fn cancel_abandoned(&mut self, now: Now, turn: &mut Turn) {
+    pub(super) fn cancel_abandoned(&mut self, now: Now, turn: &mut Turn) {
         let Some(run) = self.book.active_run() else { return };
         let Some(because) = run.abandoned.clone() else {
             return;
@@ -139,7 +146,9 @@ impl Outage {
         if self.act != Act::Ready || self.is_paused(now.mono) {
             return;
         }
-        let steps = run.plan.steps().iter().filter(|step| run.is_free(&step.id));
+        let leaving = |host: &String| (self.book.leaving.get(host)).is_some_and(|until| now.mono < *until);
+        let steps = run.plan.steps().iter();
+        let steps = steps.filter(|step| run.is_free(&step.id) && !step.after.iter().any(leaving));
         for step in steps.map(|step| step.id.clone()).collect::<Vec<_>>() {
             self.execute(now, &step, turn);
         }
@@ -159,7 +168,7 @@ impl Outage {
         turn.effects.push(Do::Execute(order));
     }
 
-    fn end_run(&mut self, now: Now, turn: &mut Turn) {
+    pub(super) fn end_run(&mut self, now: Now, turn: &mut Turn) {
         let Some(run) = self.book.active_run().filter(|run| !run.is_busy()) else {
             return;
         };
