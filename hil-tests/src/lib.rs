@@ -22,6 +22,8 @@ use tokio::time::Instant;
 
 /// Time for a child to end by itself after it was asked to.
 pub const END_GRACE: Duration = Duration::from_secs(5);
+/// What set-up installs for the tests.
+const PACKAGES: &str = include_str!("../../deploy/packages.txt");
 /// Between two looks at a condition.
 pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -156,6 +158,42 @@ pub fn skip(test: &str, why: &str) {
         // The list is for the reader's comfort; the log has the line as well.
         let _ = note.and_then(|mut file| writeln!(file, "{test}: {why}"));
     }
+}
+
+/// True when the calling test cannot run here for want of `what`, which is said by [`skip`].
+///
+/// # Panics
+/// Under CI: there nothing may be missing.
+#[must_use]
+pub fn cannot_run(what: Option<String>) -> bool {
+    if let Some(what) = &what {
+        // The test runner names a test's thread after it.
+        let thread = std::thread::current();
+        skip(thread.name().unwrap_or("a test"), &format!("missing {what}"));
+    }
+    what.is_some()
+}
+
+/// The first of these programs that is not installed, with the way to get it.
+///
+/// # Panics
+/// When the list of packages does not know it: then nothing would install it for the test.
+#[must_use]
+pub fn lacking(programs: &[&str]) -> Option<String> {
+    let hint = |program: &str| {
+        let package = PACKAGES.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let package = words.next()?;
+            (words.next()? == program).then_some(package)
+        });
+        let package = package.unwrap_or_else(|| panic!("deploy/packages.txt does not name {program}"));
+        format!("{program} (apt-get install {package})")
+    };
+    let missing = programs
+        .iter()
+        .map(|program| (program, hint(program)))
+        .find(|(program, _)| !installed(program));
+    missing.map(|(_, hint)| hint)
 }
 
 /// True when a program is on the search path or where Debian keeps daemons.

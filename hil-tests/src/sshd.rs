@@ -30,6 +30,16 @@ pub struct Sshd {
 }
 
 impl Sshd {
+    /// What is missing for it on this machine, in words that say how to get it.
+    #[must_use]
+    pub fn missing() -> Option<String> {
+        let folder = || {
+            let there = Path::new("/run/sshd").is_dir() || rustix::process::geteuid().is_root();
+            (!there).then(|| "the folder /run/sshd (as root: mkdir /run/sshd)".to_owned())
+        };
+        crate::lacking(&["sshd"]).or_else(folder)
+    }
+
     /// Starts it with everything it needs in `dir`; every login with the key runs `forced`.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use controller::act::permit::{Armed, Checked, Permit};
 use controller::act::{core_socket, ssh};
 use controller::link::{FromAct, Order, Outcome, Role, ToAct, wire};
 use hil_tests::sshd::{Sshd, write_private};
-use hil_tests::wait_for;
+use hil_tests::{cannot_run, wait_for};
 use room::site::{
     Confirm, Host, Label, Loopback, Mqtt, OnFailure, Simulated, SimulatedAction, Site, SshAction, Web,
 };
@@ -98,6 +98,9 @@ async fn simulated(dir: &Path, mode: Mode) -> (Server, SshAction<Loopback>) {
 
 #[tokio::test]
 async fn debian_sshd_runs_the_forced_command_exactly_once() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let (dir, sshd) = debian("true");
     assert_eq!(
         request(&to_sshd(&sshd)).await,
@@ -110,6 +113,9 @@ async fn debian_sshd_runs_the_forced_command_exactly_once() {
 
 #[tokio::test]
 async fn debian_sshd_a_check_logs_in_and_runs_nothing() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let (dir, sshd) = debian("true");
     assert_eq!(ssh::check(&to_sshd(&sshd), checked()).await, Ok(()));
     wait_for("the login in the log of sshd", SOON, async || {
@@ -121,6 +127,9 @@ async fn debian_sshd_a_check_logs_in_and_runs_nothing() {
 
 #[tokio::test]
 async fn debian_sshd_another_host_key_is_refused_before_anything_runs() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let (dir, sshd) = debian("true");
     let pinned = new_key();
     let action = SshAction {
@@ -140,6 +149,9 @@ async fn debian_sshd_another_host_key_is_refused_before_anything_runs() {
 
 #[tokio::test]
 async fn debian_sshd_a_key_it_does_not_know_is_refused() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let (dir, sshd) = debian("true");
     let stranger = dir.path().join("stranger");
     write_private(&stranger, &private_text(&new_key()));
@@ -162,6 +174,9 @@ async fn debian_sshd_a_key_it_does_not_know_is_refused() {
 
 #[tokio::test]
 async fn debian_sshd_an_exit_status_is_a_failure_and_its_words_are_quoted() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let (_dir, sshd) = debian("printf 'disk\\033[31m busy\\n' >&2; exit 7");
     let problem = request(&to_sshd(&sshd)).await.unwrap_err();
     assert!(problem.retryable);
@@ -174,6 +189,9 @@ async fn debian_sshd_an_exit_status_is_a_failure_and_its_words_are_quoted() {
 
 #[tokio::test]
 async fn debian_sshd_that_hangs_is_given_up_in_time() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     // It ends soon after its client is gone: nothing reads from it any more.
     let (dir, sshd) = debian("while echo busy; do sleep 0.1; done");
     let action = SshAction {
@@ -512,6 +530,9 @@ async fn a_running_host_whose_watched_service_is_down_is_still_asked_to_stop() {
 
 #[tokio::test]
 async fn debian_sshd_is_stopped_once_and_confirmed_by_its_closed_port() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let ssh_dir = dir.path().join("sshd");
     fs::create_dir(&ssh_dir).unwrap();

@@ -6,7 +6,7 @@
 mod line;
 
 use hil_tests::bench::QemuBench;
-use hil_tests::{installed, wait_for};
+use hil_tests::{cannot_run, lacking, wait_for};
 use line::{Controller, Heard, Mosquitto, down_header, key, ours, sample};
 use shared::wire::{DeviceKey, Down, Header, Refusal, ResetCause, Up, seal_down};
 use shared::{NoData, Quantity, Sample};
@@ -19,15 +19,9 @@ const NODE: u16 = 7;
 const DOOR: u8 = QemuBench::DOOR;
 const LEAK: u8 = QemuBench::LEAK;
 
-/// True when the test cannot run here; says so. Under CI it fails instead.
-fn cannot_run() -> bool {
-    let mosquitto = (!installed("mosquitto")).then(|| "mosquitto (apt-get install mosquitto)".to_owned());
-    let Some(what) = QemuBench::missing().or(mosquitto) else {
-        return false;
-    };
-    assert!(std::env::var_os("CI").is_none(), "missing: {what}");
-    eprintln!("SKIPPED: missing {what}");
-    true
+/// What is missing for these tests on this machine.
+fn missing() -> Option<String> {
+    QemuBench::missing().or_else(|| lacking(&["mosquitto"]))
 }
 
 async fn room() -> (QemuBench, Controller, Mosquitto) {
@@ -51,7 +45,7 @@ const fn hello(cause: ResetCause) -> Up {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn edges_of_the_contacts_arrive() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -83,7 +77,7 @@ async fn edges_of_the_contacts_arrive() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn temperature_and_contacts_are_reported() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -127,7 +121,7 @@ async fn temperature_and_contacts_are_reported() {
 async fn after_eight_seconds_without_cable_every_event_arrives_once_and_in_order() {
     const CUT: Duration = Duration::from_secs(8);
     const EDGES: u32 = 12;
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -181,7 +175,7 @@ async fn stored(board: &QemuBench, seq: u32) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_of_before_a_power_cut_arrive_after_it() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -227,7 +221,7 @@ async fn events_of_before_a_power_cut_arrive_after_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_brokers_acknowledgement_is_not_the_controllers() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -260,7 +254,7 @@ async fn the_brokers_acknowledgement_is_not_the_controllers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frozen_bus_is_no_data_and_never_zero_degrees() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -308,7 +302,7 @@ async fn a_frozen_bus_is_no_data_and_never_zero_degrees() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bus_that_can_be_freed_is_freed() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -328,7 +322,7 @@ async fn a_bus_that_can_be_freed_is_freed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (board, controller, _broker) = room().await;
@@ -399,7 +393,7 @@ async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_node_is_reset_by_its_watchdog_and_says_so() {
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;
@@ -427,7 +421,7 @@ async fn a_hung_node_is_reset_by_its_watchdog_and_says_so() {
 async fn the_stack_stays_far_from_the_variables() {
     /// Never touched between the two: the distance to disaster.
     const RESERVE: usize = 8 * 1024;
-    if cannot_run() {
+    if cannot_run(missing()) {
         return;
     }
     let (mut board, controller, _broker) = room().await;

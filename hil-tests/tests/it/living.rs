@@ -5,7 +5,7 @@
 use hil_tests::bench::{HOST, QemuBench};
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::SiteFile;
-use hil_tests::{Child, free_port, installed, wait_for};
+use hil_tests::{Child, cannot_run, free_port, lacking, wait_for};
 use room::snapshot::AlarmState;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
@@ -23,15 +23,9 @@ const NODE: u16 = 7;
 const KEY: [u8; 32] = [0x42; 32];
 const TEMPERATURE: &str = "inlet.7.temperature";
 
-/// True when the test cannot run here; says so. Under CI it fails instead.
-fn cannot_run() -> bool {
-    let mosquitto = (!installed("mosquitto")).then(|| "mosquitto (apt-get install mosquitto)".to_owned());
-    let Some(what) = QemuBench::missing().or(mosquitto) else {
-        return false;
-    };
-    assert!(std::env::var_os("CI").is_none(), "missing: {what}");
-    eprintln!("SKIPPED: missing {what}");
-    true
+/// What is missing for these tests on this machine.
+fn missing() -> Option<String> {
+    QemuBench::missing().or_else(|| lacking(&["mosquitto"]))
 }
 
 /// The room: board, whatever broker, controller.
@@ -358,14 +352,14 @@ async fn foreign_frames_are_refused(room: &Room) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_room_lives_with_mosquitto() {
-    if !cannot_run() {
+    if !cannot_run(missing()) {
         lives(true).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_room_lives_with_the_endpoint_of_our_own() {
-    if !cannot_run() {
+    if !cannot_run(missing()) {
         lives(false).await;
     }
 }

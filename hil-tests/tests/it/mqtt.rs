@@ -6,7 +6,7 @@ use controller::broker::{self, CoreLink};
 use controller::core::source::mqtt::{ExternalConfig, external};
 use controller::core::source::{Message, Publish};
 use controller::link::{Account, FromBroker, ToBroker};
-use hil_tests::{Child, free_port, wait_for};
+use hil_tests::{Child, cannot_run, free_port, lacking, wait_for};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -159,6 +159,9 @@ fn client(id: &str, addr: SocketAddr) -> (AsyncClient, EventLoop) {
 
 #[tokio::test]
 async fn no_event_is_lost_when_the_sites_broker_crashes() {
+    if cannot_run(lacking(&["mosquitto"])) {
+        return;
+    }
     const EVENTS: u32 = 60;
     let mut mosquitto = Mosquitto::start().await;
     let mut source = Source::start(mosquitto.addr);
@@ -206,6 +209,9 @@ async fn no_event_is_lost_when_the_sites_broker_crashes() {
 
 #[tokio::test]
 async fn the_sites_broker_delivers_again_what_core_had_not_settled() {
+    if cannot_run(lacking(&["mosquitto"])) {
+        return;
+    }
     let mosquitto = Mosquitto::start().await;
     let mut source = Source::start(mosquitto.addr);
     let (node, mut eventloop) = client("node-1", mosquitto.addr);
@@ -355,6 +361,9 @@ impl Endpoint {
 
 #[tokio::test]
 async fn mosquitto_pub_waits_for_the_commit() {
+    if cannot_run(lacking(&["mosquitto_pub"])) {
+        return;
+    }
     let mut endpoint = Endpoint::start().await;
     for version in ["311", "5"] {
         let arguments = ["-q", "1", "-t", "fac/v1/1/ev", "-m", version];
@@ -379,6 +388,9 @@ async fn mosquitto_pub_waits_for_the_commit() {
 
 #[tokio::test]
 async fn mosquitto_sub_gets_what_is_retained_and_what_comes() {
+    if cannot_run(lacking(&["mosquitto_pub"])) {
+        return;
+    }
     let endpoint = Endpoint::start().await;
     for version in ["311", "5"] {
         let kept = ["-q", "1", "-r", "-t", "panel/kept", "-m", "old"];
@@ -421,6 +433,9 @@ async fn mosquitto_sub_gets_what_is_retained_and_what_comes() {
 
 #[tokio::test]
 async fn mosquitto_s_tools_are_told_why_they_are_refused() {
+    if cannot_run(lacking(&["mosquitto_pub"])) {
+        return;
+    }
     let endpoint = Endpoint::start().await;
     for version in ["311", "5"] {
         let mut command = endpoint.tool("mosquitto_pub", version, "1", &["-t", "fac/v1/1/t", "-m", "x"]);
@@ -454,6 +469,9 @@ async fn mosquitto_s_tools_are_told_why_they_are_refused() {
 
 #[tokio::test]
 async fn the_will_of_a_killed_client_arrives() {
+    if cannot_run(lacking(&["mosquitto_pub"])) {
+        return;
+    }
     let mut endpoint = Endpoint::start().await;
     for version in ["311", "5"] {
         let will = [

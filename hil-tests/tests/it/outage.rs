@@ -4,7 +4,7 @@
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::{HostLine, SiteFile};
 use hil_tests::sshd::Sshd;
-use hil_tests::{Child, LOOK_EVERY, free_port, yagura_bin};
+use hil_tests::{Child, LOOK_EVERY, cannot_run, free_port, lacking, yagura_bin};
 use room::snapshot::AlarmState;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
@@ -124,6 +124,9 @@ fn until_recorded(yagura: &Yagura, kind: &str, step: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_stops_debians_servers_in_order_and_abandons_the_one_that_hangs() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let (ups_a, ups_b) = (ups(Mib::Rfc1628).await, ups(Mib::PowerNet).await);
     let (app, hung, db) = (Debian::stops(), Debian::hangs(), Debian::stops());
@@ -187,6 +190,9 @@ async fn an_outage_stops_debians_servers_in_order_and_abandons_the_one_that_hang
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mains_back_before_the_point_of_no_return_stops_nobody() {
+    if cannot_run(Sshd::missing()) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let ups_a = ups(Mib::Rfc1628).await;
     let (hung, db) = (Debian::hangs(), Debian::stops());
@@ -471,12 +477,7 @@ impl Sweep {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_killed_at_every_record_of_the_plan_stops_every_host_exactly_once() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "strace is missing; the packages list names it"
-        );
-        eprintln!("skipped: strace is not installed");
+    if cannot_run(lacking(&["strace"])) {
         return;
     }
     let mut killed = 0;

@@ -5,7 +5,7 @@ use ::simroom::room::{Config, Room, SITE_FILE};
 use ::simroom::scenario::{self, Scenario};
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::Yagura;
-use hil_tests::wait_for;
+use hil_tests::{cannot_run, lacking, wait_for};
 use room::site::{SimulatedAction, parse};
 use room::snapshot::AlarmState;
 use rumqttc::v5::mqttbytes::QoS;
@@ -161,6 +161,9 @@ fn open(channel: u8, open: bool) -> Up {
 
 #[tokio::test]
 async fn a_node_keeps_events_until_they_are_acknowledged_over_cuts_and_restarts() {
+    if cannot_run(lacking(&["mosquitto"])) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(dir.path());
     let mut listener = Listener::start(&broker).await;
@@ -216,6 +219,9 @@ async fn a_node_keeps_events_until_they_are_acknowledged_over_cuts_and_restarts(
 
 #[tokio::test]
 async fn a_node_obeys_authentic_fresh_frames_alone() {
+    if cannot_run(lacking(&["mosquitto"])) {
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(dir.path());
     let mut listener = Listener::start(&broker).await;
