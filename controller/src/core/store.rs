@@ -184,10 +184,13 @@ fn open(path: &Path, synchronous: &str, schema: &str) -> Result<Connection, Stor
             found,
         });
     }
-    connection.execute_batch(schema).map_err(wrap)?;
-    connection
-        .pragma_update(None, "user_version", SCHEMA)
-        .map_err(wrap)?;
+    if found < SCHEMA {
+        // Nothing is written to files that are as they should be: core must start on a full disk.
+        connection.execute_batch(schema).map_err(wrap)?;
+        connection
+            .pragma_update(None, "user_version", SCHEMA)
+            .map_err(wrap)?;
+    }
     Ok(connection)
 }
 

@@ -131,6 +131,11 @@ async fn a_full_disk_is_an_alarm_and_holds_up_neither_doors_nor_shutdown() {
     disk.fill();
     move_door(&mut open).await;
     block_in_place(|| yagura.wait_alarm("system.journal", AlarmState::Unacknowledged, LONG));
+    // A core that dies now must come back: it reads what is stored and watches on.
+    block_in_place(|| {
+        yagura.kill_role("core");
+        yagura.wait_alarm("system.journal", AlarmState::Unacknowledged, LONG);
+    });
     move_door(&mut open).await;
     // The door is closed, open, closed, ... on the page although nothing can be stored.
     block_in_place(|| {
