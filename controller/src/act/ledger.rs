@@ -1,15 +1,25 @@
 //! Orders taken, at most one task for each, and the last outcome of each.
 //!
-//! The key is (run, step, real). An order that comes again while it runs, or after it ended
-//! well, starts nothing: it gets the last outcome again. After a failure only a higher attempt
-//! starts the step anew. After "requested" the same attempt only watches on.
+//! The key is (run, step, real). An order that comes again while it runs starts nothing: it gets
+//! the last outcome again. What comes again after it ended:
+//!
+//! | last outcome | the same attempt | a higher attempt | a lower attempt |
+//! |---|---|---|---|
+//! | confirmed, and its condition can be looked at | looks again | looks again | looks again |
+//! | confirmed by its own success | that outcome | anew | that outcome |
+//! | requested | watches on | anew | anew |
+//! | failed | that outcome | anew | anew |
+//! | a check's | anew | anew | anew |
+//!
+//! Memory alone is no proof: core may have lost its journal and count its runs from one again,
+//! with hosts that were started since.
 
 use super::action::Action;
 use super::permit::Permit;
 use super::step::{self, Target};
 use crate::link::{FromAct, Order, Outcome};
-use room::site::{Site, World};
-use std::collections::{BTreeMap, VecDeque};
+use room::site::{Confirm, Site, World};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -43,6 +53,8 @@ struct Report {
 pub(super) struct Ledger {
     plan_hash: String,
     steps: BTreeMap<String, Start>,
+    /// Steps whose host can be seen to have stopped.
+    visible: BTreeSet<String>,
     entries: BTreeMap<Key, Entry>,
     /// Keys in the order they were first taken.
     taken: VecDeque<Key>,
@@ -61,7 +73,11 @@ impl Ledger {
         W::Action: Action,
     {
         let mut steps: BTreeMap<String, Start> = BTreeMap::new();
+        let mut visible = BTreeSet::new();
         for host in &site.hosts {
+            if matches!(host.confirm, Confirm::PortClosed { .. }) {
+                visible.insert(host.name.clone());
+            }
             let target = Arc::new(Target::of(host));
             let start = move |permit, from, cancel, report: Report| -> Work {
                 let target = Arc::clone(&target);
@@ -75,6 +91,7 @@ impl Ledger {
         Self {
             plan_hash,
             steps,
+            visible,
             entries: BTreeMap::new(),
             taken: VecDeque::new(),
             tasks: JoinSet::new(),
@@ -117,16 +134,23 @@ impl Ledger {
         let key: Key = (order.run, order.step.clone(), real);
         let mut from = step::From::Start;
         if let Some(entry) = self.entries.get_mut(&key) {
-            let again = order.attempt > entry.order.attempt;
-            if again {
-                entry.order = order.clone();
-            }
+            let (asked, known) = (order.attempt, entry.order.attempt);
             match (&entry.cancel, &entry.last) {
-                (Some(_), _) | (None, Some(Outcome::Confirmed | Outcome::CheckPassed)) => {
+                (Some(_), _) => {
+                    if asked > known {
+                        entry.order = order;
+                    }
                     return entry.message();
                 }
-                (None, Some(Outcome::Requested)) if !again => from = step::From::Accepted,
-                (None, Some(_)) if !again => return entry.message(),
+                (None, Some(Outcome::Confirmed)) if self.visible.contains(&order.step) => {
+                    from = step::From::Remembered;
+                }
+                (None, Some(Outcome::Confirmed)) if asked <= known => {
+                    let outcome = Outcome::Confirmed;
+                    return Some(FromAct::Report { order, outcome });
+                }
+                (None, Some(Outcome::Requested)) if asked == known => from = step::From::Accepted,
+                (None, Some(Outcome::Failed { .. })) if real && asked == known => return entry.message(),
                 (None, _) => {}
             }
         } else if !self.make_room() {
@@ -364,6 +388,17 @@ mod tests {
         }
     }
 
+    /// Takes in the end of all tasks, which send nothing more.
+    async fn ended(ledger: &mut Ledger) {
+        let all = async {
+            while !ledger.running.is_empty() {
+                let quiet = tokio::time::timeout(Duration::from_millis(20), ledger.next()).await;
+                assert!(quiet.is_err(), "{quiet:?}");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), all).await.unwrap();
+    }
+
     #[tokio::test]
     async fn an_action_that_panics_is_a_failure_of_its_step_alone() {
         let mut ledger = ledger([("a".to_owned(), Play::Panic), ("b".to_owned(), Play::Succeed)]);
@@ -376,6 +411,60 @@ mod tests {
         assert_eq!(outcome(&mut ledger).await, (2, Outcome::Requested));
         assert_eq!(outcome(&mut ledger).await, (2, Outcome::Confirmed));
         assert_eq!(ledger.last_outcomes().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_success_that_cannot_be_looked_at_is_repeated_for_the_same_order_alone() {
+        let mut ledger = ledger([("a".to_owned(), Play::Succeed)]);
+        let attempt = |attempt| Order {
+            attempt,
+            ..order(1, "a")
+        };
+        assert!(ledger.execute(attempt(2), true).is_none());
+        assert_eq!(outcome(&mut ledger).await, (1, Outcome::Requested));
+        assert_eq!(outcome(&mut ledger).await, (1, Outcome::Confirmed));
+        ended(&mut ledger).await;
+        for same in [2, 1] {
+            let report = FromAct::Report {
+                order: attempt(same),
+                outcome: Outcome::Confirmed,
+            };
+            assert_eq!(
+                format!("{:?}", ledger.execute(attempt(same), true)),
+                format!("{:?}", Some(report))
+            );
+        }
+        assert!(ledger.execute(attempt(3), true).is_none());
+        assert_eq!(outcome(&mut ledger).await, (1, Outcome::Requested));
+        assert_eq!(outcome(&mut ledger).await, (1, Outcome::Confirmed));
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_a_later_attempt_is_no_answer_to_an_earlier_one() {
+        let mut ledger = ledger([("a".to_owned(), Play::Panic)]);
+        let late = Order {
+            attempt: 3,
+            ..order(1, "a")
+        };
+        assert!(ledger.execute(late.clone(), true).is_none());
+        assert!(matches!(outcome(&mut ledger).await, (1, Outcome::Failed { .. })));
+        assert!(ledger.execute(late, true).is_some());
+        // Runs are counted from one again: core waits for an answer to this very attempt.
+        assert!(ledger.execute(order(1, "a"), true).is_none());
+        match ledger.next().await {
+            Some(FromAct::Report { order, .. }) => assert_eq!(order.attempt, 1),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_check_is_made_anew_each_time() {
+        let mut ledger = ledger([("a".to_owned(), Play::Succeed)]);
+        for _ in 0..2 {
+            assert!(ledger.execute(order(1, "a"), false).is_none());
+            assert_eq!(outcome(&mut ledger).await, (1, Outcome::CheckPassed));
+            ended(&mut ledger).await;
+        }
     }
 
     #[tokio::test]

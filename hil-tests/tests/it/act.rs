@@ -529,6 +529,26 @@ async fn a_running_host_whose_watched_service_is_down_is_still_asked_to_stop() {
 }
 
 #[tokio::test]
+async fn a_host_that_was_started_again_is_stopped_again_in_a_run_of_the_same_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, action) = simulated(dir.path(), STOP).await;
+    let core = Core::start(dir, vec![host("db1", &action)]);
+    let mut link = core.link().await;
+    // The runs of a core that lost its journal begin at one again.
+    for (first, run) in [(order("db1", 2), 1), (order("db1", 2), 2), (order("db1", 1), 3)] {
+        server.boot().await.unwrap();
+        link.execute(&first, true).await;
+        assert_eq!(link.outcome(&first).await, Outcome::Requested);
+        assert_eq!(link.outcome(&first).await, Outcome::Confirmed);
+        wait_for("the host to be down", SOON, async || {
+            (server.state().power == Power::Down).then_some(())
+        })
+        .await;
+        assert_eq!((server.state().requests, server.state().stops), (run, run));
+    }
+}
+
+#[tokio::test]
 async fn debian_sshd_is_stopped_once_and_confirmed_by_its_closed_port() {
     if cannot_run(Sshd::missing()) {
         return;
