@@ -1,6 +1,8 @@
 //! The engine as facilities staff see it: a door, a leak, a hot rack, a node that falls silent.
 //! Frames are real ones, sealed with the node's key.
 
+// Long because every story of the engine uses the one small site and its frames below.
+
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
 use room::Engine;

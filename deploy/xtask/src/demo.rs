@@ -12,7 +12,7 @@ use std::process::Command;
 /// # Errors
 /// When the binary cannot be built or started.
 pub(crate) fn run(args: &[String]) -> Result<(), String> {
-    let mut stages = Stages::new(2);
+    let mut stages = Stages::new(2, false);
     stages.run("page", || match setup::page() {
         // The demo's API works without the page; say so and go on.
         End::Failed(why) => End::Skipped(format!("{why}; the page is a placeholder")),

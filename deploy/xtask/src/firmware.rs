@@ -5,6 +5,7 @@
 //! `core` as well; that is good for the emulator and the tests, and not a toolchain to release
 //! with. It never installs anything.
 
+use crate::setup;
 use crate::stage::{cargo, check, quiet, root};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +42,13 @@ enum Toolchain {
 /// Why the firmware cannot be built here, if it cannot.
 pub(crate) fn cannot_build() -> Option<String> {
     BOARDS.iter().find_map(|board| toolchain(board.target).err())
+}
+
+/// True when the house's own toolchain builds every board, and Debian's second one is not needed.
+pub(crate) fn rustup_builds() -> bool {
+    BOARDS
+        .iter()
+        .all(|board| matches!(toolchain(board.target), Ok(Toolchain::Rustup)))
 }
 
 /// Builds one board, or all of them, and prints flash and RAM use.
@@ -126,8 +134,8 @@ fn toolchain(target: &str) -> Result<Toolchain, String> {
 }
 
 fn sysroot_of_web() -> Option<PathBuf> {
-    Path::new(WEB_RUSTC)
-        .exists()
+    // The plain rustc of Debian lies at the same place and is too old.
+    setup::installed("rustc-web")
         .then(|| sysroot(WEB_RUSTC))
         .flatten()
 }

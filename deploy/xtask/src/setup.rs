@@ -3,11 +3,13 @@
 //! Nothing is installed that is there already, and nothing without root: then the one line to
 //! run is printed and what needs it is skipped.
 
-use crate::stage::{End, has, program, quiet, root};
+use crate::firmware;
+use crate::stage::{End, check, has, program, quiet, root};
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::Hasher;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 /// Oldest Node.js that the page is built with.
@@ -23,10 +25,12 @@ pub(crate) fn missing_packages() -> Result<Vec<String>, String> {
         let (Some(package), Some(shown_by)) = (words.next(), words.next()) else {
             continue;
         };
-        let there = if shown_by == "-" {
-            quiet_ok("dpkg-query", &["-W", "-f", "${Status}", package])
-        } else {
-            has(shown_by)
+        let there = match shown_by {
+            "-" => installed(package),
+            // /usr/bin/rustc would show nothing: it may be Debian's plain compiler,
+            // which rustc-web would push aside; then the firmware's stage says what to do.
+            "no-thumb" => firmware::rustup_builds() || installed(package) || installed("rustc"),
+            program => has(program),
         };
         if !there {
             missing.push(package.to_owned());
@@ -35,10 +39,34 @@ pub(crate) fn missing_packages() -> Result<Vec<String>, String> {
     Ok(missing)
 }
 
-fn quiet_ok(name: &str, args: &[&str]) -> bool {
-    program(name, args).output().is_ok_and(|out| {
-        out.status.success() && String::from_utf8_lossy(&out.stdout).contains("ok installed")
-    })
+/// True when dpkg knows the package as installed.
+pub(crate) fn installed(package: &str) -> bool {
+    program("dpkg-query", &["-W", "-f", "${Status}", package])
+        .output()
+        .is_ok_and(|out| {
+            out.status.success() && String::from_utf8_lossy(&out.stdout).contains("ok installed")
+        })
+}
+
+/// Runs a command while the services that packages bring are not started: Debian asks the policy,
+/// and 101 is no. A policy that is there stays as it is; ours goes with the shell, also on Ctrl-C.
+const WITHOUT_SERVICES: &str = r#"
+policy=$1
+shift
+if (set -C; printf '#!/bin/sh\n# cargo xtask test: services stay stopped while it installs\nexit 101\n' > "$policy") 2>/dev/null; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' HUP INT TERM
+    chmod 755 "$policy"
+fi
+"$@"
+"#;
+/// Where Debian looks for the policy.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+fn without_services(policy: &str, command: &[&str]) -> Command {
+    let mut shell = program("sh", &["-c", WITHOUT_SERVICES, "sh", policy]);
+    shell.args(command).stdin(Stdio::null());
+    shell
 }
 
 /// Installs what is missing, when root.
@@ -63,13 +91,20 @@ pub(crate) fn packages() -> End {
         ));
     }
     eprintln!("  installing {list}");
-    let mut args = vec!["install", "-y", "-q", "--no-install-recommends"];
-    args.extend(missing.iter().map(String::as_str));
-    // A fresh machine has no package lists; a warm one need not fetch them again.
-    let install = || quiet(program("apt-get", &args).env("DEBIAN_FRONTEND", "noninteractive"));
-    let result = quiet(&mut program("apt-get", &["update", "-q"])).and_then(|_| install());
+    // Nothing of this machine is removed for it; then apt-get says what is in the way.
+    let mut install = vec![
+        "apt-get",
+        "install",
+        "-y",
+        "-q",
+        "--no-remove",
+        "--no-install-recommends",
+    ];
+    install.extend(missing.iter().map(String::as_str));
+    let result = check(&mut program("apt-get", &["update", "-q"]))
+        .and_then(|()| check(without_services(POLICY, &install).env("DEBIAN_FRONTEND", "noninteractive")));
     match result {
-        Ok(_) => End::Done(format!("installed {list}")),
+        Ok(()) => End::Done(format!("installed {list}")),
         Err(why) => End::Skipped(format!("{why}; what needs these is skipped: {list}")),
     }
 }
@@ -187,4 +222,39 @@ fn newest(path: &Path, depth: usize) -> Option<SystemTime> {
         .filter_map(Result::ok)
         .filter_map(|entry| newest(&entry.path(), depth - 1))
         .max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(name: &str) -> String {
+        let path = std::env::temp_dir().join(format!("yagura-{name}-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
+        path.to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn services_stay_stopped_while_packages_are_installed() {
+        let policy = policy("policy");
+        // Asked as invoke-rc.d asks.
+        let question = format!("{policy} ssh start; test $? = 101");
+        let asked = ["sh", "-c", &question];
+        assert_eq!(check(&mut without_services(&policy, &asked)), Ok(()));
+        assert!(!Path::new(&policy).exists(), "it is gone afterwards");
+        assert!(check(&mut without_services(&policy, &["false"])).is_err());
+        assert!(!Path::new(&policy).exists(), "also after a failure");
+        // Ended from the terminal: the shell is told as apt-get is.
+        assert!(check(&mut without_services(&policy, &["sh", "-c", "kill -INT $PPID"])).is_err());
+        assert!(!Path::new(&policy).exists(), "also after Ctrl-C");
+    }
+
+    #[test]
+    fn a_policy_of_the_machine_stays() {
+        let policy = policy("policy-of-the-machine");
+        fs::write(&policy, "theirs").unwrap();
+        assert_eq!(check(&mut without_services(&policy, &["true"])), Ok(()));
+        assert_eq!(fs::read_to_string(&policy).unwrap(), "theirs");
+        fs::remove_file(&policy).unwrap();
+    }
 }

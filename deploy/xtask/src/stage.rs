@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 pub(crate) enum End {
     /// Good, with what is worth saying.
     Done(String),
-    /// Not run, and why.
+    /// Not run, and why. In CI it is a failure.
     Skipped(String),
+    /// Not run, and CI goes on without it, because something else there looks at the same.
+    Excused(String),
     /// Bad, and what to look at.
     Failed(String),
 }
@@ -29,16 +31,19 @@ pub(crate) struct Stages {
     total: usize,
     ended: Vec<(&'static str, End, Duration)>,
     begun: Instant,
+    /// In CI nothing may be skipped.
+    strict: bool,
     /// Remarks for the end of the summary.
     pub(crate) remarks: Vec<String>,
 }
 
 impl Stages {
-    pub(crate) fn new(total: usize) -> Self {
+    pub(crate) fn new(total: usize, strict: bool) -> Self {
         Self {
             total,
             ended: Vec::new(),
             begun: now(),
+            strict,
             remarks: Vec::new(),
         }
     }
@@ -48,7 +53,10 @@ impl Stages {
         let number = self.ended.len() + 1;
         eprintln!("\n[{number}/{}] {name} ...", self.total);
         let begun = now();
-        let end = what();
+        let end = match what() {
+            End::Skipped(why) if self.strict => End::Failed(format!("CI skips nothing: {why}")),
+            end => end,
+        };
         let took = begun.elapsed();
         eprintln!("[{number}/{}] {}", self.total, line(name, &end, took));
         self.ended.push((name, end, took));
@@ -84,7 +92,7 @@ impl Stages {
 fn line(name: &str, end: &End, took: Duration) -> String {
     let (word, text) = match end {
         End::Done(text) => ("ok", text),
-        End::Skipped(why) => ("SKIPPED", why),
+        End::Skipped(why) | End::Excused(why) => ("SKIPPED", why),
         End::Failed(why) => ("FAILED", why),
     };
     format!("{word:<8}{name:<28}{:>9}  {text}", shown(took))
@@ -228,4 +236,23 @@ fn shown_command(command: &Command) -> String {
         text.push_str(&arg.to_string_lossy());
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_skipped_fails_in_ci_unless_it_is_excused() {
+        let round = |strict, end| {
+            let mut stages = Stages::new(1, strict);
+            stages.run("a stage", || end);
+            stages.finish()
+        };
+        let skipped = || End::Skipped("no qemu".to_owned());
+        assert_eq!(round(false, skipped()), Ok(()));
+        assert!(round(true, skipped()).is_err());
+        assert_eq!(round(true, End::Excused("no cargo-deny".to_owned())), Ok(()));
+        assert_eq!(round(true, End::Done(String::new())), Ok(()));
+    }
 }

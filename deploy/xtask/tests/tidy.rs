@@ -127,6 +127,112 @@ fn imports_point_one_way() {
     none("imports that the house does not allow", &bad);
 }
 
+/// The licences of `allow = [...]` in deny.toml.
+fn allowed_licences() -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join("deny.toml")).expect("deny.toml is there");
+    let (_, list) = text
+        .split_once("allow = [")
+        .expect("deny.toml has a list of licences");
+    let (list, _) = list.split_once(']').expect("the list has an end");
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// True when what an SPDX expression leaves to choose is in `allowed`. `A/B` is the older way to
+/// write `A OR B`.
+fn permits(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    fn either(
+        words: &mut std::iter::Peekable<std::vec::IntoIter<String>>,
+        allowed: &BTreeSet<String>,
+    ) -> bool {
+        let mut good = both(words, allowed);
+        while words.next_if(|word| word == "OR").is_some() {
+            good |= both(words, allowed);
+        }
+        good
+    }
+    fn both(words: &mut std::iter::Peekable<std::vec::IntoIter<String>>, allowed: &BTreeSet<String>) -> bool {
+        let mut good = one(words, allowed);
+        while words.next_if(|word| word == "AND").is_some() {
+            good &= one(words, allowed);
+        }
+        good
+    }
+    fn one(words: &mut std::iter::Peekable<std::vec::IntoIter<String>>, allowed: &BTreeSet<String>) -> bool {
+        let Some(mut word) = words.next() else {
+            return false;
+        };
+        if word == "(" {
+            let good = either(words, allowed);
+            return words.next().is_some_and(|word| word == ")") && good;
+        }
+        if words.next_if(|word| word == "WITH").is_some() {
+            word = format!("{word} WITH {}", words.next().unwrap_or_default());
+        }
+        allowed.contains(&word)
+    }
+    let spaced = expression
+        .replace('(', " ( ")
+        .replace(')', " ) ")
+        .replace('/', " OR ");
+    let words: Vec<String> = spaced.split_whitespace().map(str::to_owned).collect();
+    let mut words = words.into_iter().peekable();
+    either(&mut words, allowed) && words.peek().is_none()
+}
+
+#[test]
+fn licence_expressions_are_read_as_they_are_meant() {
+    let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned));
+    for good in [
+        "MIT",
+        "GPL-3.0-only OR MIT",
+        "Unlicense/MIT",
+        "MIT AND ISC",
+        "(GPL-2.0 OR MIT) AND ISC",
+        "Apache-2.0 WITH LLVM-exception OR GPL-2.0",
+    ] {
+        assert!(permits(good, &allowed), "{good}");
+    }
+    for bad in [
+        "",
+        "GPL-3.0-only",
+        "MIT AND GPL-3.0-only",
+        "GPL-2.0 OR MIT AND GPL-3.0-only",
+        "Apache-2.0",
+        "(MIT",
+        "MIT ISC",
+        "MIT WITH GCC-exception",
+    ] {
+        assert!(!permits(bad, &allowed), "{bad}");
+    }
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_is_allowed() {
+    let allowed = allowed_licences();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut bad = Vec::new();
+    for workspace in ["Cargo.toml", "firmware/Cargo.toml"] {
+        let output = Command::new(&cargo)
+            .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
+            .arg(root().join(workspace))
+            .current_dir(root())
+            .output()
+            .expect("cargo runs, it runs us");
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{workspace}: {why}");
+        let json: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON");
+        let packages = json["packages"].as_array().expect("metadata lists packages");
+        assert!(packages.len() > 20, "{workspace}: only {}", packages.len());
+        for package in packages {
+            let licence = package["license"].as_str().unwrap_or_default();
+            if !permits(licence, &allowed) {
+                bad.push(format!("{workspace}: {} is {licence:?}", package["name"]));
+            }
+        }
+    }
+    none("licences that deny.toml does not allow", &bad);
+}
+
 #[test]
 fn top_level_names_are_fixed() {
     let known = [
