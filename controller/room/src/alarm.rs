@@ -209,20 +209,18 @@ impl Book {
             return None;
         }
         Some(match input {
-            Input::Raise => {
-                let d = &alarm.definition;
-                Record::AlarmRaised {
-                    alarm: d.id.clone(),
-                    priority: d.priority,
-                    what: d.what.clone(),
-                    place: d.place.clone(),
-                    action: d.action.clone(),
-                    because,
-                    latching: d.latching,
-                }
-            }
+            Input::Raise => raised(&alarm.definition, because),
             _ => Record::AlarmReturned { alarm: id.to_owned() },
         })
+    }
+
+    /// The record that raises an alarm without its delay: for what is known to have happened but
+    /// cannot be watched any more. `None` when it stands already.
+    #[must_use]
+    pub fn raise_now(&self, id: &str, because: Label) -> Option<Record> {
+        let alarm = self.alarms.get(id)?;
+        next(alarm.standing, Input::Raise, alarm.definition.latching)
+            .map(|_| raised(&alarm.definition, because))
     }
 
     /// Runs every delay and every shelf that is due. The records must be applied.
@@ -469,6 +467,18 @@ impl Known {
             .map(|(input, since, _)| since.after(self.delay(*input)));
         let shelf = self.shelf.map(|shelf| shelf.until);
         [delay, shelf].into_iter().flatten().min()
+    }
+}
+
+fn raised(definition: &Definition, because: Label) -> Record {
+    Record::AlarmRaised {
+        alarm: definition.id.clone(),
+        priority: definition.priority,
+        what: definition.what.clone(),
+        place: definition.place.clone(),
+        action: definition.action.clone(),
+        because,
+        latching: definition.latching,
     }
 }
 

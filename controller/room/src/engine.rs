@@ -71,13 +71,9 @@ struct Downlink {
 }
 
 impl Downlink {
+    /// Both halves; `sent` is never 0 in a frame and never wraps, see [`Record::DownlinkEpoch`].
     fn next(&mut self) -> u32 {
-        // 65,535 frames within one start of the controller: then the epoch is stretched by one;
-        // `start` reads the highest epoch back from the journal and stays above it.
-        self.sent = self.sent.checked_add(1).unwrap_or_else(|| {
-            self.epoch = self.epoch.wrapping_add(1);
-            1
-        });
+        self.sent = self.sent.saturating_add(1);
         (self.epoch << 16) | u32::from(self.sent)
     }
 }
@@ -179,6 +175,12 @@ impl<W: World> Engine<W> {
     pub fn apply(&mut self, now: Now, record: &Record) {
         self.book.apply(now, record);
         match record {
+            Record::DownlinkEpoch { epoch } => {
+                self.downlink = Downlink {
+                    epoch: *epoch,
+                    sent: 0,
+                };
+            }
             Record::Started { epoch, boot_id, .. } => {
                 self.downlink = Downlink {
                     epoch: *epoch,
@@ -456,6 +458,10 @@ impl<W: World> Engine<W> {
     }
 
     fn downlink(&mut self, now: Now, node: u16, boot: u32, body: &Down, turn: &mut Turn) {
+        if self.downlink.sent == u16::MAX {
+            let epoch = self.downlink.epoch.wrapping_add(1);
+            self.commit(now, turn, Record::DownlinkEpoch { epoch });
+        }
         let Some(key) = self.keys.get(&node) else { return };
         let header = Header {
             ver: shared::wire::VERSION,
@@ -546,26 +552,25 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// An edge is an alarm even when the contact has closed again before we heard of it.
+    /// An edge is an alarm even when it is old, or the contact has closed again before we heard
+    /// of it: what happened while the node could not speak did happen.
     fn contact_edge(&mut self, now: Now, id: &str, made: Option<Mono>, open: bool, turn: &mut Turn) {
-        let value = Ok(FactValue::Number(if open { 1.0 } else { 0.0 }));
-        match made {
-            Some(at) => self.set_point(now, id, at, value, turn),
-            None => {
-                // Of an earlier boot of the node: it happened, but says nothing about now.
-                let kind = self.points.get(id).and_then(|point| point.definition.contact);
-                if let (true, Some(kind)) = (open, kind) {
-                    let because = Label::new(
-                        "端末の再起動前に記録された事象",
-                        "recorded before the node restarted",
-                    );
-                    self.report(
-                        now,
-                        turn,
-                        &catalog::contact_id(id, kind),
-                        Condition::Holds(because),
-                    );
-                }
+        if let Some(at) = made {
+            let value = Ok(FactValue::Number(if open { 1.0 } else { 0.0 }));
+            self.set_point(now, id, at, value, turn);
+        }
+        let Some(point) = self.points.get(id) else {
+            return;
+        };
+        let is_current = made.is_some() && point.number(now.mono).is_ok_and(|level| level >= 0.5);
+        if let (true, false, Some(kind)) = (open, is_current, point.definition.contact) {
+            let because = Label::new(
+                "端末が通信できない間に開いた",
+                "opened while the node could not be heard",
+            );
+            let alarm = catalog::contact_id(id, kind);
+            if let Some(record) = self.book.raise_now(&alarm, because) {
+                self.commit(now, turn, record);
             }
         }
     }
@@ -654,10 +659,9 @@ impl<W: World> Engine<W> {
         let Some(point) = self.points.get_mut(id) else {
             return;
         };
-        let had_value = point.number(now.mono).is_ok();
         point.set(at, value);
         let number = point.number(now.mono).ok();
-        if number.is_some() || had_value {
+        if point.is_due_for_history(now.mono, number) {
             let ago = i64::try_from(now.mono.since(at).0).unwrap_or(0);
             turn.history.push(HistoryRow {
                 point: id.to_owned(),

@@ -9,6 +9,11 @@ use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
 use shared::{NoData, Quantity};
 
+/// A changing number goes to the history at most so often,
+pub const HISTORY_LEAST: Millis = Millis(10_000);
+/// and a steady one so often.
+pub const HISTORY_MOST: Millis = Millis(60_000);
+
 /// What a point is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
@@ -36,6 +41,8 @@ pub struct Point {
     last: Result<FactValue, NoData>,
     /// When the last word was true; `None` when there never was one.
     at: Option<Mono>,
+    /// What went to the history last, and when.
+    logged: Option<(Mono, Option<f64>)>,
 }
 
 impl Point {
@@ -46,6 +53,7 @@ impl Point {
             definition,
             last: Err(NoData::NeverHeard),
             at: None,
+            logged: None,
         }
     }
 
@@ -82,6 +90,29 @@ impl Point {
             FactValue::Number(value) => Ok(*value),
             FactValue::State(_) | FactValue::Text(_) => Err(NoData::NotSupported),
         }
+    }
+
+    /// Whether this value goes to the history: a contact at every change, a gap at its begin and
+    /// end, a changing number at most every [`HISTORY_LEAST`], a steady one every
+    /// [`HISTORY_MOST`]. A UPS has some thirty facts and is polled every few seconds; a year of
+    /// all of them would fill the disk with repetitions.
+    pub fn is_due_for_history(&mut self, now: Mono, value: Option<f64>) -> bool {
+        let due = match self.logged {
+            None => value.is_some(),
+            Some((at, last)) => {
+                let silence = now.since(at);
+                let turned = last.is_some() != value.is_some();
+                let changed = last != value;
+                let at_once = self.definition.quantity == Some(Quantity::Contact);
+                turned
+                    || changed && (at_once || silence >= HISTORY_LEAST)
+                    || value.is_some() && silence >= HISTORY_MOST
+            }
+        };
+        if due {
+            self.logged = Some((now, value));
+        }
+        due
     }
 
     /// When the point turns stale, if it has not yet.

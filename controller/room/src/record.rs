@@ -34,6 +34,12 @@ pub enum Record {
         /// How often it started; the upper half of every downlink counter.
         epoch: u32,
     },
+    /// So many downward frames were sent within one start that their counter goes on in the next
+    /// epoch.
+    DownlinkEpoch {
+        /// Upper half of every later counter.
+        epoch: u32,
+    },
     /// An authentic event of a node.
     NodeEvent {
         /// Node id.

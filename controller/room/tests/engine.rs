@@ -611,6 +611,99 @@ fn a_sequence_that_went_back_with_a_later_boot_loses_no_event_and_opens_no_repla
 }
 
 #[test]
+fn a_door_that_opened_and_closed_during_a_long_cut_is_still_an_alarm() {
+    let mut room = Bench::new();
+    room.sample(0, Quantity::Contact, Ok(0));
+    let open = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: true,
+        },
+    );
+    room.mono += 2_000;
+    let closed = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: false,
+        },
+    );
+    room.pass(60_000);
+    room.message("ev", open);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+    room.message("ev", closed);
+    // Its present state is not known before the node says it: the alarm is not cleared by age.
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+    room.sample(0, Quantity::Contact, Ok(0));
+    assert_eq!(
+        room.state("door.1.forced"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+}
+
+#[test]
+fn the_counter_of_downward_frames_goes_on_after_65535_of_them_and_a_restart() {
+    let mut room = Bench::new();
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let frame = room.frame(
+        Stream::Event,
+        &Up::Contact {
+            channel: 0,
+            open: false,
+        },
+    );
+    let mut last = 0;
+    for _ in 0..70_000 {
+        room.message("ev", frame.clone());
+        for effect in &room.last.effects {
+            if let Effect::Downlink { payload, .. } = effect {
+                let seq = Envelope::parse(payload).unwrap().header.seq;
+                assert!(seq > last, "{seq} after {last}");
+                last = seq;
+            }
+        }
+    }
+    let mut again: Engine<Real> = Engine::new(site(), BTreeMap::from([(NODE, DeviceKey::new(KEY))])).unwrap();
+    again.start(room.now(), "boot-a", "0.0.0", room.journal.clone());
+    let message = Message {
+        user: None,
+        topic: "fac/v1/1/ev".to_owned(),
+        payload: frame,
+        retained: false,
+    };
+    let turn = again.handle(room.now(), Event::Message(message));
+    let first = turn.effects.iter().find_map(|effect| match effect {
+        Effect::Downlink { payload, .. } => Some(Envelope::parse(payload).unwrap().header.seq),
+        _ => None,
+    });
+    assert!(first.is_some_and(|first| first > last), "{first:?} after {last}");
+}
+
+#[test]
+fn the_history_keeps_changes_and_gaps_and_not_every_repetition() {
+    let mut room = Bench::new();
+    let mut rows = Vec::new();
+    for second in 0..120 {
+        let value = if second < 60 { 22_000 } else { 22_000 + second };
+        room.sample(2, Quantity::Temperature, Ok(value));
+        rows.extend(room.last.history.clone());
+        room.pass(1_000);
+    }
+    assert!(
+        (7..=10).contains(&rows.len()),
+        "{} rows for two minutes",
+        rows.len()
+    );
+    room.sample(2, Quantity::Temperature, Err(NoData::Absent));
+    assert_eq!(room.last.history.len(), 1);
+    assert_eq!(room.last.history[0].value, None, "a gap begins at once");
+}
+
+#[test]
 fn a_value_that_waited_in_the_network_is_as_old_as_it_is() {
     let mut room = Bench::new();
     room.sample(2, Quantity::Temperature, Ok(22_000));

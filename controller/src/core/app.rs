@@ -66,6 +66,9 @@ pub enum Error {
     /// The poller.
     #[error("opening the SNMP socket")]
     Poller(#[source] crate::snmp::Error),
+    /// A task that must run as long as core does.
+    #[error("a source of core ended; core begins anew")]
+    SourceEnded,
     /// The external broker.
     #[error("the address of the MQTT broker")]
     Broker(#[source] mqtt::AddressError),
@@ -141,7 +144,9 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     ));
 
     let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
-    let (role_out, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
+    let (others, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
+    let (act_out, act_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
+    let role_out = roles::Channels { act: act_out, others };
     tasks.spawn(roles::serve(listener, accounts, role_out, message_out.clone()));
 
     let (mqtt_state, mqtt) = watch::channel(None);
@@ -169,16 +174,21 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     };
     let inputs = Inputs {
         polls,
+        act: act_inputs,
         roles: role_inputs,
         messages,
         mqtt,
     };
     tracing::info!(records = next_seq - 1, "core runs");
-    Loop::new(engine, opened.journal, history, reader, outputs, next_seq)
-        .run(first, inputs, stop)
-        .await;
+    let work = Loop::new(engine, opened.journal, history, reader, outputs, next_seq).run(first, inputs, stop);
+    // A source that ended would leave core blind without a word: core ends too, its supervisor
+    // starts it again, and it replays.
+    let result = tokio::select! {
+        () = work => Ok(()),
+        Some(_) = tasks.join_next() => Err(Error::SourceEnded),
+    };
     tasks.shutdown().await;
-    Ok(())
+    result
 }
 
 /// Our session at an external broker: the same after every start, another one for each controller.

@@ -13,12 +13,14 @@ use futures_util::stream::FuturesUnordered;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Connections that may introduce themselves at a time.
 const MAX_CONNECTIONS: usize = 16;
 /// Pause after an accept that failed (out of file descriptors).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+/// A role that takes a message no faster than this is gone for us.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the users of the roles have their numbers.
 const PASSWD: &str = "/etc/passwd";
@@ -44,7 +46,7 @@ pub(super) struct Outbox {
 }
 
 enum To {
-    Web(mpsc::Sender<ToWeb>),
+    Web(mpsc::Sender<ToWeb>, watch::Sender<Vec<u8>>),
     Broker(mpsc::Sender<ToBroker>),
     Act(mpsc::Sender<ToAct>),
 }
@@ -53,48 +55,65 @@ impl Outbox {
     /// The role behind it.
     pub(super) const fn role(&self) -> Role {
         match self.to {
-            To::Web(_) => Role::Web,
+            To::Web(..) => Role::Web,
             To::Broker(_) => Role::Broker,
             To::Act(_) => Role::Act,
         }
     }
 }
 
+/// A connection and its queue; `None` once it was cut off, until its end is reported.
+struct Slot<T> {
+    id: u64,
+    to: Option<mpsc::Sender<T>>,
+}
+
 /// The connected roles; a newer connection of a role takes the place of an older one.
 #[derive(Default)]
 pub(super) struct Outboxes {
-    web: Option<(u64, mpsc::Sender<ToWeb>)>,
-    broker: Option<(u64, mpsc::Sender<ToBroker>)>,
-    act: Option<(u64, mpsc::Sender<ToAct>)>,
+    web: Option<Slot<ToWeb>>,
+    /// The picture for web: latest wins, so that a role that does not read costs one picture.
+    snapshot: Option<watch::Sender<Vec<u8>>>,
+    broker: Option<Slot<ToBroker>>,
+    act: Option<Slot<ToAct>>,
 }
 
 impl Outboxes {
     pub(super) fn join(&mut self, outbox: Outbox) {
+        let id = outbox.id;
         match outbox.to {
-            To::Web(to) => self.web = Some((outbox.id, to)),
-            To::Broker(to) => self.broker = Some((outbox.id, to)),
-            To::Act(to) => self.act = Some((outbox.id, to)),
+            To::Web(to, snapshot) => {
+                self.web = Some(Slot { id, to: Some(to) });
+                self.snapshot = Some(snapshot);
+            }
+            To::Broker(to) => self.broker = Some(Slot { id, to: Some(to) }),
+            To::Act(to) => self.act = Some(Slot { id, to: Some(to) }),
         }
     }
 
     /// True when that connection was the current one.
     pub(super) fn leave(&mut self, role: Role, id: u64) -> bool {
-        fn drop_if<T>(slot: &mut Option<(u64, T)>, id: u64) -> bool {
-            let current = slot.as_ref().is_some_and(|(current, _)| *current == id);
-            if current {
-                *slot = None;
-            }
-            current
-        }
         match role {
-            Role::Web => drop_if(&mut self.web, id),
-            Role::Broker => drop_if(&mut self.broker, id),
-            Role::Act => drop_if(&mut self.act, id),
+            Role::Web => {
+                let left = leave(&mut self.web, id);
+                if left {
+                    self.snapshot = None;
+                }
+                left
+            }
+            Role::Broker => leave(&mut self.broker, id),
+            Role::Act => leave(&mut self.act, id),
         }
     }
 
     pub(super) const fn has_web(&self) -> bool {
-        self.web.is_some()
+        self.snapshot.is_some()
+    }
+
+    pub(super) fn show(&self, snapshot: Vec<u8>) {
+        if let Some(to) = &self.snapshot {
+            to.send_replace(snapshot);
+        }
     }
 
     pub(super) fn tell_web(&mut self, message: ToWeb) {
@@ -111,10 +130,20 @@ impl Outboxes {
     }
 }
 
-/// A full queue means the role does not read: dropping the sender ends its connection.
-fn send<T>(slot: &mut Option<(u64, mpsc::Sender<T>)>, message: T) -> bool {
-    let sent = slot.as_ref().is_some_and(|(_, to)| to.try_send(message).is_ok());
-    if !sent && slot.take().is_some() {
+fn leave<T>(slot: &mut Option<Slot<T>>, id: u64) -> bool {
+    let current = slot.as_ref().is_some_and(|slot| slot.id == id);
+    if current {
+        *slot = None;
+    }
+    current
+}
+
+/// A full queue means the role does not read: dropping the sender ends its connection, whose end
+/// is then reported like any other.
+fn send<T>(slot: &mut Option<Slot<T>>, message: T) -> bool {
+    let Some(Slot { to, .. }) = slot else { return false };
+    let sent = to.as_ref().is_some_and(|to| to.try_send(message).is_ok());
+    if !sent && to.take().is_some() {
         tracing::warn!("a role does not read its link; it is cut off");
     }
     sent
@@ -144,11 +173,20 @@ pub(super) fn bind(data_dir: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// The two ways into the loop: a flood of the web role never delays what act reports.
+#[derive(Clone)]
+pub(super) struct Channels {
+    /// Everything of act, in order.
+    pub act: mpsc::Sender<RoleInput>,
+    /// Everything of web and broker.
+    pub others: mpsc::Sender<RoleInput>,
+}
+
 /// Accepts roles until the loop is gone.
 pub(super) async fn serve(
     listener: UnixListener,
     accounts: Vec<Account>,
-    loop_: mpsc::Sender<RoleInput>,
+    loop_: Channels,
     messages: mpsc::Sender<Message>,
 ) {
     let free = std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
@@ -181,7 +219,7 @@ async fn session(
     id: u64,
     stream: UnixStream,
     accounts: Vec<Account>,
-    loop_: &mpsc::Sender<RoleInput>,
+    loop_: &Channels,
     messages: mpsc::Sender<Message>,
 ) -> Result<(), wire::LinkError> {
     let peer = stream.peer_cred()?.uid();
@@ -194,9 +232,9 @@ async fn session(
         return Err(wire::LinkError::Closed);
     }
     match role {
-        Role::Web => web(id, reader, writer, loop_).await,
-        Role::Act => act(id, reader, writer, loop_).await,
-        Role::Broker => broker(id, reader, writer, accounts, loop_, messages).await,
+        Role::Web => web(id, reader, writer, &loop_.others).await,
+        Role::Act => act(id, reader, writer, &loop_.act).await,
+        Role::Broker => broker(id, reader, writer, accounts, &loop_.others, messages).await,
     }
 }
 
@@ -225,15 +263,20 @@ async fn web(
 ) -> Result<(), wire::LinkError> {
     let (to, mut outbox) = mpsc::channel(MAX_WAITING);
     let answers = to.downgrade();
-    joined(loop_, id, To::Web(to)).await?;
+    let (shown, mut snapshots) = watch::channel(Vec::new());
+    joined(loop_, id, To::Web(to, shown)).await?;
     let result = async {
         loop {
-            // Both arms are cancel-safe receives.
+            // Every arm is a cancel-safe receive.
             tokio::select! {
                 message = outbox.recv() => match message {
-                    Some(message) => writer.send(&message).await?,
+                    Some(message) => write(&mut writer, &message).await?,
                     None => return Err(wire::LinkError::Closed),
                 },
+                Ok(()) = snapshots.changed() => {
+                    let snapshot = snapshots.borrow_and_update().clone();
+                    write(&mut writer, &ToWeb::Snapshot(snapshot)).await?;
+                }
                 message = reader.next::<FromWeb>() => {
                     let message = message?;
                     let Some(answer) = answers.upgrade() else { return Err(wire::LinkError::Closed) };
@@ -260,7 +303,7 @@ async fn act(
             // Both arms are cancel-safe receives.
             tokio::select! {
                 message = outbox.recv() => match message {
-                    Some(message) => writer.send::<ToAct>(&message).await?,
+                    Some(message) => write::<ToAct>(&mut writer, &message).await?,
                     None => return Err(wire::LinkError::Closed),
                 },
                 message = reader.next::<FromAct>() => forward(loop_, RoleInput::Act(message?)).await?,
@@ -289,12 +332,12 @@ async fn broker(
             // Every arm is a cancel-safe receive.
             tokio::select! {
                 message = outbox.recv() => match message {
-                    Some(message) => writer.send(&message).await?,
+                    Some(message) => write(&mut writer, &message).await?,
                     None => return Err(wire::LinkError::Closed),
                 },
                 Some((token, settled)) = pending.next(), if !pending.is_empty() => {
                     if settled {
-                        writer.send(&ToBroker::Settled { token }).await?;
+                        write(&mut writer, &ToBroker::Settled { token }).await?;
                     }
                 }
                 message = reader.next::<FromBroker>(), if pending.len() < MAX_WAITING => match message? {
@@ -317,6 +360,12 @@ async fn broker(
     .await;
     left(loop_, Role::Broker, id).await;
     result
+}
+
+async fn write<M: serde::Serialize>(writer: &mut wire::Writer, message: &M) -> Result<(), wire::LinkError> {
+    tokio::time::timeout(WRITE_TIMEOUT, writer.send(message))
+        .await
+        .map_err(|_| wire::LinkError::Silent)?
 }
 
 async fn joined(loop_: &mpsc::Sender<RoleInput>, id: u64, to: To) -> Result<(), wire::LinkError> {

@@ -31,6 +31,10 @@ const MAX_HELD: usize = 10_000;
 const RETRY: Duration = Duration::from_secs(1);
 /// A journal that has not answered for so long does not hold safety effects any longer.
 const SAFETY_WAIT: Duration = Duration::from_millis(500);
+/// A journal that has not answered for so long is an alarm, as one that fails.
+const JOURNAL_HANGS: Duration = Duration::from_secs(5);
+/// Records of one message to the page; together they stay far below the link's limit.
+const RECORDS_AT_ONCE: usize = 500;
 /// Snapshots go out at most so often,
 const SNAPSHOT_LEAST: Duration = Duration::from_millis(100);
 /// and at least so often, so that a page can tell a quiet room from a dead controller.
@@ -44,7 +48,9 @@ const MAX_HISTORY_ROWS: usize = 5_000;
 pub(super) struct Inputs {
     /// Polls of devices.
     pub polls: mpsc::Receiver<Poll>,
-    /// Roles: act before web.
+    /// Act.
+    pub act: mpsc::Receiver<RoleInput>,
+    /// The other roles.
     pub roles: mpsc::Receiver<RoleInput>,
     /// Messages of nodes.
     pub messages: mpsc::Receiver<Message>,
@@ -88,6 +94,7 @@ struct UnderWay {
     held: Held,
     done: oneshot::Receiver<Result<(), StoreError>>,
     since: Instant,
+    is_late: bool,
 }
 
 /// The loop's own state; everything about the room is in the engine.
@@ -144,6 +151,11 @@ impl<W: World> Loop<W> {
         tokio::pin!(stop);
         loop {
             self.send_batch();
+            // What is due is done before anything new is taken in: a source that never pauses
+            // must not keep a silent node or a hanging disk unseen.
+            if self.wake_at() <= Instant::now() {
+                self.due();
+            }
             let held = self.waiting.entries.len();
             let wake_at = self.wake_at();
             // Every arm only receives; the work is done below, so that dropping the other arms
@@ -153,6 +165,7 @@ impl<W: World> Loop<W> {
                 () = &mut stop => Next::Stop,
                 result = commit_of(self.under_way.as_mut()) => Next::Committed(result),
                 Some(poll) = inputs.polls.recv() => Next::Poll(poll),
+                Some(input) = inputs.act.recv() => Next::Role(input),
                 Some(input) = inputs.roles.recv() => Next::Role(input),
                 Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
                 Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
@@ -356,6 +369,7 @@ impl<W: World> Loop<W> {
             held,
             done,
             since: Instant::now(),
+            is_late: false,
         });
     }
 
@@ -407,8 +421,8 @@ impl<W: World> Loop<W> {
     }
 
     fn release(&mut self, held: Held) {
-        if !held.entries.is_empty() {
-            match store::entries_json(&held.entries) {
+        for entries in held.entries.chunks(RECORDS_AT_ONCE) {
+            match store::entries_json(entries) {
                 Ok(json) => self.outputs.roles.tell_web(ToWeb::Records(json)),
                 Err(error) => tracing::error!(%error, "encoding records for the page"),
             }
@@ -510,6 +524,10 @@ impl<W: World> Loop<W> {
             deadline,
             self.retry_at,
             safety.map(|u| u.since + SAFETY_WAIT),
+            self.under_way
+                .as_ref()
+                .filter(|u| !u.is_late)
+                .map(|u| u.since + JOURNAL_HANGS),
             self.rows_due,
             self.snapshot_due,
             Some(latest),
@@ -532,6 +550,23 @@ impl<W: World> Loop<W> {
             .is_some_and(|u| u.since.elapsed() >= SAFETY_WAIT)
         {
             self.dispatch_safety();
+        }
+        if let Some(under_way) = &mut self.under_way
+            && !under_way.is_late
+            && under_way.since.elapsed() >= JOURNAL_HANGS
+        {
+            under_way.is_late = true;
+            let problem = Some(format!(
+                "the disk has not answered for {} s",
+                JOURNAL_HANGS.as_secs()
+            ));
+            self.event(
+                Event::Trouble {
+                    part: Part::Journal,
+                    problem,
+                },
+                Held::default(),
+            );
         }
         if self.retry_at.is_some_and(|at| at <= Instant::now()) {
             self.retry_at = None;
@@ -586,7 +621,7 @@ impl<W: World> Loop<W> {
             return;
         }
         match serde_json::to_vec(&self.engine.snapshot(clock::now())) {
-            Ok(json) => self.outputs.roles.tell_web(ToWeb::Snapshot(json)),
+            Ok(json) => self.outputs.roles.show(json),
             Err(error) => tracing::error!(%error, "encoding the snapshot"),
         }
     }

@@ -27,6 +27,12 @@ const MAX_HISTORY_BATCHES: usize = 16;
 const MAX_QUERIES: usize = 64;
 /// Most rows of one answer.
 pub const MAX_ROWS: u32 = 10_000;
+/// Most bytes of records in one answer: half of what the link takes.
+const MAX_RECORDS_BYTES: usize = crate::link::MAX_MESSAGE / 2;
+/// History older than this is deleted.
+const HISTORY_KEPT_MS: i64 = 400 * 24 * 3_600_000;
+/// Batches of history between two looks for rows that are too old; about an hour.
+const PRUNE_EVERY: u32 = 3_600;
 /// Longest wait for a lock that another process (a backup) holds.
 const BUSY: Duration = Duration::from_millis(500);
 
@@ -229,10 +235,11 @@ fn verify(connection: &Connection) -> Result<Verified, rusqlite::Error> {
     };
     while let Some(row) = rows.next()? {
         let seq: u64 = row.get::<_, i64>(0)?.unsigned_abs();
-        let body: String = row.get(3)?;
-        let stored: Vec<u8> = row.get(4)?;
-        let hash = chain(&found.tip, seq, times(row)?, &body);
-        if (seq != found.last_seq + 1 || hash[..] != stored[..]) && found.broken.is_none() {
+        // As bytes: a flipped bit may be no UTF-8 any more, and must not keep core from starting.
+        let body = row.get_ref(3)?.as_bytes().unwrap_or_default();
+        let stored = row.get_ref(4)?.as_bytes().unwrap_or_default();
+        let hash = chain(&found.tip, seq, times(row)?, body);
+        if (seq != found.last_seq.saturating_add(1) || hash[..] != *stored) && found.broken.is_none() {
             found.broken = Some(format!("the chain breaks at record {seq}"));
         }
         // After a break the chain goes on from what is stored, so that one damaged record does
@@ -254,7 +261,7 @@ fn hand_over(
     while let Some(row) = rows.next()? {
         let seq: u64 = row.get::<_, i64>(0)?.unsigned_abs();
         let now = times(row)?;
-        match serde_json::from_str(&row.get::<_, String>(3)?) {
+        match serde_json::from_slice(row.get_ref(3)?.as_bytes().unwrap_or_default()) {
             Ok(record) => replay(Entry { seq, now, record }),
             Err(error) => {
                 undecodable.get_or_insert_with(|| format!("record {seq} does not decode: {error}"));
@@ -272,13 +279,13 @@ fn times(row: &rusqlite::Row<'_>) -> Result<Now, rusqlite::Error> {
     })
 }
 
-fn chain(tip: &[u8; 32], seq: u64, now: Now, body: &str) -> [u8; 32] {
+fn chain(tip: &[u8; 32], seq: u64, now: Now, body: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(tip);
     hash.update(seq.to_be_bytes());
     hash.update(now.mono.0.to_be_bytes());
     hash.update(now.wall.0.to_be_bytes());
-    hash.update(body.as_bytes());
+    hash.update(body);
     hash.finalize().into()
 }
 
@@ -309,7 +316,7 @@ fn append(connection: &mut Connection, tip: &[u8; 32], entries: &[Entry]) -> Res
             .map_err(StoreError::Append)?;
         for entry in entries {
             let body = serde_json::to_string(&entry.record).map_err(StoreError::Encode)?;
-            tip = chain(&tip, entry.seq, entry.now, &body);
+            tip = chain(&tip, entry.seq, entry.now, body.as_bytes());
             insert
                 .execute(params![
                     i64::try_from(entry.seq).unwrap_or(i64::MAX),
@@ -357,6 +364,7 @@ pub fn open_history(dir: &Path) -> Result<History, StoreError> {
         .spawn(move || {
             let mut connection = connection;
             let mut ids = HashMap::new();
+            let mut batches: u32 = 0;
             while let Ok(rows) = inbox.recv() {
                 let problem = write_history(&mut connection, &mut ids, &rows)
                     .err()
@@ -364,6 +372,13 @@ pub fn open_history(dir: &Path) -> Result<History, StoreError> {
                 if problem.is_some() {
                     ids.clear();
                 }
+                if batches.is_multiple_of(PRUNE_EVERY)
+                    && let Some(newest) = rows.last()
+                    && let Err(error) = prune(&connection, newest.at)
+                {
+                    tracing::warn!(%error, "old history could not be deleted");
+                }
+                batches = batches.wrapping_add(1);
                 *shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = problem;
             }
         })
@@ -419,6 +434,15 @@ fn write_history(
         }
     }
     transaction.commit()
+}
+
+/// Deletes what is too old, by each point's own key.
+fn prune(connection: &Connection, newest: Wall) -> Result<usize, rusqlite::Error> {
+    connection.execute(
+        "DELETE FROM sample WHERE (point, at) IN
+           (SELECT sample.point, sample.at FROM point JOIN sample ON sample.point = point.id AND sample.at < ?1)",
+        params![newest.0.saturating_sub(HISTORY_KEPT_MS)],
+    )
 }
 
 /// A question to the store.
@@ -543,12 +567,17 @@ fn records(connection: &Connection, after: u64, limit: u32) -> Result<Vec<Entry>
         Ok((
             row.get::<_, i64>(0)?.unsigned_abs(),
             times(row)?,
-            row.get::<_, String>(3)?,
+            String::from_utf8_lossy(row.get_ref(3)?.as_bytes().unwrap_or_default()).into_owned(),
         ))
     })?;
     let mut entries = Vec::new();
+    let mut bytes = 0;
     for row in rows {
         let (seq, now, body) = row?;
+        bytes += body.len();
+        if bytes > MAX_RECORDS_BYTES {
+            break;
+        }
         // What does not decode was reported when the journal was opened.
         if let Ok(record) = serde_json::from_str(&body) {
             entries.push(Entry { seq, now, record });
@@ -666,6 +695,25 @@ mod tests {
         opened
             .journal
             .append(vec![entry(4)])
+            .blocking_recv()
+            .unwrap()
+            .unwrap();
+    }
+
+    #[test]
+    fn a_record_that_is_no_text_any_more_is_said_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), 5);
+        alter(
+            dir.path(),
+            "UPDATE journal SET body = CAST(x'ff80fe' AS TEXT) WHERE seq = 5",
+        );
+        let (opened, entries) = open_journal(dir.path()).unwrap();
+        assert!(opened.broken.unwrap().contains("record 5"));
+        assert_eq!((entries.len(), opened.last_seq), (4, 5), "its place stays taken");
+        opened
+            .journal
+            .append(vec![entry(6)])
             .blocking_recv()
             .unwrap()
             .unwrap();
