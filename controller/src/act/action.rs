@@ -4,6 +4,7 @@
 use super::permit::{Armed, Checked};
 use super::{exec, ssh};
 use room::site::{RealAction, SimulatedAction};
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,7 +53,19 @@ impl Problem {
         }
     }
 
-    /// Only a person can mend it.
+    /// A file of this machine cannot be used. It lasts when the file is missing, forbidden or no
+    /// text; anything else, such as too many open files, may be over at the next try.
+    #[must_use]
+    pub fn of_file(what: impl std::fmt::Display, error: &io::Error) -> Self {
+        let text = format!("{what}: {error}");
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::InvalidData => Self::lasting(text),
+            _ => Self::passing(text),
+        }
+    }
+
+    /// Only a person can mend it: a missing file, its permissions, the format of a key, another
+    /// host key. A doubt is no reason: a step that is not tried again leaves its host running.
     #[must_use]
     pub fn lasting(text: impl AsRef<str>) -> Self {
         Self {
@@ -150,6 +163,24 @@ pub fn printable(raw: &[u8], most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_missing_or_forbidden_file_is_a_lasting_problem() {
+        // ENOENT, EACCES; EMFILE, ENFILE, EINTR, EIO, ESTALE.
+        for (code, retryable) in [
+            (2, false),
+            (13, false),
+            (24, true),
+            (23, true),
+            (4, true),
+            (5, true),
+            (116, true),
+        ] {
+            let error = io::Error::from_raw_os_error(code);
+            let problem = Problem::of_file("the file", &error);
+            assert_eq!(problem.retryable, retryable, "{problem:?}");
+        }
+    }
 
     #[test]
     fn text_from_outside_is_one_printable_bounded_line() {

@@ -97,7 +97,7 @@ fn runnable(action: &ExecAction) -> Result<(), Problem> {
         return Err(Problem::lasting(format!("{at} is not an absolute path")));
     }
     let meta = std::fs::metadata(&action.program)
-        .map_err(|error| Problem::lasting(format!("the program {at}: {error}")))?;
+        .map_err(|error| Problem::of_file(format_args!("the program {at}"), &error))?;
     if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 {
         return Err(Problem::lasting(format!("{at} is not an executable file")));
     }
@@ -257,6 +257,12 @@ mod tests {
                 .text
                 .contains("executable")
         );
+        // Not missing, only out of reach: what mounts or links it may be under way.
+        let dir = tempfile::tempdir().unwrap();
+        let turning = dir.path().join("stop");
+        std::os::unix::fs::symlink(&turning, &turning).unwrap();
+        let out_of_reach = look(&program(turning.to_str().unwrap(), &[], 1)).unwrap_err();
+        assert!(out_of_reach.retryable, "{out_of_reach:?}");
         let missing = look(&program("/nonexistent/stop", &[], 1)).unwrap_err();
         assert!(!missing.retryable, "{missing:?}");
     }

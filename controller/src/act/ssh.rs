@@ -147,7 +147,7 @@ impl Connection<Armed> {
             match channel.wait().await {
                 Some(ChannelMsg::Success) => accepted = true,
                 Some(ChannelMsg::Failure) => {
-                    return Err(Problem::lasting(format!(
+                    return Err(Problem::passing(format!(
                         "{addr}: the server refuses to run commands for this key"
                     )));
                 }
@@ -224,7 +224,7 @@ async fn log_in(
                  the server was reinstalled, or something else answers in its place",
                 pinned.fingerprint(HashAlg::Sha256)
             )),
-            (russh::Error::NoCommonAlgo { .. }, _) => Problem::lasting(format!(
+            (russh::Error::NoCommonAlgo { .. }, _) => Problem::passing(format!(
                 "{addr}: the server has no host key or cipher of a kind we use (pinned: {algorithm})"
             )),
             (error, _) => broken("opening the connection", &error),
@@ -240,7 +240,8 @@ async fn log_in(
         Ok(AuthResult::Failure { .. }) if handle.is_closed() => Err(Problem::passing(format!(
             "{addr}: the connection ended during the login"
         ))),
-        Ok(AuthResult::Failure { .. }) => Err(Problem::lasting(format!(
+        // A server whose directory or disk is not there yet refuses good keys, too.
+        Ok(AuthResult::Failure { .. }) => Err(Problem::passing(format!(
             "{addr}: the server does not accept key {fingerprint} for user {user}; \
              see authorized_keys on the server"
         ))),
@@ -283,10 +284,11 @@ impl client::Handler for Pin {
 /// Reads a private key that no one else can read.
 ///
 /// # Errors
-/// [`Problem`], always lasting: a person must mend the file.
+/// [`Problem`]: lasting when a person must mend the file.
 fn read_key(path: &Path) -> Result<Arc<PrivateKey>, Problem> {
     let at = path.display();
-    let unreadable = |error: std::io::Error| Problem::lasting(format!("reading the key file {at}: {error}"));
+    let unreadable =
+        |error: std::io::Error| Problem::of_file(format_args!("reading the key file {at}"), &error);
     let file = std::fs::File::open(path).map_err(unreadable)?;
     // Asked of the opened file, so that it cannot be exchanged in between.
     let meta = file.metadata().map_err(unreadable)?;

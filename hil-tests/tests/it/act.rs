@@ -165,7 +165,7 @@ async fn debian_sshd_a_key_it_does_not_know_is_refused() {
     ] {
         let problem = result.unwrap_err();
         assert!(
-            !problem.retryable && problem.text.contains("authorized_keys"),
+            problem.retryable && problem.text.contains("authorized_keys"),
             "{problem:?}"
         );
     }
@@ -223,6 +223,25 @@ async fn a_key_file_that_others_can_read_is_not_used() {
 }
 
 #[tokio::test]
+async fn a_key_file_is_tried_again_unless_it_is_missing_or_no_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, action) = simulated(dir.path(), STOP).await;
+    let missing = dir.path().join("missing");
+    let text = dir.path().join("text");
+    write_private(&text, "no key");
+    let turning = dir.path().join("turning");
+    std::os::unix::fs::symlink(&turning, &turning).unwrap();
+    for (key_file, retryable) in [(missing, false), (text, false), (turning, true)] {
+        let action = SshAction {
+            key_file,
+            ..action.clone()
+        };
+        let problem = request(&action).await.unwrap_err();
+        assert_eq!(problem.retryable, retryable, "{problem:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_simulated_server_answers_as_sshd_does() {
     let dir = tempfile::tempdir().unwrap();
     let (server, action) = simulated(dir.path(), STOP).await;
@@ -243,7 +262,7 @@ async fn the_simulated_server_answers_as_sshd_does() {
     server.set_mode(Mode::Refuse);
     let problem = request(&action).await.unwrap_err();
     assert!(
-        !problem.retryable && problem.text.contains("authorized_keys"),
+        problem.retryable && problem.text.contains("authorized_keys"),
         "{problem:?}"
     );
 
