@@ -57,6 +57,7 @@ pub struct Watch {
     count: Option<(Mono, f64)>,
     counting_since: Option<Mono>,
     voltage_seen: bool,
+    voltage_dead: bool,
     test_since: Option<Mono>,
     back_polls: u32,
     low_polls: u32,
@@ -77,6 +78,7 @@ impl Watch {
             count: None,
             counting_since: None,
             voltage_seen: false,
+            voltage_dead: false,
             test_since: None,
             back_polls: 0,
             low_polls: 0,
@@ -95,7 +97,7 @@ impl Watch {
         self.hear_charge(at, &facts);
         self.hear_runtime(at, &facts);
         self.hear_count(at, &facts);
-        self.voltage_seen |= matches!(facts.voltage, Voltage::Present(_));
+        self.hear_voltage(&facts);
         self.low_polls = if facts.low {
             self.low_polls.saturating_add(1)
         } else {
@@ -117,6 +119,16 @@ impl Watch {
             self.counting_since = None;
         }
         true
+    }
+
+    /// 0 V beside "runs from mains" is a dead sensor or an unwired phase, and stays one whatever
+    /// the source says later, until every phase is measured.
+    fn hear_voltage(&mut self, facts: &Facts) {
+        match facts.voltage {
+            Voltage::Present(_) => (self.voltage_seen, self.voltage_dead) = (true, false),
+            Voltage::Gone(_) => self.voltage_dead |= facts.source == Source::Mains && !self.voltage_seen,
+            Voltage::Unclear => {}
+        }
     }
 
     fn hear_charge(&mut self, at: Mono, facts: &Facts) {
@@ -185,7 +197,8 @@ impl Watch {
     fn is_back(&self, at: Mono, facts: &Facts) -> bool {
         let mut seen = self.seen(at, false);
         seen.counting &= self.count.is_some_and(|(then, _)| at.since(then) <= COUNTS_NOW);
-        let gone = matches!(facts.voltage, Voltage::Gone(_));
+        // A dead measurement does not keep it on battery, unless its own count goes on.
+        let gone = matches!(facts.voltage, Voltage::Gone(_)) && (!self.voltage_dead || seen.counting);
         let drains = seen.falling && seen.counting;
         match facts.source {
             Source::Off => true,
@@ -314,13 +327,11 @@ impl Watch {
         self.facts.as_ref()
     }
 
-    /// It has never measured any voltage at its input, and says that it runs from mains: the
-    /// measurement is dead or wrongly read, and no sign.
+    /// It said that it runs from mains with no voltage at its input, and has never measured any:
+    /// the measurement is dead or wrongly read, and no sign.
     #[must_use]
-    pub fn voltage_is_dead(&self) -> bool {
-        let contradiction =
-            |facts: &Facts| facts.source == Source::Mains && matches!(facts.voltage, Voltage::Gone(_));
-        !self.voltage_seen && self.facts.as_ref().is_some_and(contradiction)
+    pub const fn voltage_is_dead(&self) -> bool {
+        self.voltage_dead
     }
 
     /// It says "low" and has said it twice.
