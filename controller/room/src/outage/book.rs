@@ -95,7 +95,14 @@ impl Book {
             | Record::CheckPassed { .. }
             | Record::CheckFailed { .. }
             | Record::RehearsalEnded { .. } => self.apply_rehearsal(at, record),
-            Record::HostsStarted { hosts, .. } => self.stopped.retain(|host, _| !hosts.contains(host)),
+            Record::HostsStarted { hosts, .. } => {
+                // They run, so they are stopped again if the outage is not over.
+                for host in hosts {
+                    self.stopped.remove(host);
+                    self.tried.remove(host);
+                    self.leaving.remove(host);
+                }
+            }
             _ => self.apply_run(at, record),
         }
         self.last_at = at.mono;
@@ -387,7 +394,8 @@ impl Book {
         run.ended = true;
         for (step, state) in &run.steps {
             let holds = match state {
-                StepState::Confirmed { .. } => false,
+                // Unless it was started by hand since.
+                StepState::Confirmed { .. } if self.stopped.contains_key(step) => false,
                 StepState::Abandoned { .. } => run
                     .plan
                     .step(step)
