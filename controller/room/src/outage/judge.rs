@@ -96,7 +96,7 @@ impl Outage {
         let due = ledger.level.is_none_or(|(then, charge, runtime)| {
             now.mono.since(then) >= LEVEL_EVERY && (charge, runtime) != (charge_percent, runtime_s)
         });
-        let fresh = watch.heard() == Some(now.mono);
+        let fresh = self.heard_now == Some(ups);
         if learns || (due && fresh && (charge_percent.is_some() || runtime_s.is_some())) {
             let ups = self.config.ups[ups].name.clone();
             self.record(

@@ -72,6 +72,8 @@ pub struct Outage {
     /// Since when no host of the run lives on a draining battery.
     relieved_since: Option<Mono>,
     fast: bool,
+    /// The UPS whose reading is this very input.
+    heard_now: Option<usize>,
     now: Mono,
 }
 
@@ -196,6 +198,7 @@ impl Outage {
             lost: BTreeSet::new(),
             relieved_since: None,
             fast: false,
+            heard_now: None,
             now: Mono(0),
         })
     }
@@ -216,6 +219,7 @@ impl Outage {
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Turn {
         let mut turn = Turn::default();
         self.now = now.mono;
+        self.heard_now = None;
         match input {
             Input::Poll(poll) => self.hear(poll),
             Input::Outcome { order, outcome } => self.report(now, &order, outcome, &mut turn),
@@ -244,9 +248,11 @@ impl Outage {
 
     fn hear(&mut self, poll: &Poll) {
         let known = self.config.ups.iter().position(|ups| ups.name == poll.device);
-        if let Some(watch) = known.and_then(|index| self.watches.get_mut(index)) {
-            watch.hear(poll);
-        }
+        let heard = known.filter(|index| {
+            let watch = self.watches.get_mut(*index);
+            watch.is_some_and(|watch| watch.hear(poll))
+        });
+        self.heard_now = heard;
     }
 
     fn act_ready(&mut self, plan_hash: String) {

@@ -136,6 +136,19 @@ fn the_wall_clock_decides_nothing() {
 }
 
 #[test]
+fn levels_are_recorded_though_answers_wait_in_a_queue() {
+    let mut site = site_with(&["ups-a"], policy());
+    site.hosts = vec![host("web", &["ups-a"], &[])];
+    let mut room = Room::new(site, &[1_500.0]);
+    room.lag = 3;
+    room.run_until(30_000);
+    room.ups[0].mains = false;
+    room.run_until(330_000);
+    let levels = room.count(|record| matches!(record, Record::BatteryLevel { .. }));
+    assert_eq!(levels, 4, "one a minute after the first");
+}
+
+#[test]
 fn a_replay_gives_the_same_picture() {
     let room = outage(&[], false, |_| {});
     let mut replayed = room::outage::Outage::new(&room.site).expect("a good site");

@@ -129,6 +129,8 @@ pub(crate) struct Room {
     inputs_at: (u64, u32),
     /// The engine's deadline.
     wake: Option<u64>,
+    /// Milliseconds from a device's answer until the engine takes it in.
+    pub(crate) lag: u64,
 }
 
 impl Room {
@@ -155,6 +157,7 @@ impl Room {
             deaths: 0,
             inputs_at: (0, 0),
             wake: None,
+            lag: 0,
             site,
         };
         let devices = room.site.devices.clone();
@@ -484,8 +487,8 @@ impl Room {
         let at = self.clock().mono;
         let poll = Poll {
             device: self.ups[ups].name.clone(),
-            asked: at,
-            answered: at,
+            asked: Mono(at.0 - self.lag),
+            answered: Mono(at.0 - self.lag),
             result,
         };
         self.tell(Input::Poll(&poll));
