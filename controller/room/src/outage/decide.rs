@@ -275,7 +275,7 @@ impl Outage {
         );
         let spare = life - stop - reserve - self.config.poll_interval().as_secs_f64();
         let left = longest - on_battery;
-        let delay = (policy.on_battery_delay.as_secs_f64() - on_battery).max(0.0);
+        let delay = self.delay_left(host, supplies, now);
         let limit = policy.start_at_charge;
         let low = self
             .weakest_charge(host, supplies, now)
@@ -289,6 +289,25 @@ impl Outage {
             starts_in: starts_in.max(delay),
             cause,
         })
+    }
+
+    /// Seconds that the on-battery delay still keeps this host from being due. None when it
+    /// cannot do without a battery that says "low": then there is nothing to ride through with.
+    pub(super) fn delay_left(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> f64 {
+        let lasts = |ups: &&usize| match supplies[**ups] {
+            Supply::Steady => true,
+            Supply::Draining(_) => !self.watches[**ups].is_low(),
+            Supply::Doubtful | Supply::Gone => false,
+        };
+        let delay = self
+            .config
+            .policy
+            .as_ref()
+            .map_or(0.0, |policy| policy.on_battery_delay.as_secs_f64());
+        if host.feeds.iter().filter(lasts).count() < host.need {
+            return 0.0;
+        }
+        (delay - self.on_battery(host, now).as_secs_f64()).max(0.0)
     }
 
     fn on_battery(&self, host: &HostConf, now: Mono) -> Millis {

@@ -16,7 +16,7 @@ pub(super) struct Margin {
     pub(super) runtime: f64,
     /// Seconds until it is stopped.
     pub(super) plan: f64,
-    /// `runtime - plan - reserve`.
+    /// `runtime - plan - reserve`, less what the on-battery delay takes beyond the reserve.
     pub(super) secs: f64,
 }
 
@@ -67,11 +67,12 @@ impl Outage {
                 return None;
             };
             let plan = host.slot.end().as_secs_f64();
+            let waits = (self.delay_left(host, &supplies, now) - reserve).max(0.0);
             Some(Margin {
                 host: host.id.clone(),
                 runtime,
                 plan,
-                secs: runtime - plan - reserve,
+                secs: runtime - plan - reserve - waits,
             })
         });
         margins.min_by(|a, b| a.secs.total_cmp(&b.secs))
