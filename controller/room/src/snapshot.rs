@@ -166,7 +166,8 @@ pub struct Power {
     pub runtime_s: Option<f64>,
     /// Kept back by the policy.
     pub reserve_s: Option<f64>,
-    /// `runtime_s - plan_s - reserve_s`, counted down between polls while on battery.
+    /// `runtime_s - plan_s - reserve_s`, less what the on-battery delay takes beyond the reserve;
+    /// counted down between polls while on battery.
     pub margin_s: Option<f64>,
     /// Time until the plan starts by itself, while on battery.
     pub starts_in_s: Option<f64>,
