@@ -116,6 +116,16 @@ impl Ledger {
 
     /// Takes an order; the return value is to be reported at once.
     pub(super) fn execute(&mut self, order: Order, real: bool) -> Option<FromAct> {
+        self.take(order, real, step::From::Start)
+    }
+
+    /// As [`Self::execute`], for a real order of which core knows that the target accepted an
+    /// earlier try; this role may have been restarted since.
+    pub(super) fn go_on(&mut self, order: Order) -> Option<FromAct> {
+        self.take(order, true, step::From::Remembered)
+    }
+
+    fn take(&mut self, order: Order, real: bool, mut from: step::From) -> Option<FromAct> {
         if order.plan_hash != self.plan_hash {
             let problem = format!(
                 "this role reads plan {} and does not know plan {}; the configuration of the roles differs",
@@ -132,7 +142,6 @@ impl Ledger {
             return Some(refused(order, problem));
         }
         let key: Key = (order.run, order.step.clone(), real);
-        let mut from = step::From::Start;
         if let Some(entry) = self.entries.get_mut(&key) {
             let (asked, known) = (order.attempt, entry.order.attempt);
             match (&entry.cancel, &entry.last) {

@@ -100,7 +100,9 @@ async fn serve(ledger: &mut Ledger, mut reader: wire::Reader, mut writer: wire::
         // event stays in its channel.
         tokio::select! {
             message = reader.next::<ToAct>() => match message {
-                Ok(ToAct::Execute { order, real }) => waiting.extend(ledger.execute(order, real)),
+                Ok(ToAct::Execute { order, accepted: false }) => waiting.extend(ledger.execute(order, true)),
+                Ok(ToAct::Execute { order, accepted: true }) => waiting.extend(ledger.go_on(order)),
+                Ok(ToAct::Check { order }) => waiting.extend(ledger.execute(order, false)),
                 Ok(ToAct::Cancel { order }) => ledger.cancel(&order),
                 Err(why) => return why,
             },

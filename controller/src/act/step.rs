@@ -74,7 +74,8 @@ pub enum From {
     Start,
     /// The target has accepted this very request before: only watch.
     Accepted,
-    /// It was confirmed before, and somebody asks again: see whether that still holds.
+    /// It was confirmed, or a try before accepted, and it is ordered again: see whether it is
+    /// down by now, and ask it again if it can be reached.
     Remembered,
 }
 

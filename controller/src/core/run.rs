@@ -470,8 +470,16 @@ impl<W: World> Loop<W> {
                     retain: false,
                 }),
             },
-            Effect::Execute(order) => self.order(order.into_order(), true),
-            Effect::Check(order) => self.order(order, false),
+            Effect::Execute(real) => {
+                let accepted = real.accepted();
+                let order = real.into_order();
+                let message = ToAct::Execute {
+                    order: order.clone(),
+                    accepted,
+                };
+                self.order(order, message);
+            }
+            Effect::Check(order) => self.order(order.clone(), ToAct::Check { order }),
             Effect::Cancel(order) => {
                 self.outputs.roles.tell_act(ToAct::Cancel { order });
             }
@@ -489,11 +497,8 @@ impl<W: World> Loop<W> {
     }
 
     /// An order that nobody can take has failed, and may be tried again.
-    fn order(&mut self, order: Order, real: bool) {
-        if !self.outputs.roles.tell_act(ToAct::Execute {
-            order: order.clone(),
-            real,
-        }) {
+    fn order(&mut self, order: Order, message: ToAct) {
+        if !self.outputs.roles.tell_act(message) {
             let problem = "the act role is not connected".to_owned();
             let outcome = Outcome::Failed {
                 problem,

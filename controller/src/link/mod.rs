@@ -160,8 +160,14 @@ pub enum ToAct {
     Execute {
         /// Run and step, the key under which the target sees the request only once by effect.
         order: Order,
-        /// False: only check credentials and reachability, change nothing.
-        real: bool,
+        /// The target accepted an earlier try of this run: by now its silence is what was asked
+        /// for. Act may have been restarted and not know.
+        accepted: bool,
+    },
+    /// Check credentials and reachability of a step, and change nothing.
+    Check {
+        /// The order.
+        order: Order,
     },
     /// Stop working on a step (mains is back, or its budget is spent).
     Cancel {

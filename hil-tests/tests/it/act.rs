@@ -445,7 +445,14 @@ impl Link {
 
     async fn execute(&mut self, order: &Order, real: bool) {
         let order = order.clone();
-        self.writer.send(&ToAct::Execute { order, real }).await.unwrap();
+        let message = match real {
+            true => ToAct::Execute {
+                order,
+                accepted: false,
+            },
+            false => ToAct::Check { order },
+        };
+        self.writer.send(&message).await.unwrap();
     }
 
     async fn cancel(&mut self, order: &Order) {

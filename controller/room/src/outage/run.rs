@@ -30,19 +30,28 @@ pub enum Rehearsal {}
 
 /// An order that changes the world. Only a [`Run<Reality>`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RealOrder(Order);
+pub struct RealOrder {
+    order: Order,
+    accepted: bool,
+}
 
 impl RealOrder {
     /// The order.
     #[must_use]
     pub const fn order(&self) -> &Order {
-        &self.0
+        &self.order
+    }
+
+    /// True when the target accepted an earlier try: by now its silence is what was asked for.
+    #[must_use]
+    pub const fn accepted(&self) -> bool {
+        self.accepted
     }
 
     /// The order, to be sent.
     #[must_use]
     pub fn into_order(self) -> Order {
-        self.0
+        self.order
     }
 }
 
@@ -194,7 +203,11 @@ impl<Kind> Run<Kind> {
 impl Run<Reality> {
     /// The next try of a step, for real.
     pub(super) fn execute(&self, step: &str) -> RealOrder {
-        RealOrder(self.order_for(step))
+        let state = self.steps.get(step);
+        RealOrder {
+            order: self.order_for(step),
+            accepted: matches!(state, Some(StepState::InFlight(flight)) if flight.requested),
+        }
     }
 
     /// A step waits and everything before it has ended, so that it may start.

@@ -258,11 +258,9 @@ impl Room {
             }
             Do::Execute(order) => {
                 self.orders += 1;
-                self.note(format!(
-                    "  -> execute {} try {}",
-                    order.order().step,
-                    order.order().attempt
-                ));
+                let accepted = if order.accepted() { ", accepted before" } else { "" };
+                let (step, attempt) = (&order.order().step, order.order().attempt);
+                self.note(format!("  -> execute {step} try {attempt}{accepted}"));
                 self.jobs
                     .push((self.now + ASKED_AFTER, order.into_order(), Job::Ask));
             }
