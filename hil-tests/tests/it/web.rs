@@ -256,52 +256,6 @@ async fn a_stopped_core_is_not_shown_as_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn servers_are_stopped_while_the_web_role_hangs() {
-    let dir = tempfile::tempdir().unwrap();
-    let demo = demo(dir.path());
-    demo.wait("power that is known", SOON, |picture| {
-        (picture.power.mode == room::snapshot::PowerMode::Mains).then_some(())
-    });
-    play("outage", dir.path());
-    demo.wait("the outage", SOON, |picture| {
-        (picture.power.mode != room::snapshot::PowerMode::Mains).then_some(())
-    });
-    let web = all_roles(&demo).await["web"];
-    signal(web, Signal::STOP);
-    // The demo's policy waits at most 30 s, five servers stop in at most 20 s each.
-    let stopped = wait_for(
-        "every server to be stopped",
-        Duration::from_secs(150),
-        async || {
-            let state = simroom::scenario::state(dir.path()).await.ok()?;
-            let state: serde_json::Value = serde_json::from_str(&state).ok()?;
-            let servers = state["servers"].as_array()?.clone();
-            servers
-                .iter()
-                .all(|server| server["power"] == "down")
-                .then_some(servers)
-        },
-    )
-    .await;
-    for server in &stopped {
-        assert_eq!(
-            (&server["stops"], &server["crashes"]),
-            (&json!(1), &json!(0)),
-            "stopped once and in time: {server}"
-        );
-    }
-    signal(web, Signal::CONT);
-    demo.wait("the page to show it", SOON, |picture| {
-        picture
-            .power
-            .steps
-            .iter()
-            .all(|step| step.state == "confirmed")
-            .then_some(())
-    });
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_supervisor_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let mut demo = demo(dir.path());
