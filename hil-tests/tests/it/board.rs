@@ -412,11 +412,11 @@ async fn a_hung_node_is_reset_by_its_watchdog_and_says_so() {
     board.link(true).await;
     let back = controller.event(hello(ResetCause::Watchdog)).await;
     assert_eq!(back.boot, 2);
-    // The button is not the watchdog. The last blow may have hit the next boot already, so the
-    // watchdog may have bitten twice.
+    // The button is not the watchdog. A late blow may have hit a later boot already, so the
+    // watchdog may have bitten more than once.
     board.reset().await;
     let pressed = controller.event(hello(ResetCause::Requested)).await;
-    assert!((3..=4).contains(&pressed.boot), "boot {}", pressed.boot);
+    assert!(pressed.boot > back.boot, "boot {}", pressed.boot);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
