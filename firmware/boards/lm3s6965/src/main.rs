@@ -18,12 +18,14 @@
 mod hal;
 mod uplink;
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
+use core::fmt::Display;
 use cortex_m_rt::entry;
+use embassy_executor::Spawner;
 use embassy_executor::raw::Executor;
 use embassy_futures::join::join;
 use embassy_futures::select::select;
-use embassy_net::{Runner, StackResources};
+use embassy_net::{Runner, Stack, StackResources};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
@@ -35,7 +37,7 @@ use hal::ethernet::Ethernet;
 use hal::i2c::Bus;
 use node::SENSOR_POLL_MS;
 use node::drivers::{eeprom24::Eeprom24, tmp105::Tmp105};
-use node::memory::provision;
+use node::memory::{MemoryFault, provision};
 use node::node::{Mount, Node};
 use node::outbox::Waiting;
 use node::supervisor::Supervisor;
@@ -77,7 +79,7 @@ type Eeprom = Eeprom24<Device, Spin>;
 /// What the tasks share. They all run on one executor, so a borrow never meets another one as
 /// long as it is not held across an `await`; none is.
 struct Shared {
-    node: RefCell<Node<'static, Eeprom>>,
+    node: RefCell<&'static mut Node<'static, Eeprom>>,
     tasks: RefCell<Supervisor<3>>,
 }
 
@@ -92,12 +94,40 @@ static NEWS: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 
 #[entry]
 fn main() -> ! {
-    static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
-    static SHARED: StaticCell<Shared> = StaticCell::new();
-    static PROVISION: StaticCell<Provision> = StaticCell::new();
-    static ETHERNET: StaticCell<Ethernet> = StaticCell::new();
-    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
     static EXECUTOR: StaticCell<Executor> = StaticCell::new();
+
+    // This function never returns, so its frame lies below every task for ever: whatever is large
+    // and needed only once is made in functions that do return.
+    let board = start();
+    hal::executor::run(EXECUTOR.init(hal::executor::new()), |spawner| {
+        spawn(spawner, board);
+    })
+}
+
+/// What [`start`] has made.
+struct Board {
+    bus: &'static RefCell<Bus>,
+    shared: &'static Shared,
+    provision: &'static Provision,
+    stack: Stack<'static>,
+    runner: Runner<'static, &'static mut Ethernet>,
+    seed: u32,
+}
+
+#[inline(never)]
+fn spawn(spawner: Spawner, board: Board) {
+    let shared = board.shared;
+    // Each task is spawned once, so its storage is free.
+    spawner.spawn(network(board.runner, shared).expect("spawned once"));
+    spawner.spawn(sampler(board.bus, shared).expect("spawned once"));
+    spawner.spawn(uplink::run(board.stack, board.provision, board.seed, shared).expect("spawned once"));
+    spawner.spawn(supervise(shared).expect("spawned once"));
+}
+
+/// Brings up chip, node and network.
+#[inline(never)]
+fn start() -> Board {
+    static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
 
     let mut core = cortex_m::Peripherals::take().expect("taken once, here");
     hal::start();
@@ -105,73 +135,110 @@ fn main() -> ! {
     hal::console::start();
     let cause = hal::crash::cause();
     let bus: &'static RefCell<Bus> = BUS.init(RefCell::new(Bus::start()));
+    let (provision, shared) = start_node(bus, cause);
+    // The chip has no random numbers. The seed only picks port numbers; it differs between nodes
+    // and boots and is not to be guessed from outside.
+    let [a, b, c, d, ..] = provision.device_key().derive("net");
+    let seed = u32::from_le_bytes([a, b, c, d]) ^ shared.node.borrow().boot().rotate_left(16);
+    let (stack, runner) = start_network(provision.node, seed);
+    hal::contacts::start();
+    hal::watchdog::start();
+    Board {
+        bus,
+        shared,
+        provision,
+        stack,
+        runner,
+        seed,
+    }
+}
 
-    let (provision, node) = start_node(bus, cause);
-    let provision = PROVISION.init(provision);
+#[inline(never)]
+fn start_network(node: u16, seed: u32) -> (Stack<'static>, Runner<'static, &'static mut Ethernet>) {
+    static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new());
+    static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+
+    // Locally administered, unique in a site as the node id is.
+    let [high, low] = node.to_be_bytes();
+    let ethernet = ETHERNET.take();
+    ethernet.start([0x02, b'Y', b'G', 0, high, low]);
+    embassy_net::new(
+        ethernet,
+        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
+        RESOURCES.init(StackResources::new()),
+        seed.into(),
+    )
+}
+
+/// Reads who we are and counts the boot. A node that cannot do either is no node yet: it says why
+/// on its console and tries again.
+#[inline(never)]
+fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (&'static Provision, &'static Shared) {
+    type Started = Result<Node<'static, Eeprom>, (MemoryFault, &'static mut Waiting)>;
+
+    static WAITING: ConstStaticCell<Waiting> = ConstStaticCell::new(Waiting::new());
+    static NODE: StaticCell<Started> = StaticCell::new();
+    static SHARED: StaticCell<Shared> = StaticCell::new();
+
+    let provision = read_provision(bus);
+    let waiting = Cell::new(Some(WAITING.take()));
+    let node = hal::place::make(
+        NODE.uninit(),
+        || {
+            let waiting = waiting.take().expect("comes back from every failure");
+            Node::start(
+                memory(bus),
+                waiting,
+                provision,
+                &MOUNTS,
+                FIRMWARE,
+                cause,
+                now_ms(),
+            )
+        },
+        |(fault, room)| {
+            waiting.set(Some(room));
+            retry(bus, &format_args!("cannot count this boot: {fault}"));
+        },
+    );
     console!(
-        "node {} firmware {}.{}.{} boot {} cause {:?} pending {}",
+        "node {} firmware {}.{}.{} boot {} cause {cause:?} pending {}",
         provision.node,
         FIRMWARE.0,
         FIRMWARE.1,
         FIRMWARE.2,
         node.boot(),
-        cause,
         node.pending()
     );
-    // The chip has no random numbers. The seed only picks port numbers; it differs between nodes
-    // and boots and is not to be guessed from outside.
-    let [a, b, c, d, ..] = provision.device_key().derive("net");
-    let seed = u32::from_le_bytes([a, b, c, d]) ^ node.boot().rotate_left(16);
-    let shared: &'static Shared = SHARED.init(Shared {
+    let shared = SHARED.init(Shared {
         node: RefCell::new(node),
         tasks: RefCell::new(Supervisor::new(ALLOWANCES_MS)),
     });
-
-    // Locally administered, unique in a site as the node id is.
-    let [high, low] = provision.node.to_be_bytes();
-    let ethernet = ETHERNET.init(Ethernet::new([0x02, b'Y', b'G', 0, high, low]));
-    ethernet.start();
-    let (stack, runner) = embassy_net::new(
-        &mut *ethernet,
-        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
-        RESOURCES.init(StackResources::new()),
-        seed.into(),
-    );
-    hal::contacts::start();
-    hal::watchdog::start();
-
-    hal::executor::run(EXECUTOR.init(hal::executor::new()), |spawner| {
-        // Each task is spawned once, so its storage is free.
-        spawner.spawn(network(runner, shared).expect("spawned once"));
-        spawner.spawn(sampler(bus, shared).expect("spawned once"));
-        spawner.spawn(uplink::run(stack, provision, seed, shared).expect("spawned once"));
-        spawner.spawn(supervise(shared).expect("spawned once"));
-    })
+    (provision, shared)
 }
 
-/// Reads who we are and counts the boot. A node that cannot do either is no node yet: it says why
-/// on its console and tries again.
-fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (Provision, Node<'static, Eeprom>) {
-    static WAITING: ConstStaticCell<Waiting> = ConstStaticCell::new(Waiting::new());
-    let mut waiting = WAITING.take();
+fn memory(bus: &'static RefCell<Bus>) -> Eeprom {
+    Eeprom24::new(RefCellDevice::new(bus), Spin, EEPROM_ADDRESS)
+}
+
+#[inline(never)]
+fn read_provision(bus: &'static RefCell<Bus>) -> &'static Provision {
+    static PROVISION: StaticCell<Provision> = StaticCell::new();
+
     loop {
-        let mut memory = Eeprom24::new(RefCellDevice::new(bus), Spin, EEPROM_ADDRESS);
-        match provision(&mut memory) {
-            Ok(Ok(provision)) => {
-                match Node::start(memory, waiting, &provision, &MOUNTS, FIRMWARE, cause, now_ms()) {
-                    Ok(node) => return (provision, node),
-                    Err((fault, room)) => {
-                        console!("cannot count this boot: {fault}");
-                        waiting = room;
-                    }
-                }
-            }
-            Ok(Err(problem)) => console!("{problem}"),
-            Err(fault) => console!("cannot read the configuration: {fault}"),
+        match provision(&mut memory(bus)) {
+            Ok(Ok(provision)) => return PROVISION.init(provision),
+            Ok(Err(problem)) => retry(bus, &problem),
+            Err(fault) => retry(bus, &format_args!("cannot read the configuration: {fault}")),
         }
-        bus.borrow_mut().recover();
-        Spin.delay_ms(MEMORY_RETRY_MS);
     }
+}
+
+/// Says what is wrong with the memory and waits for a better moment.
+fn retry(bus: &RefCell<Bus>, problem: &dyn Display) {
+    console!("{problem}");
+    bus.borrow_mut().recover();
+    Spin.delay_ms(MEMORY_RETRY_MS);
 }
 
 #[embassy_executor::task]

@@ -21,9 +21,10 @@ use minimq::{
     Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will,
 };
 use node::backoff::Backoff;
-use shared::limit::MAX_TOPIC;
+use shared::limit::{MAX_EVENT_FRAME, MAX_TOPIC};
 use shared::provision::Provision;
 use shared::topic::{self, Leaf};
+use static_cell::ConstStaticCell;
 
 /// Longest wait for each step of a connection, and for the far end to acknowledge what we send.
 const STEP: Duration = Duration::from_secs(10);
@@ -39,9 +40,33 @@ const SHORTEST_SLEEP_MS: u64 = 20;
 
 /// Longest packet we take: a frame with topic and properties of a broker.
 const RECEIVE_LEN: usize = 512;
-/// Eight events in flight, the limit of the client, and room for the log-in.
-const TRANSMIT_LEN: usize = 2_048;
-const SOCKET_LEN: usize = 1_024;
+/// Events in flight at once; the client keeps each until the broker has it, and counts to eight.
+const IN_FLIGHT: usize = 8;
+/// What MQTT puts around a frame: two lengths, packet id, topic, properties.
+const AROUND: usize = 2 + 2 + 2 + MAX_TOPIC + 1;
+/// Largest packet that is made beside those in flight: the log-in with its will.
+const LOG_IN_LEN: usize = 256;
+const TRANSMIT_LEN: usize = IN_FLIGHT * (MAX_EVENT_FRAME + AROUND) + LOG_IN_LEN;
+/// What the broker may send before we look: the longest packet we take.
+const SOCKET_RECEIVE_LEN: usize = RECEIVE_LEN;
+/// What we may send before the broker answers: one segment.
+const SOCKET_TRANSMIT_LEN: usize = 512;
+
+/// Buffers of the one connection. Not in the task's own storage, which travels over the stack
+/// when the task is made.
+struct Room {
+    receive: [u8; RECEIVE_LEN],
+    transmit: [u8; TRANSMIT_LEN],
+    socket_receive: [u8; SOCKET_RECEIVE_LEN],
+    socket_transmit: [u8; SOCKET_TRANSMIT_LEN],
+}
+
+static ROOM: ConstStaticCell<Room> = ConstStaticCell::new(Room {
+    receive: [0; RECEIVE_LEN],
+    transmit: [0; TRANSMIT_LEN],
+    socket_receive: [0; SOCKET_RECEIVE_LEN],
+    socket_transmit: [0; SOCKET_TRANSMIT_LEN],
+});
 
 struct Topics {
     event: String<MAX_TOPIC>,
@@ -79,14 +104,33 @@ pub(crate) async fn run(
     let _ = write!(user, "{}", provision.node);
     let password = provision.device_key().broker_password();
 
-    let (mut receive, mut transmit) = ([0; RECEIVE_LEN], [0; TRANSMIT_LEN]);
-    let config = configure(&mut receive, &mut transmit, &user, &password, &topics.presence)
-        .expect("our client id and topic are shorter than what the client holds");
+    let room = ROOM.take();
+    let config = configure(
+        &mut room.receive,
+        &mut room.transmit,
+        &user,
+        &password,
+        &topics.presence,
+    )
+    .expect("our client id and topic are shorter than what the client holds");
     let mut session = Session::new(config);
     let mut backoff = Backoff::new(seed);
     loop {
         shared.check_in(UPLINK);
-        let lost = connect(stack, provision, &topics, &mut session, &mut backoff, shared).await;
+        let mut socket = TcpSocket::new(stack, &mut room.socket_receive, &mut room.socket_transmit);
+        socket.set_timeout(Some(STEP));
+        // An event must not wait for the acknowledgement of the one before it.
+        socket.set_nagle_enabled(false);
+        let lost = connect(
+            stack,
+            socket,
+            provision,
+            &topics,
+            &mut session,
+            &mut backoff,
+            shared,
+        )
+        .await;
         let wait_ms = backoff.failed();
         console!("broker: {lost:?}, again in {wait_ms} ms");
         shared.check_in(UPLINK);
@@ -114,6 +158,7 @@ fn configure<'a>(
 /// One connection from beginning to end.
 async fn connect(
     stack: Stack<'static>,
+    mut socket: TcpSocket<'_>,
     provision: &Provision,
     topics: &Topics,
     session: &mut Session<'_>,
@@ -123,11 +168,6 @@ async fn connect(
     if with_timeout(STEP, stack.wait_config_up()).await.is_err() {
         return Lost::NoAddress;
     }
-    let (mut receive, mut transmit) = ([0; SOCKET_LEN], [0; SOCKET_LEN]);
-    let mut socket = TcpSocket::new(stack, &mut receive, &mut transmit);
-    socket.set_timeout(Some(STEP));
-    // An event must not wait for the acknowledgement of the one before it.
-    socket.set_nagle_enabled(false);
     let broker = (Ipv4Addr::from(provision.broker), provision.port);
     let tick = async {
         loop {

@@ -23,7 +23,10 @@ const WAITING: Reg = Reg(MAC + 0x034);
 const TRANSMIT: Reg = Reg(MAC + 0x038);
 
 const RECEIVED: u32 = 1;
-const MTU: usize = 1514;
+/// Longest frame, with its header: 576 bytes of IP are the least that every host must take and
+/// all a DHCP server sends unasked (RFC 2131, section 2); TCP announces its segments by it. Longer
+/// frames, which concern others, are dropped. Two full-length buffers would be 2 KB more.
+const MTU: usize = HEADER + 576 + 2;
 /// Length field and check sequence, which stand around a received frame.
 const RECEIVED_EXTRA: usize = 6;
 const HEADER: usize = 14;
@@ -40,18 +43,19 @@ pub(crate) struct Ethernet {
 }
 
 impl Ethernet {
-    /// Buffers for the given address; the controller is started by [`Self::start`].
-    pub(crate) const fn new(address: [u8; 6]) -> Self {
+    /// Empty buffers.
+    pub(crate) const fn new() -> Self {
         Self {
-            address,
+            address: [0; 6],
             received: [0; MTU],
             to_send: [0; MTU],
         }
     }
 
-    /// Starts the controller.
-    pub(crate) fn start(&self) {
-        let [a, b, c, d, e, f] = self.address;
+    /// Starts the controller with this address.
+    pub(crate) fn start(&mut self, address: [u8; 6]) {
+        self.address = address;
+        let [a, b, c, d, e, f] = address;
         ADDRESS_LOW.write(u32::from_le_bytes([a, b, c, d]));
         ADDRESS_HIGH.write(u32::from_le_bytes([e, f, 0, 0]));
         // Send when told to, not when the FIFO is half full.

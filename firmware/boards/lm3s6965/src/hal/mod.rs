@@ -12,6 +12,7 @@ pub(crate) mod crash;
 pub(crate) mod ethernet;
 pub(crate) mod executor;
 pub(crate) mod i2c;
+pub(crate) mod place;
 mod vectors;
 pub(crate) mod watchdog;
 
