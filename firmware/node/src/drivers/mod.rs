@@ -1,6 +1,7 @@
 //! Drivers of parts, one file each, over `embedded-hal` traits.
 
 pub mod eeprom24;
+pub mod pn532;
 pub mod tmp105;
 
 use embedded_hal::i2c::{Error, ErrorKind};
