@@ -10,7 +10,14 @@ use crate::time::Millis;
 /// A leak must be wet for so long: a drop on the rope is not a leak (3 s, staff-facing preset).
 pub const LEAK_ON_DELAY: Millis = Millis(3_000);
 
-/// Alarm id of a contact.
+/// Doors of racks stand open while somebody works there; only a forgotten one needs a person.
+pub const RACK_ON_DELAY: Millis = Millis(600_000);
+/// A window that is opened for a moment by a person inside is no burglary.
+pub const WINDOW_ON_DELAY: Millis = Millis(10_000);
+/// Relays of power equipment bounce when they switch; a real loss lasts.
+pub const RELAY_ON_DELAY: Millis = Millis(2_000);
+
+/// Alarm id of a contact; a kind without an alarm of its own has the word of its state.
 #[must_use]
 pub fn contact_id(point: &str, kind: ContactKind) -> String {
     let word = match kind {
@@ -18,15 +25,34 @@ pub fn contact_id(point: &str, kind: ContactKind) -> String {
         ContactKind::Leak => "wet",
         ContactKind::Smoke => "smoke",
         ContactKind::Tamper => "tamper",
+        ContactKind::Window | ContactKind::Rack => "open",
+        ContactKind::LockBolt => "unlocked",
+        ContactKind::RequestToExit => "pressed",
+        ContactKind::FirePanel => "fire",
+        ContactKind::SurgeProtector => "worn",
+        ContactKind::Breaker => "tripped",
+        ContactKind::ExtinguishingAgent => "low",
+        ContactKind::MainsPresent => "lost",
     };
     format!("{point}.{word}")
 }
 
-/// Alarm of a contact. A door without a reader has nobody who could have been granted entry, so
-/// every opening is forced; a grant will precede it once the node reports credentials.
+/// True when a contact that cannot make up its mind must be taken for the alarm side: what
+/// drips, burns or was released may well make its contact bounce.
 #[must_use]
-pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
-    let (priority, what, action, on_delay) = match kind {
+pub const fn doubt_is_alarm(kind: ContactKind) -> bool {
+    matches!(
+        kind,
+        ContactKind::Leak | ContactKind::Smoke | ContactKind::FirePanel | ContactKind::ExtinguishingAgent
+    )
+}
+
+/// Alarm of a contact; `None` for those that are events or conditions only. A door without a
+/// reader has nobody who could have been granted entry, so every opening of it is forced; at the
+/// door of a portal the node decides what was forced.
+#[must_use]
+pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
+    let (priority, what, action, on_delay, latching) = match kind {
         ContactKind::Door => (
             Priority::Critical,
             Label::new("許可のない扉の開放", "Door opened without a grant"),
@@ -35,6 +61,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
                 "Check who entered, on site or by camera, and call the system administrator.",
             ),
             Millis(0),
+            true,
         ),
         ContactKind::Leak => (
             Priority::Critical,
@@ -44,6 +71,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
                 "Check the air conditioner's drain and the ceiling and stop the water; if it is wet under equipment, call the contractor.",
             ),
             LEAK_ON_DELAY,
+            true,
         ),
         ContactKind::Smoke => (
             Priority::Critical,
@@ -53,6 +81,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
                 "Check the fire panel; if there is fire, call the fire brigade and leave.",
             ),
             Millis(0),
+            true,
         ),
         ContactKind::Tamper => (
             Priority::Critical,
@@ -62,9 +91,84 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
                 "Check on site; if no work is planned, call the system administrator.",
             ),
             Millis(0),
+            true,
         ),
+        ContactKind::FirePanel => (
+            Priority::Critical,
+            Label::new("自動火災報知設備の移報", "Relay of the fire panel"),
+            Label::new(
+                "受信機の表示を確認し、火災なら119番へ通報して避難してください。誤報でも受信機の復旧は防災担当が行います。",
+                "Read the fire panel; if there is fire, call the fire brigade and leave. Also a false alarm is reset at the panel by fire-safety staff.",
+            ),
+            Millis(0),
+            true,
+        ),
+        ContactKind::ExtinguishingAgent => (
+            Priority::Critical,
+            Label::new(
+                "消火剤の圧力低下または放出",
+                "Extinguishing agent low or released",
+            ),
+            Label::new(
+                "放出の有無を外から確認してください。放出なら入室せず換気し、そうでなければ消防設備業者へ点検を依頼してください。",
+                "Look from outside whether it was released. If so, do not enter and ventilate; if not, have the fire-equipment contractor check the cylinder.",
+            ),
+            RELAY_ON_DELAY,
+            true,
+        ),
+        ContactKind::Breaker => (
+            Priority::Critical,
+            Label::new("分電盤の遮断器が落ちた", "Breaker tripped"),
+            Label::new(
+                "どの回路かを確認し、原因（過負荷・漏電）を調べてから再投入してください。",
+                "Find the circuit, and find the cause (overload, earth leakage) before it is switched on again.",
+            ),
+            RELAY_ON_DELAY,
+            true,
+        ),
+        ContactKind::SurgeProtector => (
+            Priority::Warning,
+            Label::new("避雷器（SPD）の劣化", "Surge protector worn out"),
+            Label::new(
+                "表示窓を確認し、電気設備業者へ交換を依頼してください。それまで雷に対する保護がありません。",
+                "Check its indicator and have the electrician replace it. Until then there is no protection against lightning.",
+            ),
+            RELAY_ON_DELAY,
+            false,
+        ),
+        ContactKind::MainsPresent => (
+            Priority::Warning,
+            Label::new("商用電源がない（接点）", "No mains (contact)"),
+            Label::new(
+                "UPS の表示と電源の画面を確認してください。UPS が商用運転なら、この回路の遮断器を確認してください。",
+                "Look at the UPSs and the power page. If the UPSs run on mains, check the breaker of this circuit.",
+            ),
+            RELAY_ON_DELAY,
+            false,
+        ),
+        ContactKind::Window => (
+            Priority::Warning,
+            Label::new("窓が開いている", "Window open"),
+            Label::new(
+                "室内を確認し、窓を閉めて施錠してください。心当たりがなければ情報システム管理者へ連絡してください。",
+                "Check the room, close and lock the window; if nobody knows why it was open, call the system administrator.",
+            ),
+            WINDOW_ON_DELAY,
+            true,
+        ),
+        ContactKind::Rack => (
+            Priority::Advisory,
+            Label::new("ラックの扉が開いたまま", "Rack door left open"),
+            Label::new(
+                "作業が終わっていれば扉を閉めて施錠してください。",
+                "If the work is done, close and lock it.",
+            ),
+            RACK_ON_DELAY,
+            false,
+        ),
+        ContactKind::LockBolt | ContactKind::RequestToExit => return None,
     };
-    Definition {
+    Some(Definition {
         id: contact_id(&channel.point, kind),
         priority,
         what,
@@ -72,9 +176,9 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Definition {
         action,
         on_delay,
         off_delay: Millis(0),
-        latching: true,
+        latching,
         cause: None,
-    }
+    })
 }
 
 /// Alarm of a limit.

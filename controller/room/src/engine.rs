@@ -110,8 +110,8 @@ impl<W: World> Engine<W> {
             for channel in &node.channels {
                 self.channels
                     .insert((node.id, channel.channel), channel.point.clone());
-                if let Some(kind) = channel.contact {
-                    self.book.define(catalog::contact(channel, kind));
+                if let Some(alarm) = channel.contact.and_then(|kind| catalog::contact(channel, kind)) {
+                    self.book.define(alarm);
                 }
                 self.book.define(catalog::no_data(
                     &channel.point,
@@ -436,6 +436,14 @@ impl<W: World> Engine<W> {
                 let by = alarm::operator_text("by", by)?;
                 self.power(now, outage::Input::Rehearse { by }, turn);
                 return turn.refused.take().map_or(Ok(()), Err);
+            }
+            Command::RotateKey { .. }
+            | Command::EraseNode { .. }
+            | Command::RestartNode { .. }
+            | Command::UpdateNode { .. } => {
+                return Err(Refused::Unavailable(
+                    "nodes of this release do not take this command".to_owned(),
+                ));
             }
             Command::Scenario { name } => {
                 if !W::SIMULATED {

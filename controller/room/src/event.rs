@@ -116,6 +116,36 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Give a node a new device key, made from its present one and a fresh salt. Its password at
+    /// the MQTT endpoint stays as it is.
+    RotateKey {
+        /// Short name of the node.
+        node: String,
+        /// 16 fresh random bytes, drawn by core; the engine has no source of randomness.
+        #[serde(skip)]
+        salt: [u8; 16],
+    },
+    /// Let a node forget its keys and its access list, before it is thrown away or sent in. It
+    /// must be provisioned again afterwards.
+    EraseNode {
+        /// Short name of the node.
+        node: String,
+    },
+    /// Start a node again.
+    RestartNode {
+        /// Short name of the node.
+        node: String,
+    },
+    /// Give a node a new firmware.
+    UpdateNode {
+        /// Short name of the node.
+        node: String,
+        /// Name of the signed image, as it is recorded.
+        file: String,
+        /// The image; core reads it from its own folder, nobody sends it along.
+        #[serde(skip)]
+        image: Vec<u8>,
+    },
 }
 
 /// Why a command was refused.

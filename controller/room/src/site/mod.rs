@@ -228,6 +228,24 @@ pub enum ContactKind {
     Smoke,
     /// An enclosure.
     Tamper,
+    /// A window.
+    Window,
+    /// The door of a rack.
+    Rack,
+    /// The bolt of a lock: open is not locked. No alarm by itself.
+    LockBolt,
+    /// The button or sensor on the inside: open is pressed. No alarm by itself.
+    RequestToExit,
+    /// The relay of the fire panel. Auxiliary: it never replaces the fire panel.
+    FirePanel,
+    /// The telltale of a surge protector: open is worn out or blown.
+    SurgeProtector,
+    /// The auxiliary contact of a breaker: open is tripped.
+    Breaker,
+    /// The pressure switch of the extinguishing agent: open is low, or released.
+    ExtinguishingAgent,
+    /// A relay on the mains: open is no mains.
+    MainsPresent,
 }
 
 /// `[[device]]`: polled over SNMP.
