@@ -108,13 +108,7 @@ async fn contacts() {
 
 async fn edges(broker: &str, site: SiteFile, endpoint: SocketAddr) {
     let yagura = Yagura::run(&site.node(NODE, KEY, "15s").write());
-    let who = Provision {
-        node: NODE,
-        key_id: 0,
-        key: KEY,
-        broker: HOST,
-        port: endpoint.port(),
-    };
+    let who = Provision::new(NODE, 0, KEY, HOST, endpoint.port());
     let mut board = QemuBench::start(&who).await;
     yagura.wait("the node's first values", BOUND, |s| {
         let all = s.points.iter().all(|point| point.value.is_some());

@@ -12,7 +12,7 @@
 //! ```no_run
 //! # async fn example(broker_port: u16) {
 //! use hil_tests::bench::{HOST, QemuBench};
-//! let who = shared::provision::Provision { node: 7, key_id: 1, key: [1; 32], broker: HOST, port: broker_port };
+//! let who = shared::provision::Provision::new(7, 1, [1; 32], HOST, broker_port);
 //! let mut board = QemuBench::start(&who).await;
 //! board.contact(QemuBench::DOOR, true).await;
 //! board.temperature(31_500).await;

@@ -2,8 +2,9 @@
 //!
 //! Wire messages with their proof of origin ([`wire`]), quantities with unit and plausible
 //! range ([`quantity`]), the reasons why a value is missing ([`nodata`]), topics ([`topic`]),
-//! limits ([`limit`]), the two filters that both sides reason about ([`filter`]) and the block
-//! that makes a board a node ([`provision`]).
+//! limits ([`limit`]), the two filters that both sides reason about ([`filter`]), who may enter
+//! ([`access`]), and the block that makes a board a node ([`provision`]) with what is mounted on
+//! it ([`mount`], [`board`]).
 //!
 //! This crate never allocates, never reads a clock and never performs I/O, so that the same
 //! code runs on a microcontroller and in the controller.
@@ -12,9 +13,12 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod access;
+pub mod board;
 pub mod crc;
 pub mod filter;
 pub mod limit;
+pub mod mount;
 pub mod nodata;
 pub mod provision;
 pub mod quantity;

@@ -1,40 +1,94 @@
-//! The configuration block of a node: who it is, its key, where its broker is.
+//! The configuration block of a node: who it is, its keys, where its broker is, what is mounted.
 //!
-//! It fills the first [`BLOCK_LEN`] bytes of the node's EEPROM. The controller's side writes it
-//! when a node is provisioned, the node only reads it. A node without a valid block does not
-//! guess: it says so on its console and stays off the network.
+//! The node's EEPROM holds two copies of [`BLOCK_LEN`] bytes; the valid one with the higher
+//! generation counts, so that a power cut while the node writes a rotated key leaves it with the
+//! old key or the new one, never with none. `yagura node provision` makes the block. A node
+//! without a valid block does not guess: it says so on its console and stays off the network.
 //!
 //! ```text
-//! 0  magic "YGN1"        4  node u16       6  key id u8     7  0
-//! 8  device key, 32 bytes                 40  broker IPv4  44  broker port u16
-//! 46 zeros                                124 CRC-32 of bytes 0..124
+//!   0  magic "YGN2"           4  generation u32        8  node u16       10  key id u8   11  0
+//!  12  device key [32]       44  card key [32]        76  broker password [16]
+//!  92  broker IPv4 [4]       96  port u16             98  own IPv4 [4], 0: DHCP
+//! 102  prefix u8            103  0                   104  gateway [4]   108  board u16
+//! 110  portal: flags u8, warn s u8, strike ms u16, held open s u16                       116  0
+//! 128  32 rows of 8 bytes, see mount                                   384  0
+//! 508  CRC-32 of bytes 0..508
 //! ```
-//! Numbers are little endian. The broker password is not stored: it follows from the key
-//! ([`DeviceKey::broker_password`]).
+//! Numbers are little endian. The broker password stays as it was at provisioning when the key
+//! is rotated, because accounts of an external broker cannot follow.
 
 use crate::crc::crc32;
-use crate::limit::KEY_LEN;
-use crate::wire::DeviceKey;
+use crate::limit::{KEY_LEN, MAX_CHANNELS};
+use crate::mount::{Mount, ROW_LEN};
+use crate::wire::{DeviceKey, hex};
+use heapless::Vec;
 
 /// Length of the block in bytes.
-pub const BLOCK_LEN: usize = 128;
+pub const BLOCK_LEN: usize = 512;
+/// Bytes of the broker password; it travels as 32 hex digits.
+pub const PASSWORD_LEN: usize = 16;
+/// Longest time that a strike may be driven, in milliseconds.
+pub const MAX_STRIKE_MS: u16 = 30_000;
 
-const MAGIC: [u8; 4] = *b"YGN1";
+const MAGIC: [u8; 4] = *b"YGN2";
 const CRC_AT: usize = BLOCK_LEN - 4;
+const ROWS_AT: usize = 128;
+const _: () = assert!(ROWS_AT + MAX_CHANNELS * ROW_LEN <= CRC_AT);
+
+/// A fixed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address {
+    /// IPv4 address of the node.
+    pub ip: [u8; 4],
+    /// Length of the network's prefix in bits.
+    pub prefix: u8,
+    /// Gateway; zeros: none.
+    pub gateway: [u8; 4],
+}
+
+/// A door that the node guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortalConfig {
+    /// A PIN keypad is mounted.
+    pub keypad: bool,
+    /// How long a grant drives the strike, in milliseconds.
+    pub strike_ms: u16,
+    /// How long the door may stand open, in seconds.
+    pub held_open_s: u16,
+    /// How long before that the buzzer warns, in seconds.
+    pub warn_s: u8,
+}
+
+const HAS_PORTAL: u8 = 1;
+const HAS_KEYPAD: u8 = 1 << 1;
 
 /// What a node must know before it can report.
 #[derive(Clone)]
 pub struct Provision {
+    /// Which of two copies counts; the higher.
+    pub generation: u32,
     /// Node id; also the MQTT user name, in decimal.
     pub node: u16,
     /// Number of the key, stands in every header.
     pub key_id: u8,
     /// The node's key.
     pub key: [u8; KEY_LEN],
+    /// The site's card key.
+    pub card_key: [u8; KEY_LEN],
+    /// The node's password at the broker.
+    pub password: [u8; PASSWORD_LEN],
     /// IPv4 address of the broker.
     pub broker: [u8; 4],
     /// TCP port of the broker.
     pub port: u16,
+    /// The node's own address; `None`: by DHCP.
+    pub address: Option<Address>,
+    /// The board that the block was made for ([`crate::board::Board::number`]); 0: any.
+    pub board: u16,
+    /// The door that the node guards.
+    pub portal: Option<PortalConfig>,
+    /// What is mounted, by channel.
+    pub mounts: Vec<Option<Mount>, MAX_CHANNELS>,
 }
 
 /// Why a block was not accepted.
@@ -46,6 +100,8 @@ pub enum ProvisionError {
     Damaged,
     /// The broker's address or port is zero.
     NoBroker,
+    /// A number is out of its range: strike time, prefix or own address.
+    Range,
 }
 
 impl core::fmt::Display for ProvisionError {
@@ -54,6 +110,7 @@ impl core::fmt::Display for ProvisionError {
             Self::Blank => "the node is not provisioned",
             Self::Damaged => "the configuration block has a wrong checksum",
             Self::NoBroker => "the configuration block names no broker",
+            Self::Range => "a number in the configuration block is out of range",
         })
     }
 }
@@ -68,21 +125,74 @@ impl core::fmt::Debug for Provision {
             .field("key", &"***")
             .field("broker", &self.broker)
             .field("port", &self.port)
-            .finish()
+            .field("mounts", &self.mounts)
+            .finish_non_exhaustive()
     }
 }
 
 impl Provision {
+    /// A node without door and mounts, with the broker password that follows from its key.
+    #[must_use]
+    pub fn new(node: u16, key_id: u8, key: [u8; KEY_LEN], broker: [u8; 4], port: u16) -> Self {
+        let mut password = [0; PASSWORD_LEN];
+        password.copy_from_slice(&DeviceKey::new(key).derive("mqtt")[..PASSWORD_LEN]);
+        Self {
+            generation: 1,
+            node,
+            key_id,
+            key,
+            card_key: [0; KEY_LEN],
+            password,
+            broker,
+            port,
+            address: None,
+            board: 0,
+            portal: None,
+            mounts: Vec::new(),
+        }
+    }
+
+    /// The same with these mounts, by channel; what does not fit is left out.
+    #[must_use]
+    pub fn with_mounts(mut self, mounts: &[Mount]) -> Self {
+        self.mounts = mounts.iter().take(MAX_CHANNELS).copied().map(Some).collect();
+        self
+    }
+
     /// The block as it stands in the EEPROM.
     #[must_use]
     pub fn encode(&self) -> [u8; BLOCK_LEN] {
         let mut block = [0; BLOCK_LEN];
         block[0..4].copy_from_slice(&MAGIC);
-        block[4..6].copy_from_slice(&self.node.to_le_bytes());
-        block[6] = self.key_id;
-        block[8..40].copy_from_slice(&self.key);
-        block[40..44].copy_from_slice(&self.broker);
-        block[44..46].copy_from_slice(&self.port.to_le_bytes());
+        block[4..8].copy_from_slice(&self.generation.to_le_bytes());
+        block[8..10].copy_from_slice(&self.node.to_le_bytes());
+        block[10] = self.key_id;
+        block[12..44].copy_from_slice(&self.key);
+        block[44..76].copy_from_slice(&self.card_key);
+        block[76..92].copy_from_slice(&self.password);
+        block[92..96].copy_from_slice(&self.broker);
+        block[96..98].copy_from_slice(&self.port.to_le_bytes());
+        if let Some(address) = &self.address {
+            block[98..102].copy_from_slice(&address.ip);
+            block[102] = address.prefix;
+            block[104..108].copy_from_slice(&address.gateway);
+        }
+        block[108..110].copy_from_slice(&self.board.to_le_bytes());
+        if let Some(portal) = &self.portal {
+            block[110] = HAS_PORTAL | if portal.keypad { HAS_KEYPAD } else { 0 };
+            block[111] = portal.warn_s;
+            block[112..114].copy_from_slice(&portal.strike_ms.to_le_bytes());
+            block[114..116].copy_from_slice(&portal.held_open_s.to_le_bytes());
+        }
+        for (mount, row) in self
+            .mounts
+            .iter()
+            .zip(block[ROWS_AT..CRC_AT].chunks_exact_mut(ROW_LEN))
+        {
+            if let Some(mount) = mount {
+                row.copy_from_slice(&mount.encode());
+            }
+        }
         let crc = crc32(&block[..CRC_AT]);
         block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         block
@@ -99,17 +209,38 @@ impl Provision {
         if crc32(&block[..CRC_AT]).to_le_bytes() != block[CRC_AT..] {
             return Err(ProvisionError::Damaged);
         }
-        let mut key = [0; KEY_LEN];
-        key.copy_from_slice(&block[8..40]);
+        let half = |at: usize| u16::from_le_bytes([block[at], block[at + 1]]);
+        let ip: [u8; 4] = array(block, 98);
         let provision = Self {
-            node: u16::from_le_bytes([block[4], block[5]]),
-            key_id: block[6],
-            key,
-            broker: [block[40], block[41], block[42], block[43]],
-            port: u16::from_le_bytes([block[44], block[45]]),
+            generation: u32::from_le_bytes(array(block, 4)),
+            node: half(8),
+            key_id: block[10],
+            key: array(block, 12),
+            card_key: array(block, 44),
+            password: array(block, 76),
+            broker: array(block, 92),
+            port: half(96),
+            address: (ip != [0; 4]).then(|| Address {
+                ip,
+                prefix: block[102],
+                gateway: array(block, 104),
+            }),
+            board: half(108),
+            portal: (block[110] & HAS_PORTAL != 0).then(|| PortalConfig {
+                keypad: block[110] & HAS_KEYPAD != 0,
+                warn_s: block[111],
+                strike_ms: half(112),
+                held_open_s: half(114),
+            }),
+            mounts: mounts(block),
         };
         if provision.broker == [0; 4] || provision.port == 0 {
             return Err(ProvisionError::NoBroker);
+        }
+        let prefix = provision.address.map_or(24, |address| address.prefix);
+        let strike_ms = provision.portal.map_or(1, |portal| portal.strike_ms);
+        if !(1..=32).contains(&prefix) || !(1..=MAX_STRIKE_MS).contains(&strike_ms) {
+            return Err(ProvisionError::Range);
         }
         Ok(provision)
     }
@@ -119,30 +250,85 @@ impl Provision {
     pub const fn device_key(&self) -> DeviceKey {
         DeviceKey::new(self.key)
     }
+
+    /// The node's password at the broker, 32 hex digits.
+    #[must_use]
+    pub fn broker_password(&self) -> heapless::String<32> {
+        hex(&self.password)
+    }
+}
+
+fn array<const N: usize>(block: &[u8; BLOCK_LEN], at: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&block[at..at + N]);
+    bytes
+}
+
+/// The rows up to the last one that is used; rows of parts that this version does not know stay
+/// empty, so that the channels behind them keep their numbers.
+fn mounts(block: &[u8; BLOCK_LEN]) -> Vec<Option<Mount>, MAX_CHANNELS> {
+    let row = |channel: usize| array::<ROW_LEN>(block, ROWS_AT + channel * ROW_LEN);
+    let used = (0..MAX_CHANNELS)
+        .rev()
+        .find(|channel| row(*channel)[0] != 0)
+        .map_or(0, |last| last + 1);
+    (0..used).map(|channel| Mount::decode(&row(channel))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mount::{Converter, Part, PortalInput};
 
     fn example() -> Provision {
         Provision {
-            node: 0x1234,
-            key_id: 2,
-            key: core::array::from_fn(|i| i as u8),
-            broker: [10, 0, 2, 2],
-            port: 1883,
+            generation: 9,
+            card_key: [7; 32],
+            address: Some(Address {
+                ip: [192, 168, 10, 31],
+                prefix: 24,
+                gateway: [192, 168, 10, 1],
+            }),
+            board: 1,
+            portal: Some(PortalConfig {
+                keypad: true,
+                strike_ms: 5_000,
+                held_open_s: 300,
+                warn_s: 10,
+            }),
+            ..Provision::new(0x1234, 2, core::array::from_fn(|i| i as u8), [10, 0, 2, 2], 1883)
         }
+        .with_mounts(&[
+            Mount::new(Part::Contact, 0, 0).with_portal(PortalInput::Door),
+            Mount::new(Part::Sht4x, 0x44, 1),
+            Mount::new(Part::LeakRope, 0x4e, 2).with_converter(Converter::Max34451),
+        ])
     }
 
     #[test]
     fn reads_what_it_wrote() {
         let read = Provision::decode(&example().encode()).unwrap();
         assert_eq!(read.encode(), example().encode());
+        assert_eq!((read.node, read.key_id, read.generation), (0x1234, 2, 9));
+        assert_eq!((read.broker, read.port), ([10, 0, 2, 2], 1883));
+        assert_eq!((read.address, read.portal), (example().address, example().portal));
+        assert_eq!(read.mounts, example().mounts);
         assert_eq!(
-            (read.node, read.key_id, read.broker, read.port),
-            (0x1234, 2, [10, 0, 2, 2], 1883)
+            (read.key, read.card_key, read.password),
+            (example().key, [7; 32], example().password)
         );
+    }
+
+    #[test]
+    fn every_row_can_be_used_and_gaps_keep_their_place() {
+        let mut full = example();
+        full.mounts = (0..MAX_CHANNELS as u8)
+            .map(|pin| (pin % 3 != 1).then(|| Mount::new(Part::Contact, pin, 0)))
+            .collect();
+        // The last one is empty: it is not told from one that is not there.
+        let read = Provision::decode(&full.encode()).unwrap();
+        let last = full.mounts.iter().rposition(Option::is_some).unwrap();
+        assert_eq!(read.mounts, full.mounts[..=last]);
     }
 
     #[test]
@@ -166,17 +352,36 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_broker_is_refused() {
-        let no_port = Provision { port: 0, ..example() };
+    fn a_block_without_broker_or_with_impossible_numbers_is_refused() {
+        let refused = |block: Provision| Provision::decode(&block.encode()).unwrap_err();
         assert_eq!(
-            Provision::decode(&no_port.encode()).unwrap_err(),
+            refused(Provision { port: 0, ..example() }),
             ProvisionError::NoBroker
         );
+        let endless = PortalConfig {
+            keypad: false,
+            strike_ms: MAX_STRIKE_MS + 1,
+            held_open_s: 30,
+            warn_s: 5,
+        };
+        let portal = Some(endless);
+        assert_eq!(refused(Provision { portal, ..example() }), ProvisionError::Range);
+        let address = Some(Address {
+            ip: [10, 0, 0, 1],
+            prefix: 33,
+            gateway: [0; 4],
+        });
+        assert_eq!(refused(Provision { address, ..example() }), ProvisionError::Range);
     }
 
     #[test]
-    fn the_key_does_not_print() {
+    fn the_password_is_that_of_the_first_key_and_no_key_prints() {
+        assert_eq!(
+            example().broker_password(),
+            example().device_key().broker_password()
+        );
         assert_eq!(std::format!("{:?}", example().device_key()), "***");
         assert!(std::format!("{:?}", example()).contains("key: \"***\""));
+        assert!(!std::format!("{:?}", example()).contains("card_key"));
     }
 }

@@ -31,11 +31,17 @@ pub enum Quantity {
     Seconds,
     /// A count without unit.
     Count,
+    /// Air pressure in hectopascals.
+    Pressure,
+    /// Acceleration in metres per second squared (1 gal is 0.01).
+    Acceleration,
+    /// Mass of particles in air, in micrograms per cubic metre.
+    MassConcentration,
 }
 
 impl Quantity {
     /// Every quantity, for tables and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Temperature,
         Self::Humidity,
         Self::Contact,
@@ -46,6 +52,9 @@ impl Quantity {
         Self::Percent,
         Self::Seconds,
         Self::Count,
+        Self::Pressure,
+        Self::Acceleration,
+        Self::MassConcentration,
     ];
 
     /// The unit as it is printed.
@@ -60,6 +69,9 @@ impl Quantity {
             Self::Frequency => "Hz",
             Self::Power => "W",
             Self::Seconds => "s",
+            Self::Pressure => "hPa",
+            Self::Acceleration => "m/s²",
+            Self::MassConcentration => "µg/m³",
         }
     }
 
@@ -75,6 +87,11 @@ impl Quantity {
             Self::Voltage => (0, 1_000_000),
             Self::Current => (0, 2_000_000),
             Self::Frequency => (0, 100_000),
+            // From the highest town to the deepest low and a positive-pressure room.
+            Self::Pressure => (600_000, 1_100_000),
+            // 16 g, the widest range of the parts in use.
+            Self::Acceleration => (0, 160_000),
+            Self::MassConcentration => (0, 1_000_000),
             // 2.1 MW is where 32 bits end; no municipal room comes near.
             Self::Power | Self::Seconds | Self::Count => (0, i32::MAX),
         }
@@ -150,6 +167,11 @@ mod tests {
     #[test]
     fn units_are_printed_as_people_write_them() {
         let units: std::vec::Vec<_> = Quantity::ALL.iter().map(|quantity| quantity.unit()).collect();
-        assert_eq!(units, ["°C", "%", "", "V", "A", "Hz", "W", "%", "s", ""]);
+        assert_eq!(
+            units,
+            [
+                "°C", "%", "", "V", "A", "Hz", "W", "%", "s", "", "hPa", "m/s²", "µg/m³"
+            ]
+        );
     }
 }

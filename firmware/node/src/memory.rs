@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! 0    configuration block (shared::provision), written by whoever provisions the node
-//! 128  header A   64 bytes   generation u32, boot u32, acked u32, CRC-32
-//! 192  header B              the older of the two is overwritten next
-//! 256  124 slots of 64 bytes: seq u32, len u8, sealed frame <= 52, CRC-32 in the last four
+//! 1024 header A   64 bytes   generation u32, boot u32, acked u32, CRC-32
+//! 1088 header B              the older of the two is overwritten next
+//! 2048 96 slots of 64 bytes: seq u32, len u8, sealed frame <= 52, CRC-32 in the last four
 //! ```
 //! An event of sequence `s` lies in slot `s % SLOTS`. Power may fail at any byte: a torn slot has
 //! a wrong CRC and was never called stored; a torn header leaves the other one. Every write is
@@ -13,7 +13,6 @@
 use core::fmt;
 use heapless::Vec;
 use shared::crc::crc32;
-use shared::limit::MAX_EVENT_FRAME;
 use shared::provision::{BLOCK_LEN, Provision, ProvisionError};
 use shared::wire::Envelope;
 
@@ -21,9 +20,11 @@ use shared::wire::Envelope;
 pub const MEMORY_LEN: u16 = 8192;
 /// Bytes of a slot; a multiple of every page size in use (32, 64).
 pub const SLOT_LEN: u16 = 64;
-const HEADER_AT: [u16; 2] = [128, 192];
+/// Longest sealed event frame that is kept.
+pub const MAX_EVENT_FRAME: usize = 52;
+const HEADER_AT: [u16; 2] = [1024, 1088];
 const HEADER_LEN: usize = 16;
-const SLOTS_AT: u16 = 256;
+const SLOTS_AT: u16 = 2048;
 /// Events that fit.
 pub const SLOTS: usize = ((MEMORY_LEN - SLOTS_AT) / SLOT_LEN) as usize;
 

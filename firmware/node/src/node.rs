@@ -333,13 +333,7 @@ mod tests {
     }
 
     fn ours() -> Provision {
-        Provision {
-            node: 7,
-            key_id: 1,
-            key: [5; 32],
-            broker: [127, 0, 0, 1],
-            port: 1883,
-        }
+        Provision::new(7, 1, [5; 32], [127, 0, 0, 1], 1883)
     }
 
     fn boot(chip: &Chip, cause: ResetCause) -> Node<'static, Chip> {

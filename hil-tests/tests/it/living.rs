@@ -54,13 +54,7 @@ impl Room {
             .high_limit(TEMPERATURE, 30.0, "2s")
             .write();
         let yagura = Yagura::run(&site);
-        let who = Provision {
-            node: NODE,
-            key_id: 0,
-            key: KEY,
-            broker: HOST,
-            port: broker.port(),
-        };
+        let who = Provision::new(NODE, 0, KEY, HOST, broker.port());
         let board = QemuBench::start(&who).await;
         yagura.wait("the node's first values", BOUND, |s| {
             let all = s.points.iter().all(|point| point.value.is_some());

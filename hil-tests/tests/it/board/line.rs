@@ -179,14 +179,8 @@ pub(super) fn key() -> DeviceKey {
     ours(0).device_key()
 }
 
-pub(super) const fn ours(port: u16) -> Provision {
-    Provision {
-        node: NODE,
-        key_id: 1,
-        key: [0x5a; 32],
-        broker: HOST,
-        port,
-    }
+pub(super) fn ours(port: u16) -> Provision {
+    Provision::new(NODE, 1, [0x5a; 32], HOST, port)
 }
 
 pub(super) fn down_header(boot: u32, seq: u32) -> Header {

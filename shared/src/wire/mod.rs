@@ -14,8 +14,20 @@
 //! Two upward streams: events carry a sequence that survives reboots and are kept by the node
 //! until the controller's [`Down::Ack`]; telemetry is latest-wins, ordered by (boot, seq).
 
-use crate::limit::{KEY_LEN, MAX_BODY, MAX_FRAME, MAX_HEADER, TAG_LEN};
-use crate::{NoData, Sample};
+mod down;
+mod up;
+
+pub use down::{Bytes, Down, Entries, IMAGE_SIGNED_LEN, ImageHead};
+pub use up::{
+    ClockState, Crash, CrashKind, CredentialKind, DoorEvent, Health, KeyEvent, LineFault, ListEvent,
+    ListProblem, OpenedBy, ReaderProblem, ReaderState, Refusal, ResetCause, TransferKind, Up, UpdateOutcome,
+    UpdateRefusal, Version,
+};
+
+use crate::limit::{
+    KEY_LEN, MAX_BODY, MAX_DOWN_BODY, MAX_DOWN_FRAME, MAX_EVENT_BODY, MAX_FRAME, MAX_HEADER, SALT_LEN,
+    TAG_LEN,
+};
 use heapless::Vec;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
@@ -66,107 +78,6 @@ pub struct Header {
     pub up_ms: u64,
     /// Milliseconds since 1970 UTC, 0 when the sender's clock is not set.
     pub unix_ms: u64,
-}
-
-/// Why the node started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ResetCause {
-    /// Power came.
-    PowerOn,
-    /// The watchdog bit.
-    Watchdog,
-    /// The program panicked or faulted.
-    Crash,
-    /// Asked to.
-    Requested,
-}
-
-/// Bodies from node to controller. Append only: the order is the wire encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Up {
-    /// Event: the node has started. The first event of every boot.
-    Hello {
-        /// Firmware version (major, minor, patch).
-        firmware: (u8, u8, u8),
-        /// Why it started.
-        cause: ResetCause,
-        /// Channels mounted.
-        channels: u8,
-    },
-    /// Event: a contact changed after its debounce. `open` is the alarm side
-    /// (door open, leak wet, line cut).
-    Contact {
-        /// Channel.
-        channel: u8,
-        /// True on the alarm side.
-        open: bool,
-    },
-    /// Event: a sensor lost its value.
-    SensorLost {
-        /// Channel.
-        channel: u8,
-        /// Why.
-        reason: NoData,
-    },
-    /// Event: a lost sensor has a value again.
-    SensorBack {
-        /// Channel.
-        channel: u8,
-    },
-    /// Event: the ring overflowed; `count` events before this one are gone.
-    Lost {
-        /// How many.
-        count: u32,
-    },
-    /// Event: a downward frame was refused by the node.
-    Refused {
-        /// Refused since boot, this one included.
-        total: u32,
-        /// Why the last one was refused.
-        why: Refusal,
-    },
-    /// Telemetry: one measurement.
-    Sample(Sample),
-    /// Telemetry: the node is alive.
-    Heartbeat {
-        /// Events in the ring not yet acknowledged.
-        pending: u16,
-        /// Sequence of the last event written.
-        last_event: u32,
-        /// Downward frames refused since boot.
-        refused: u32,
-        /// Samples or events this node could not send or store.
-        dropped: u32,
-    },
-}
-
-/// Why the node refused a downward frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Refusal {
-    /// Not a frame, or a wrong tag.
-    Forged,
-    /// A counter that was already used.
-    Replayed,
-    /// Authentic, but for another node or boot.
-    Misdirected,
-    /// Authentic, but not understood.
-    Unknown,
-}
-
-/// Bodies from controller to node. Append only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Down {
-    /// Every event up to and including `upto` is committed; the node may forget them.
-    Ack {
-        /// Event sequence.
-        upto: u32,
-    },
-    /// The time; the header's `unix_ms` is the value.
-    SetTime,
-    /// Send every sample and contact now.
-    Report,
 }
 
 /// What is wrong with a frame.
@@ -227,17 +138,35 @@ impl DeviceKey {
         mac.finalize().into_bytes().into()
     }
 
+    /// The key that follows this one in a rotation: HMAC of the label "rotate" and the salt. The
+    /// new key never travels; who recorded the wire but has not this key cannot make it. A key
+    /// that has leaked is not healed by rotation: such a node is provisioned anew.
+    #[must_use]
+    pub fn rotated(&self, salt: &[u8; SALT_LEN]) -> Self {
+        let mut mac = hmac(&self.0);
+        mac.update(b"rotate");
+        mac.update(salt);
+        mac.update(&[1]);
+        Self(mac.finalize().into_bytes().into())
+    }
+
+    /// What is printed on the node's label and compared by eye: 16 hex digits that say nothing
+    /// about the key.
+    #[must_use]
+    pub fn fingerprint(&self) -> heapless::String<16> {
+        hex(&self.derive("fingerprint")[..8])
+    }
+
+    /// The bytes, for the block in the node's memory and for nothing else.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; KEY_LEN] {
+        &self.0
+    }
+
     /// The node's password at the broker: 32 lower-case hex digits of the label "mqtt".
     #[must_use]
     pub fn broker_password(&self) -> heapless::String<32> {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
-        let mut text = heapless::String::new();
-        for byte in &self.derive("mqtt")[..16] {
-            // 32 digits fit by construction.
-            let _ = text.push(HEX[usize::from(byte >> 4)].into());
-            let _ = text.push(HEX[usize::from(byte & 15)].into());
-        }
-        text
+        hex(&self.derive("mqtt")[..16])
     }
 
     pub(crate) fn tag(&self, direction: Direction, stream: Stream, signed: &[u8]) -> [u8; TAG_LEN] {
@@ -255,29 +184,46 @@ impl DeviceKey {
     }
 }
 
+/// Lower-case hex; what does not fit is left out.
+pub(crate) fn hex<const N: usize>(bytes: &[u8]) -> heapless::String<N> {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut text = heapless::String::new();
+    for byte in bytes {
+        let _ = text.push(HEX[usize::from(byte >> 4)].into());
+        let _ = text.push(HEX[usize::from(byte & 15)].into());
+    }
+    text
+}
+
 fn hmac(key: &[u8; 32]) -> Hmac<Sha256> {
     Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
-fn seal<B: Serialize>(
+/// A sealed upward frame.
+pub type UpFrame = Vec<u8, MAX_FRAME>;
+/// A sealed downward frame.
+pub type DownFrame = Vec<u8, MAX_DOWN_FRAME>;
+
+/// `max_body` is the limit of the direction; `N` is large enough for header, body and tag.
+fn seal<B: Serialize + ?Sized, const N: usize>(
     key: &DeviceKey,
     direction: Direction,
     header: &Header,
+    max_body: usize,
     body: &B,
-) -> Result<Vec<u8, MAX_FRAME>, WireError> {
-    let mut buffer = [0_u8; MAX_HEADER + MAX_BODY];
-    let header_len = postcard::to_slice(header, &mut buffer[..MAX_HEADER])
-        .map_err(|_| WireError::TooLong)?
-        .len();
-    let body_len = postcard::to_slice(body, &mut buffer[header_len..header_len + MAX_BODY])
-        .map_err(|_| WireError::TooLong)?
-        .len();
-    let signed = &buffer[..header_len + body_len];
+) -> Result<Vec<u8, N>, WireError> {
     let mut frame = Vec::new();
-    frame.extend_from_slice(signed).map_err(|_| WireError::TooLong)?;
-    frame
-        .extend_from_slice(&key.tag(direction, header.stream, signed))
-        .map_err(|_| WireError::TooLong)?;
+    // Encoded in place: a board has no stack to spare for a second copy.
+    frame.resize(N, 0).map_err(|_| WireError::TooLong)?;
+    let header_len = postcard::to_slice(header, &mut frame[..MAX_HEADER])
+        .map_err(|_| WireError::TooLong)?
+        .len();
+    let body_len = postcard::to_slice(body, &mut frame[header_len..header_len + max_body])
+        .map_err(|_| WireError::TooLong)?
+        .len();
+    frame.truncate(header_len + body_len);
+    let tag = key.tag(direction, header.stream, &frame);
+    frame.extend_from_slice(&tag).map_err(|_| WireError::TooLong)?;
     Ok(frame)
 }
 
@@ -285,16 +231,50 @@ fn seal<B: Serialize>(
 ///
 /// # Errors
 /// [`WireError::TooLong`] when the body does not fit.
-pub fn seal_up(key: &DeviceKey, header: &Header, body: &Up) -> Result<Vec<u8, MAX_FRAME>, WireError> {
-    seal(key, Direction::Up, header, body)
+pub fn seal_up(key: &DeviceKey, header: &Header, body: &Up) -> Result<UpFrame, WireError> {
+    seal(key, Direction::Up, header, MAX_BODY, body)
+}
+
+/// Makes an upward frame of a body that is already encoded, as a node keeps it in its memory.
+///
+/// # Errors
+/// [`WireError::TooLong`] when the body does not fit.
+pub fn seal_up_raw(key: &DeviceKey, header: &Header, body: &[u8]) -> Result<UpFrame, WireError> {
+    let mut frame = Vec::new();
+    if body.len() > MAX_BODY {
+        return Err(WireError::TooLong);
+    }
+    frame.resize(MAX_HEADER, 0).map_err(|_| WireError::TooLong)?;
+    let header_len = postcard::to_slice(header, &mut frame)
+        .map_err(|_| WireError::TooLong)?
+        .len();
+    frame.truncate(header_len);
+    frame.extend_from_slice(body).map_err(|_| WireError::TooLong)?;
+    let tag = key.tag(Direction::Up, header.stream, &frame);
+    frame.extend_from_slice(&tag).map_err(|_| WireError::TooLong)?;
+    Ok(frame)
+}
+
+/// Encodes the body of an event, for a node's memory.
+///
+/// # Errors
+/// [`WireError::TooLong`] when it is longer than [`MAX_EVENT_BODY`]; a test shows that no event is.
+pub fn encode_event(body: &Up) -> Result<Vec<u8, MAX_EVENT_BODY>, WireError> {
+    let mut bytes = Vec::new();
+    bytes.resize(MAX_EVENT_BODY, 0).map_err(|_| WireError::TooLong)?;
+    let len = postcard::to_slice(body, &mut bytes)
+        .map_err(|_| WireError::TooLong)?
+        .len();
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 /// Makes a downward frame.
 ///
 /// # Errors
 /// [`WireError::TooLong`] when the body does not fit.
-pub fn seal_down(key: &DeviceKey, header: &Header, body: &Down) -> Result<Vec<u8, MAX_FRAME>, WireError> {
-    seal(key, Direction::Down, header, body)
+pub fn seal_down(key: &DeviceKey, header: &Header, body: &Down) -> Result<DownFrame, WireError> {
+    seal(key, Direction::Down, header, MAX_DOWN_BODY, body)
 }
 
 /// A frame whose header could be read. Nothing in it is proven yet.
@@ -322,7 +302,7 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`WireError::Length`], [`WireError::Header`] or [`WireError::Version`].
     pub fn parse(frame: &'a [u8]) -> Result<Self, WireError> {
-        if frame.len() <= TAG_LEN || frame.len() > MAX_FRAME {
+        if frame.len() <= TAG_LEN || frame.len() > MAX_DOWN_FRAME {
             return Err(WireError::Length(frame.len()));
         }
         let (signed, tag) = frame.split_at(frame.len() - TAG_LEN);
@@ -343,13 +323,17 @@ impl<'a> Envelope<'a> {
     /// the topic allows.
     ///
     /// # Errors
-    /// [`WireError::Tag`].
+    /// [`WireError::Tag`]; [`WireError::Length`] for an upward frame longer than one may be.
     pub fn verify(
         &self,
         key: &DeviceKey,
         direction: Direction,
         stream: Stream,
     ) -> Result<Authentic<'a>, WireError> {
+        let len = self.signed.len() + TAG_LEN;
+        if direction == Direction::Up && len > MAX_FRAME {
+            return Err(WireError::Length(len));
+        }
         let tag = key.tag(direction, stream, self.signed);
         // Constant time: the controller must not tell a guesser how many bytes were right.
         if self.header.stream == stream && bool::from(tag.ct_eq(self.tag)) {
@@ -361,6 +345,14 @@ impl<'a> Envelope<'a> {
             Err(WireError::Tag)
         }
     }
+}
+
+/// Decodes the body of an event as a node keeps it in its memory; all of it must be used.
+///
+/// # Errors
+/// [`WireError::Body`].
+pub fn decode_event(body: &[u8]) -> Result<Up, WireError> {
+    decode(body)
 }
 
 impl Authentic<'_> {
