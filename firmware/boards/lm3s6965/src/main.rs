@@ -255,7 +255,7 @@ async fn network(mut runner: Runner<'static, &'static mut Ethernet>, shared: &'s
 /// Looks at the contacts at every edge and while a change settles, and reads the sensor.
 #[embassy_executor::task]
 async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
-    let mut sensor = Tmp105::new(RefCellDevice::new(bus), TMP105_ADDRESS);
+    let mut sensor = Tmp105::new(TMP105_ADDRESS);
     let mut read_at_ms = now_ms();
     loop {
         let now_ms = now_ms();
@@ -266,7 +266,7 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
                 [(DOOR, door), (LEAK, leak)].map(|(channel, open)| node.contact(channel, open, now_ms));
             if now_ms >= read_at_ms {
                 read_at_ms = now_ms + SENSOR_POLL_MS;
-                node.reading(TEMPERATURE, sensor.read(), now_ms);
+                node.reading(TEMPERATURE, sensor.read(&mut RefCellDevice::new(bus)), now_ms);
                 if node.take_recovery(TEMPERATURE, now_ms) {
                     console!("freeing the sensor bus");
                     bus.borrow_mut().recover();
