@@ -25,7 +25,11 @@
 //! `bme280-rs`), compute in floating point or bring in a generic-array and a macro generation of
 //! their own (`lis3dh`), or a calendar library for seven digits (`ds1307`, `ds323x`).
 
+pub mod adm1272;
+pub mod ads1115;
+pub mod bme280;
 pub mod eeprom24;
+pub mod max34451;
 pub mod pn532;
 pub mod sht3x;
 pub mod sht4x;
