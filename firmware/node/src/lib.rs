@@ -23,6 +23,7 @@ pub mod guard;
 pub mod memory;
 pub mod node;
 pub mod outbox;
+pub mod reader;
 pub mod sensor;
 pub mod supervisor;
 

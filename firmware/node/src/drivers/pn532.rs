@@ -229,6 +229,8 @@ pub struct Receiver {
     bytes: Vec<u8, BUFFER>,
     /// Bytes at the front that were handed out with the last frame.
     used: usize,
+    /// The last thing in this exchange was garbage, and is counted.
+    noisy: bool,
     garbage: u32,
 }
 
@@ -239,11 +241,12 @@ impl Receiver {
         Self {
             bytes: Vec::new(),
             used: 0,
+            noisy: false,
             garbage: 0,
         }
     }
 
-    /// Damaged frames and pieces of noise so far.
+    /// Stretches of damaged frames or noise so far.
     #[must_use]
     pub const fn garbage(&self) -> u32 {
         self.garbage
@@ -258,6 +261,7 @@ impl Receiver {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.used = 0;
+        self.noisy = false;
     }
 
     /// Takes bytes from the front of `input` until a frame is complete. `None`: all are taken.
@@ -272,12 +276,14 @@ impl Receiver {
                     if self.bytes.push(byte).is_err() {
                         // Cannot happen: the longest frame fits. Never stop for it, though.
                         self.clear();
-                        self.count();
                     }
                 }
                 Front::Idle(count) => self.used = count,
                 Front::Garbage(count) => {
-                    self.count();
+                    if !self.noisy {
+                        self.count();
+                    }
+                    self.noisy = true;
                     self.used = count;
                 }
                 Front::Short(short, used) => {
@@ -290,6 +296,7 @@ impl Receiver {
                 }
             }
         };
+        self.noisy = false;
         Some(match short {
             Some(Short::Ack) => Heard::Ack,
             Some(Short::Nack) => Heard::Nack,
@@ -317,7 +324,7 @@ pub struct Uid {
 
 impl Uid {
     /// Length of a triple-size UID (ISO 14443-3).
-    pub const MAX: usize = 10;
+    pub const MAX: usize = shared::limit::MAX_UID;
 
     /// `None` unless 1 to 10 bytes.
     #[must_use]

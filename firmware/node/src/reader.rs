@@ -1,0 +1,520 @@
+//! The card reader: a PN532 that is asked all the time, watched and restarted.
+//!
+//! ```text
+//!           +-------------------------- again, after a pause --------------------------+
+//!           v                                                                          |
+//! Held in reset -> Starting -> configure, identify, set tries, test antenna            |
+//!                                   |                                                  |
+//!                                   v       failure 1: abort, wake up, configure       |
+//!             +--> look for Type A, FeliCa 212, FeliCa 424 --+     failure 2: reset ---+
+//!             +----- 5 ms of rest, a self-check every 10 s --+     failure 3: fault, pauses of
+//!                                                                  1, 2, 4, 8, 8 ... seconds
+//! ```
+//! [`Reader`] does no input or output: the board gives it what its UART received and sends what
+//! it is given back, sets the reset pin as told and comes back at [`Reader::next_ms`] or when
+//! bytes arrive.
+//!
+//! **What it says.** [`Event::Card`] once per presentation: a card left on the reader is one
+//! presentation until [`AWAY_POLLS`] rounds in a row answered that it is gone. Only an answer
+//! counts; a reader that is silent or restarts proves nothing, and a card held to it meanwhile
+//! is not presented again. [`Event::SeveralCards`] once when more than one card of a kind is in
+//! the field: no card of that kind is presented until all of them were away, because nobody can
+//! say which was meant. A Type A and a FeliCa card are two kinds: a card or telephone that is both
+//! is presented as both. [`Event::RandomUid`] for a Type A number that its owner draws anew each
+//! time: it names nobody. [`Event::State`] when the reader fails and when it is proven well: once
+//! each, and once after start, because before it is not known.
+//!
+//! **How it is watched.** Every command must be acknowledged and answered in time. A reader that
+//! lost its power meanwhile looks for a card for ever, or refuses the command: both are failures
+//! that configure it again. Whether it is the part that was mounted, whether the transmitter is
+//! hot or overloaded and whether an antenna is connected is asked when it starts and every
+//! [`CHECK_MS`]. The antenna's test is a measurement of current and fails now and then
+//! (community reports, parts fed by less than 5 V): [`BAD_CHECKS`] in a row make a fault, and
+//! cards are read on meanwhile.
+//!
+//! **How fast.** Rest and answer take about 20 ms for each of three ways to look, so that a card
+//! is seen at most [`ROUND_MS`] after it was presented, also during a self-check.
+//!
+//! **What a card number is worth.** UID and IDm *identify* a card; they do not *prove* it. Both are
+//! sent in the clear to anybody who asks, cards with a number of one's choice are sold, and a
+//! telephone can play one. A copied number opens this door as its owner's card does. That is
+//! the grade of protection of most installed readers, and it is enough only together with a PIN, a
+//! watched room or a log that somebody reads. A proof needs a secret that never leaves the card: an
+//! AES challenge and response of MIFARE DESFire EV2/EV3, or FeliCa with DES/AES mutual
+//! authentication, with keys in a secure element on this side. This reader does neither, and
+//! nothing in this product calls its events a proof.
+
+use crate::drivers::pn532::{
+    ABORT, AGAIN, Command, Heard, MAX_BODY, Receiver, Seen, Technology, Transmit, Uid, antenna_is_well,
+    encode, is_pn532, targets, transmitter_is_well,
+};
+use heapless::Vec;
+use shared::wire::{CredentialKind, ReaderProblem, ReaderState};
+
+/// Longest wait for the acknowledgement of a command, in milliseconds. The part takes less
+/// than 2; an emulated board on a busy machine takes more.
+pub const ACK_MS: u64 = 50;
+/// Longest wait for an answer after the acknowledgement, in milliseconds. The longest of our
+/// commands, a look for two cards with two tries, takes about 25.
+pub const ANSWER_MS: u64 = 200;
+/// How long a true answer may follow something damaged, in milliseconds; then it is asked for again.
+pub const DAMAGED_MS: u64 = 20;
+/// How often a command is sent before its acknowledgement is given up.
+pub const SENDS: u8 = 2;
+/// Rest between two looks, in milliseconds.
+pub const REST_MS: u64 = 5;
+/// What a look takes with a healthy part, commands and answers on the line included, in milliseconds.
+const LOOK_MS: u64 = 15;
+/// Time within which a presented card is seen by a reader that works, in milliseconds.
+pub const ROUND_MS: u64 = 100;
+/// Rounds without a card after which it was away.
+pub const AWAY_POLLS: u8 = 5;
+/// How long the part is held in reset, in milliseconds (data sheet: 20 ns are enough; modules
+/// with a capacitor at the pin need more).
+pub const RESET_MS: u64 = 20;
+/// How long the part takes to start, in milliseconds (oscillator and firmware: 2; modules: more).
+pub const START_MS: u64 = 50;
+/// Quiet time after an abort, in milliseconds: a late answer ends in it.
+pub const QUIET_MS: u64 = 10;
+/// Failures in a row that make a fault.
+pub const FAULT_AFTER: u8 = 3;
+/// Answered looks in a row that prove the reader well.
+pub const PROVEN_POLLS: u8 = 12;
+/// First pause of a reader at fault, in milliseconds.
+pub const PAUSE_FIRST_MS: u64 = 1_000;
+/// Longest pause of a reader at fault, in milliseconds.
+pub const PAUSE_MAX_MS: u64 = 8_000;
+/// Time between two self-checks, in milliseconds.
+pub const CHECK_MS: u64 = 10_000;
+/// Time to the next self-check after a bad one, in milliseconds.
+pub const CHECK_AGAIN_MS: u64 = 1_000;
+/// Bad self-checks in a row that make a fault.
+pub const BAD_CHECKS: u8 = 3;
+
+/// A card that comes just after a look began waits for a round, for one command of a self-check
+/// and for its own look.
+const _: () = assert!(ROUND_MS >= (LOOKS.len() as u64 + 1) * (REST_MS + LOOK_MS) + LOOK_MS);
+const _: () = assert!(PAUSE_FIRST_MS <= PAUSE_MAX_MS);
+
+/// The ways to look for a card, in turn.
+const LOOKS: [Technology; 3] = [Technology::TypeA, Technology::Felica212, Technology::Felica424];
+
+/// What was mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// Test the antenna. Off for modules whose supply makes the test useless.
+    pub antenna_test: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { antenna_test: true }
+    }
+}
+
+/// What happened at the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A card was presented.
+    Card {
+        /// How it names itself.
+        kind: CredentialKind,
+        /// Its number.
+        uid: Uid,
+    },
+    /// More than one card of a kind at once: none is taken.
+    SeveralCards,
+    /// A card or telephone whose number means nothing.
+    RandomUid,
+    /// The reader is well, or is not.
+    State(ReaderState),
+}
+
+/// What the board does after a poll.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Send these bytes, if any.
+    pub transmit: Transmit,
+    /// Hold the reader in reset (RSTPD_N low).
+    pub reset: bool,
+    /// What happened.
+    pub event: Option<Event>,
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The reset pin is low. Comes from failures; ends by time.
+    Held,
+    /// The pin is high again, the part starts. Ends by time.
+    Starting,
+    /// Nothing; the command is sent when the time is over.
+    Resting,
+    /// The command was sent so many times; its acknowledgement is awaited.
+    Sent(u8),
+    /// The command is acknowledged; its answer is awaited.
+    Acknowledged(Answer),
+    /// The reader is at fault and left alone for a while.
+    Paused,
+}
+
+/// How far an awaited answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Nothing of it.
+    Awaited,
+    /// Something damaged; a little time is left for the answer behind it.
+    Damaged,
+    /// It was asked for again.
+    AskedAgain,
+}
+
+/// The cards of one kind in the field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    /// None. A card that comes is presented.
+    Empty,
+    /// One, already presented, missed so many times in a row.
+    Held { uid: Uid, missed: u8 },
+    /// More than one, or one without a meaning: none is presented until all were away.
+    Refused { missed: u8 },
+}
+
+/// What a look means for the cards of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    Card(Uid),
+    Several,
+    Random,
+}
+
+impl Presence {
+    /// One answered look. `away` misses in a row end a presentation.
+    fn next(self, seen: Seen, away: u8) -> (Self, Change) {
+        match (self, seen) {
+            (Self::Empty, Seen::Nobody) => (self, Change::Nothing),
+            (Self::Held { missed, .. } | Self::Refused { missed }, Seen::Nobody) if missed + 1 >= away => {
+                (Self::Empty, Change::Nothing)
+            }
+            (Self::Held { uid, missed }, Seen::Nobody) => (
+                Self::Held {
+                    uid,
+                    missed: missed + 1,
+                },
+                Change::Nothing,
+            ),
+            (Self::Refused { missed }, Seen::Nobody) => {
+                (Self::Refused { missed: missed + 1 }, Change::Nothing)
+            }
+            (Self::Refused { .. }, _) => (Self::Refused { missed: 0 }, Change::Nothing),
+            (Self::Empty, Seen::One(target)) if target.is_random() => {
+                (Self::Refused { missed: 0 }, Change::Random)
+            }
+            (Self::Empty, Seen::One(target)) => (
+                Self::Held {
+                    uid: target.uid,
+                    missed: 0,
+                },
+                Change::Card(target.uid),
+            ),
+            (Self::Held { uid, .. }, Seen::One(target)) if uid == target.uid => {
+                (Self::Held { uid, missed: 0 }, Change::Nothing)
+            }
+            // Another card before the first was away: cards in one hand that answer in turn.
+            (Self::Held { .. }, Seen::One(_)) | (_, Seen::Several) => {
+                (Self::Refused { missed: 0 }, Change::Several)
+            }
+        }
+    }
+}
+
+/// A supervised reader.
+#[derive(Debug)]
+pub struct Reader {
+    config: Config,
+    receiver: Receiver,
+    step: Step,
+    /// When the step ends, or is given up.
+    until_ms: u64,
+    command: Command,
+    /// Which of [`LOOKS`] comes next.
+    look: u8,
+    type_a: Presence,
+    felica: Presence,
+    failures: u8,
+    /// Answered looks since the last failure, up to [`PROVEN_POLLS`].
+    proven: u8,
+    pause_ms: u64,
+    check_at_ms: u64,
+    bad_checks: u8,
+    /// The second half of a self-check is due.
+    antenna_due: bool,
+    /// The antenna cannot be tested: the part refuses the command.
+    untestable: bool,
+    /// What holds, when it differs from what was said.
+    state: Option<ReaderState>,
+    said: Option<ReaderState>,
+    restarts: u32,
+}
+
+impl Reader {
+    /// A reader of which nothing is known; it is reset first.
+    #[must_use]
+    pub const fn new(config: Config) -> Self {
+        Self {
+            config,
+            receiver: Receiver::new(),
+            step: Step::Paused,
+            until_ms: 0,
+            command: Command::Configure,
+            look: 0,
+            type_a: Presence::Empty,
+            felica: Presence::Empty,
+            failures: 0,
+            proven: 0,
+            pause_ms: PAUSE_FIRST_MS,
+            check_at_ms: 0,
+            bad_checks: 0,
+            antenna_due: false,
+            untestable: false,
+            state: None,
+            said: None,
+            restarts: 0,
+        }
+    }
+
+    /// When [`Reader::poll`] must be called again though nothing was received.
+    #[must_use]
+    pub const fn next_ms(&self) -> u64 {
+        self.until_ms
+    }
+
+    /// Damaged frames and pieces of noise since start.
+    #[must_use]
+    pub const fn garbage(&self) -> u32 {
+        self.receiver.garbage()
+    }
+
+    /// How often the reader was configured anew or reset since start, the first time not counted.
+    #[must_use]
+    pub const fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// Takes what was received (all of it, in order; nothing when only time has passed).
+    pub fn poll(&mut self, now_ms: u64, received: &[u8]) -> Turn {
+        let mut turn = Turn::default();
+        self.hear(now_ms, received, &mut turn);
+        if now_ms >= self.until_ms {
+            self.time_is_up(now_ms, &mut turn);
+        }
+        turn.reset = self.step == Step::Held;
+        if turn.event.is_none() && self.state != self.said {
+            self.said = self.state;
+            turn.event = self.state.map(Event::State);
+        }
+        turn
+    }
+
+    fn hear(&mut self, now_ms: u64, mut received: &[u8], turn: &mut Turn) {
+        // An exchange is over at its answer: whatever follows it belongs to nothing.
+        while matches!(self.step, Step::Sent(_) | Step::Acknowledged(_)) {
+            let before = self.receiver.garbage();
+            match (self.step, self.receiver.read(&mut received)) {
+                (Step::Sent(_), Some(Heard::Ack)) => {
+                    self.enter(Step::Acknowledged(Answer::Awaited), now_ms + ANSWER_MS);
+                }
+                // The acknowledgement may have been damaged: the answer proves it.
+                (_, Some(Heard::Answer { code, data })) if code == self.command.answer() => {
+                    // Copied, to give the buffer back.
+                    let data: Vec<u8, MAX_BODY> = data.iter().copied().collect();
+                    self.answered(now_ms, &data, turn);
+                }
+                (_, Some(Heard::Error)) => self.refused(now_ms, turn),
+                // What answers another question is of an exchange that was given up.
+                (_, Some(_)) => self.receiver.count(),
+                (step, None) => {
+                    if step == Step::Acknowledged(Answer::Awaited) && self.receiver.garbage() != before {
+                        let until_ms = self.until_ms.min(now_ms + DAMAGED_MS);
+                        self.enter(Step::Acknowledged(Answer::Damaged), until_ms);
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    fn time_is_up(&mut self, now_ms: u64, turn: &mut Turn) {
+        match self.step {
+            Step::Paused => self.hold(now_ms),
+            Step::Held => self.enter(Step::Starting, now_ms + START_MS),
+            Step::Starting | Step::Resting => self.send(now_ms, 1, turn),
+            Step::Sent(count) if count < SENDS => self.send(now_ms, count + 1, turn),
+            Step::Acknowledged(Answer::Damaged) => {
+                let _ = turn.transmit.extend_from_slice(&AGAIN);
+                self.enter(Step::Acknowledged(Answer::AskedAgain), now_ms + ANSWER_MS);
+            }
+            Step::Sent(_) | Step::Acknowledged(Answer::Awaited) => {
+                self.failed(now_ms, ReaderProblem::Mute, turn);
+            }
+            Step::Acknowledged(Answer::AskedAgain) => self.failed(now_ms, ReaderProblem::Garbled, turn),
+        }
+    }
+
+    const fn enter(&mut self, step: Step, until_ms: u64) {
+        self.step = step;
+        self.until_ms = until_ms;
+    }
+
+    fn hold(&mut self, now_ms: u64) {
+        self.command = Command::Configure;
+        self.enter(Step::Held, now_ms + RESET_MS);
+    }
+
+    fn send(&mut self, now_ms: u64, count: u8, turn: &mut Turn) {
+        self.receiver.clear();
+        turn.transmit = encode(self.command, self.command == Command::Configure);
+        self.enter(Step::Sent(count), now_ms + ACK_MS);
+    }
+
+    fn ask(&mut self, command: Command, at_ms: u64) {
+        self.command = command;
+        self.enter(Step::Resting, at_ms);
+    }
+
+    /// The part did not do as it must: first a gentle attempt, then its reset pin, then in peace.
+    fn failed(&mut self, now_ms: u64, why: ReaderProblem, turn: &mut Turn) {
+        self.failures = self.failures.saturating_add(1);
+        self.restarts = self.restarts.saturating_add(1);
+        self.proven = 0;
+        self.receiver.clear();
+        if self.failures >= FAULT_AFTER {
+            // The first reason is kept: a cable that is being mended passes through all of them.
+            if !matches!(
+                self.state,
+                Some(ReaderState::Fault(
+                    ReaderProblem::Mute | ReaderProblem::Garbled | ReaderProblem::OtherPart
+                ))
+            ) {
+                self.state = Some(ReaderState::Fault(why));
+            }
+            self.enter(Step::Paused, now_ms + self.pause_ms);
+            self.pause_ms = (self.pause_ms * 2).min(PAUSE_MAX_MS);
+        } else if self.failures == 1 {
+            turn.transmit.clear();
+            let _ = turn.transmit.extend_from_slice(&ABORT);
+            self.ask(Command::Configure, now_ms + QUIET_MS);
+        } else {
+            self.hold(now_ms);
+        }
+    }
+
+    /// An error frame.
+    fn refused(&mut self, now_ms: u64, turn: &mut Turn) {
+        match self.command {
+            // Parts and modules exist that do not know these; they read cards all the same.
+            Command::Parameters => self.ask(Command::Tries, now_ms),
+            Command::Antenna => {
+                self.untestable = true;
+                self.checked(now_ms, true);
+            }
+            _ => self.failed(now_ms, ReaderProblem::Garbled, turn),
+        }
+    }
+
+    fn answered(&mut self, now_ms: u64, data: &[u8], turn: &mut Turn) {
+        match self.command {
+            Command::Configure => self.ask(Command::Identify, now_ms),
+            Command::Identify if is_pn532(data) => self.ask(Command::Parameters, now_ms),
+            Command::Identify => self.failed(now_ms, ReaderProblem::OtherPart, turn),
+            Command::Parameters => self.ask(Command::Tries, now_ms),
+            Command::Tries => self.ask(Command::Status, now_ms),
+            Command::FieldOff => self.look_next(now_ms),
+            Command::Status => {
+                if !transmitter_is_well(data) {
+                    self.checked(now_ms, false);
+                } else if self.config.antenna_test && !self.untestable {
+                    // A round between the two, so that a card does not wait for both.
+                    self.antenna_due = true;
+                    self.check_at_ms = now_ms + ROUND_MS;
+                    self.look_next(now_ms);
+                } else {
+                    self.checked(now_ms, true);
+                }
+            }
+            Command::Antenna => self.checked(now_ms, antenna_is_well(data)),
+            Command::Look(technology) => match targets(technology, data) {
+                Some(seen) => self.looked(now_ms, technology, seen, turn),
+                None => {
+                    self.receiver.count();
+                    self.failed(now_ms, ReaderProblem::Garbled, turn);
+                }
+            },
+        }
+    }
+
+    /// The end of a self-check.
+    fn checked(&mut self, now_ms: u64, well: bool) {
+        self.antenna_due = false;
+        self.bad_checks = if well {
+            0
+        } else {
+            self.bad_checks.saturating_add(1)
+        };
+        if self.bad_checks >= BAD_CHECKS {
+            self.state = Some(ReaderState::Fault(ReaderProblem::Radio));
+        }
+        self.check_at_ms = now_ms + if well { CHECK_MS } else { CHECK_AGAIN_MS };
+        self.look_next(now_ms);
+    }
+
+    fn look_next(&mut self, now_ms: u64) {
+        // Not while a card is read: the test switches the field.
+        let check =
+            now_ms >= self.check_at_ms && self.type_a == Presence::Empty && self.felica == Presence::Empty;
+        let command = match (check, self.antenna_due) {
+            (false, _) => Command::Look(LOOKS.get(usize::from(self.look)).copied().unwrap_or(LOOKS[0])),
+            (true, false) => Command::Status,
+            (true, true) => Command::Antenna,
+        };
+        self.ask(command, now_ms + REST_MS);
+    }
+
+    fn looked(&mut self, now_ms: u64, technology: Technology, seen: Seen, turn: &mut Turn) {
+        self.look = (self.look + 1) % LOOKS.len() as u8;
+        let kind = match technology {
+            Technology::TypeA => CredentialKind::TypeA,
+            Technology::Felica212 | Technology::Felica424 => CredentialKind::Felica,
+        };
+        let change;
+        match kind {
+            CredentialKind::TypeA => (self.type_a, change) = self.type_a.next(seen, AWAY_POLLS),
+            // Two looks a round.
+            CredentialKind::Felica => (self.felica, change) = self.felica.next(seen, 2 * AWAY_POLLS),
+        }
+        turn.event = match change {
+            Change::Nothing => None,
+            Change::Card(uid) => Some(Event::Card { kind, uid }),
+            Change::Several => Some(Event::SeveralCards),
+            Change::Random => Some(Event::RandomUid),
+        };
+        self.proven = (self.proven + 1).min(PROVEN_POLLS);
+        if self.proven == PROVEN_POLLS {
+            self.failures = 0;
+            self.pause_ms = PAUSE_FIRST_MS;
+            if self.bad_checks == 0 {
+                self.state = Some(ReaderState::Well);
+            }
+        }
+        if technology == Technology::TypeA && seen != Seen::Nobody {
+            // A selected Type A card answers no further look: without the field it starts anew.
+            self.ask(Command::FieldOff, now_ms);
+        } else {
+            self.look_next(now_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

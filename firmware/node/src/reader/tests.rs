@@ -1,0 +1,529 @@
+//! A reader on a bench: a simulated part that speaks the protocol, cards, and a line that can be cut.
+
+use super::*;
+use std::vec;
+use std::vec::Vec as List;
+
+const STAFF: [u8; 4] = [0xde, 0xad, 0xbe, 0xef];
+const VISITOR: [u8; 7] = [4, 1, 2, 3, 4, 5, 6];
+const IDM: [u8; 8] = [0x01, 0x14, 0xb3, 0x4d, 0x9c, 0x16, 0x2a, 0x05];
+const OTHER_IDM: [u8; 8] = [0x01, 0x14, 0xb3, 0x4d, 0x9c, 0x16, 0x2a, 0x06];
+
+fn frame(body: &[u8]) -> List<u8> {
+    let len = body.len() as u8;
+    let mut frame = vec![0, 0, 0xff, len, len.wrapping_neg()];
+    frame.extend(body);
+    frame.push(body.iter().fold(0_u8, |sum, byte| sum.wrapping_sub(*byte)));
+    frame.push(0);
+    frame
+}
+
+/// A PN532 as the manual describes it.
+struct Part {
+    connected: bool,
+    held: bool,
+    configured: bool,
+    endless: bool,
+    chip: u8,
+    antenna: u8,
+    status: u8,
+    refuses: Option<u8>,
+    /// How long it takes for an answer.
+    takes_ms: u64,
+    type_a: List<List<u8>>,
+    felica: List<List<u8>>,
+    /// A selected Type A card is silent until the field was off.
+    selected: bool,
+    /// Damage so many answers.
+    damage: u32,
+    last: List<u8>,
+    resets: u32,
+    commands: List<u8>,
+    sending: List<(u64, List<u8>)>,
+}
+
+impl Part {
+    fn new() -> Self {
+        Self {
+            connected: true,
+            held: false,
+            configured: false,
+            endless: true,
+            chip: 0x32,
+            antenna: 0,
+            status: 0,
+            refuses: None,
+            takes_ms: 12,
+            type_a: vec![],
+            felica: vec![],
+            selected: false,
+            damage: 0,
+            last: vec![],
+            resets: 0,
+            commands: vec![],
+            sending: vec![],
+        }
+    }
+
+    fn lose_power(&mut self) {
+        self.configured = false;
+        self.endless = true;
+        self.sending.clear();
+    }
+
+    fn reset(&mut self, held: bool) {
+        if held && !self.held {
+            self.resets += 1;
+            self.lose_power();
+        }
+        self.held = held;
+    }
+
+    fn hear(&mut self, bytes: &[u8], now: u64) {
+        if !self.connected || self.held || bytes.is_empty() {
+            return;
+        }
+        let Some(start) = bytes.windows(3).position(|three| three == [0, 0, 0xff]) else {
+            return;
+        };
+        let bytes = &bytes[start..];
+        if bytes == ABORT {
+            self.sending.clear();
+            return;
+        }
+        if bytes == AGAIN {
+            let again = self.line(self.last.clone());
+            self.sending.push((now + 2, again));
+            return;
+        }
+        let len = usize::from(bytes[3]);
+        let body = &bytes[5..5 + len];
+        assert_eq!(body[0], 0xd4);
+        self.sending.clear();
+        self.sending.push((now + 1, ABORT.to_vec()));
+        self.commands.push(body[1]);
+        if let Some(answer) = self.answer(&body[1..]) {
+            self.last = answer.clone();
+            let answer = self.line(answer);
+            self.sending.push((now + self.takes_ms, answer));
+        }
+    }
+
+    /// What the line makes of an answer.
+    fn line(&mut self, mut answer: List<u8>) -> List<u8> {
+        if self.damage > 0 {
+            self.damage -= 1;
+            answer[7] ^= 0x10;
+        }
+        answer
+    }
+
+    fn answer(&mut self, command: &[u8]) -> Option<List<u8>> {
+        let error = frame(&[0x7f]);
+        if self.refuses == Some(command[0]) {
+            return Some(error);
+        }
+        if command[0] == 0x14 {
+            self.configured = true;
+            return Some(frame(&[0xd5, 0x15]));
+        }
+        let mut body = vec![0xd5, command[0] + 1];
+        match command {
+            [0x02] => body.extend([self.chip, 1, 6, 7]),
+            [0x12, _] => {}
+            [0x32, 0x05, _, _, tries] => self.endless = *tries == 0xff,
+            [0x32, 0x01, 0x00] => self.selected = false,
+            [0x04] => body.extend([self.status, 0, 0, 0]),
+            [0x00, 0x07, _] => body.push(self.antenna),
+            [0x4a, most, kind, ..] => {
+                let cards = match kind {
+                    0 if !self.selected => &self.type_a,
+                    1 | 2 => &self.felica,
+                    _ => &vec![],
+                };
+                if cards.is_empty() && self.endless || !self.configured {
+                    return None;
+                }
+                self.selected |= *kind == 0 && !cards.is_empty();
+                let found = cards.len().min(usize::from(*most));
+                body.push(found as u8);
+                for (number, card) in (1..).zip(&cards[..found]) {
+                    body.push(number);
+                    if *kind == 0 {
+                        body.extend([0x00, 0x04, 0x08, card.len() as u8]);
+                        body.extend(card);
+                    } else {
+                        body.extend([0x12, 0x01]);
+                        body.extend(card);
+                        body.extend([0; 8]);
+                    }
+                }
+            }
+            other => panic!("not a command of ours: {other:02x?}"),
+        }
+        Some(frame(&body))
+    }
+}
+
+struct Bench {
+    reader: Reader,
+    part: Part,
+    now: u64,
+    events: List<(u64, Event)>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    fn with(config: Config) -> Self {
+        Self {
+            reader: Reader::new(config),
+            part: Part::new(),
+            now: 1_000,
+            events: vec![],
+        }
+    }
+
+    /// A reader that has started and said so.
+    fn well() -> Self {
+        let mut bench = Self::new();
+        bench.run(1_000);
+        assert_eq!(bench.said(), [Event::State(ReaderState::Well)]);
+        bench
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now += 1;
+            let now = self.now;
+            let (due, later): (List<_>, List<_>) =
+                self.part.sending.drain(..).partition(|(at, _)| *at <= now);
+            self.part.sending = later;
+            let received: List<u8> = due.into_iter().flat_map(|(_, bytes)| bytes).collect();
+            if received.is_empty() && now < self.reader.next_ms() {
+                continue;
+            }
+            let turn = self.reader.poll(now, &received);
+            assert!(
+                self.reader.next_ms() > now || turn == self.reader.poll(now, &[]),
+                "no busy loop"
+            );
+            self.part.reset(turn.reset);
+            self.part.hear(&turn.transmit, now);
+            self.events.extend(turn.event.map(|event| (now, event)));
+        }
+    }
+
+    /// What was said since the last call.
+    fn said(&mut self) -> List<Event> {
+        self.events.drain(..).map(|(_, event)| event).collect()
+    }
+}
+
+fn card(kind: CredentialKind, uid: &[u8]) -> Event {
+    Event::Card {
+        kind,
+        uid: Uid::new(uid).unwrap(),
+    }
+}
+
+fn fault(why: ReaderProblem) -> Event {
+    Event::State(ReaderState::Fault(why))
+}
+
+const WELL: Event = Event::State(ReaderState::Well);
+
+#[test]
+fn a_healthy_reader_is_reset_configured_tested_and_then_says_once_that_it_is_well() {
+    let mut bench = Bench::new();
+    bench.run(60_000);
+    assert_eq!(bench.said(), [WELL]);
+    assert_eq!(bench.part.resets, 1);
+    assert_eq!(bench.part.commands[..6], [0x14, 0x02, 0x12, 0x32, 0x04, 0x4a]);
+    assert!(bench.part.commands.contains(&0x00), "the antenna was tested");
+    assert_eq!((bench.reader.garbage(), bench.reader.restarts()), (0, 0));
+}
+
+#[test]
+fn a_card_is_seen_within_a_hundred_milliseconds_whenever_it_comes() {
+    for kind in [CredentialKind::TypeA, CredentialKind::Felica] {
+        let mut worst = 0;
+        // Over the self-check, ten seconds after the first.
+        for moment in 0..400 {
+            let mut bench = Bench::well();
+            bench.part.takes_ms = 15;
+            bench.run(8_700 + 2 * moment);
+            let came = bench.now;
+            match kind {
+                CredentialKind::TypeA => bench.part.type_a.push(STAFF.to_vec()),
+                CredentialKind::Felica => bench.part.felica.push(IDM.to_vec()),
+            }
+            bench.run(300);
+            let (seen, event) = bench.events[0];
+            assert!(matches!(event, Event::Card { .. }));
+            worst = worst.max(seen - came);
+        }
+        assert!(worst <= ROUND_MS, "{kind:?} took {worst} ms");
+    }
+}
+
+#[test]
+fn a_card_left_on_the_reader_for_a_minute_is_one_presentation() {
+    for kind in [CredentialKind::TypeA, CredentialKind::Felica] {
+        let mut bench = Bench::well();
+        let uid: &[u8] = match kind {
+            CredentialKind::TypeA => &STAFF,
+            CredentialKind::Felica => &IDM,
+        };
+        match kind {
+            CredentialKind::TypeA => bench.part.type_a.push(uid.to_vec()),
+            CredentialKind::Felica => bench.part.felica.push(uid.to_vec()),
+        }
+        bench.run(60_000);
+        assert_eq!(bench.said(), [card(kind, uid)]);
+    }
+}
+
+#[test]
+fn a_card_at_the_edge_of_the_field_is_one_presentation() {
+    let mut bench = Bench::well();
+    for _ in 0..50 {
+        bench.part.type_a = vec![STAFF.to_vec()];
+        bench.run(130);
+        bench.part.type_a.clear();
+        bench.run(170);
+    }
+    assert_eq!(bench.said(), [card(CredentialKind::TypeA, &STAFF)]);
+}
+
+#[test]
+fn a_card_that_was_away_is_presented_again() {
+    let mut bench = Bench::well();
+    for _ in 0..3 {
+        bench.part.type_a = vec![VISITOR.to_vec()];
+        bench.run(400);
+        bench.part.type_a.clear();
+        bench.run(1_000);
+    }
+    assert_eq!(bench.said(), [card(CredentialKind::TypeA, &VISITOR); 3]);
+}
+
+#[test]
+fn of_two_cards_in_one_hand_none_is_taken_until_both_were_away() {
+    let mut bench = Bench::well();
+    bench.part.type_a = vec![STAFF.to_vec(), VISITOR.to_vec()];
+    bench.run(2_000);
+    assert_eq!(bench.said(), [Event::SeveralCards]);
+    // One of them is taken away: still nobody can say which was meant.
+    bench.part.type_a.pop();
+    bench.run(2_000);
+    assert_eq!(bench.said(), []);
+    bench.part.type_a.clear();
+    bench.run(1_000);
+    bench.part.type_a.push(STAFF.to_vec());
+    bench.run(500);
+    assert_eq!(bench.said(), [card(CredentialKind::TypeA, &STAFF)]);
+}
+
+#[test]
+fn two_cards_that_answer_in_turn_do_not_open_and_refuse_in_turn() {
+    let mut bench = Bench::well();
+    for _ in 0..100 {
+        bench.part.felica = vec![IDM.to_vec()];
+        bench.run(70);
+        bench.part.felica = vec![OTHER_IDM.to_vec()];
+        bench.run(70);
+    }
+    assert_eq!(
+        bench.said(),
+        [card(CredentialKind::Felica, &IDM), Event::SeveralCards]
+    );
+}
+
+#[test]
+fn a_telephone_with_a_random_number_is_refused_once_and_its_felica_side_is_taken() {
+    let mut bench = Bench::well();
+    bench.part.felica.push(IDM.to_vec());
+    for random in 0..20 {
+        bench.part.type_a = vec![vec![0x08, random, 3, 4]];
+        bench.run(100);
+    }
+    let said = bench.said();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.contains(&Event::RandomUid) && said.contains(&card(CredentialKind::Felica, &IDM)));
+}
+
+#[test]
+fn a_cut_reader_is_a_fault_once_and_well_once_when_it_is_back() {
+    let mut bench = Bench::well();
+    bench.part.connected = false;
+    bench.run(2_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Mute)]);
+    bench.run(600_000);
+    assert_eq!(bench.said(), []);
+    let resets = bench.part.resets;
+    assert!(
+        (60..=90).contains(&resets),
+        "it is tried every eight seconds: {resets}"
+    );
+    bench.part.connected = true;
+    bench.part.lose_power();
+    bench.run(PAUSE_MAX_MS + 2_000);
+    assert_eq!(bench.said(), [WELL]);
+}
+
+#[test]
+fn a_reader_that_never_answers_after_start_is_a_fault_within_a_second() {
+    let mut bench = Bench::new();
+    bench.part.connected = false;
+    bench.run(1_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Mute)]);
+}
+
+#[test]
+fn a_reader_that_lost_its_power_for_a_moment_reads_cards_again_within_half_a_second() {
+    let mut bench = Bench::well();
+    bench.part.lose_power();
+    bench.run(500);
+    assert_eq!(bench.said(), [], "no fault for a blink; it is counted");
+    assert_eq!(bench.reader.restarts(), 1);
+    assert!(bench.part.configured && !bench.part.endless);
+    bench.part.type_a.push(STAFF.to_vec());
+    bench.run(200);
+    assert_eq!(bench.said(), [card(CredentialKind::TypeA, &STAFF)]);
+}
+
+#[test]
+fn a_reader_that_refuses_to_look_is_configured_again_and_then_a_fault() {
+    let mut bench = Bench::well();
+    bench.part.refuses = Some(0x4a);
+    bench.run(2_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Garbled)]);
+    bench.part.refuses = None;
+    bench.run(PAUSE_MAX_MS + 1_000);
+    assert_eq!(bench.said(), [WELL]);
+}
+
+#[test]
+fn a_card_held_to_the_reader_while_it_restarts_is_not_presented_again() {
+    let mut bench = Bench::well();
+    bench.part.type_a.push(STAFF.to_vec());
+    bench.run(300);
+    bench.part.connected = false;
+    bench.run(5_000);
+    bench.part.connected = true;
+    bench.part.lose_power();
+    bench.run(20_000);
+    let all = [
+        card(CredentialKind::TypeA, &STAFF),
+        fault(ReaderProblem::Mute),
+        WELL,
+    ];
+    assert_eq!(bench.said(), all);
+}
+
+#[test]
+fn a_damaged_answer_is_asked_for_again_and_costs_no_card() {
+    let mut bench = Bench::well();
+    bench.part.type_a.push(STAFF.to_vec());
+    bench.part.damage = 1;
+    bench.run(300);
+    assert_eq!(bench.said(), [card(CredentialKind::TypeA, &STAFF)]);
+    assert_eq!((bench.reader.garbage(), bench.reader.restarts()), (1, 0));
+}
+
+#[test]
+fn a_line_on_which_every_answer_is_damaged_is_a_fault() {
+    let mut bench = Bench::well();
+    bench.part.damage = u32::MAX;
+    bench.run(5_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Garbled)]);
+}
+
+#[test]
+fn another_part_than_was_mounted_is_said_to_be_another_part() {
+    let mut bench = Bench::new();
+    bench.part.chip = 0x07;
+    bench.run(2_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::OtherPart)]);
+}
+
+#[test]
+fn a_torn_antenna_is_a_fault_after_three_tests_and_cards_are_still_read() {
+    let mut bench = Bench::well();
+    bench.part.antenna = 0x80;
+    bench.run(CHECK_MS + 3 * CHECK_AGAIN_MS + 500);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Radio)]);
+    bench.part.felica.push(IDM.to_vec());
+    bench.run(300);
+    assert_eq!(bench.said(), [card(CredentialKind::Felica, &IDM)]);
+    bench.part.felica.clear();
+    bench.part.antenna = 0;
+    bench.run(3_000);
+    assert_eq!(bench.said(), [WELL]);
+}
+
+#[test]
+fn one_bad_antenna_test_is_not_a_fault() {
+    let mut bench = Bench::well();
+    for _ in 0..10 {
+        bench.part.antenna = 0x80;
+        bench.run(CHECK_AGAIN_MS);
+        bench.part.antenna = 0;
+        bench.run(CHECK_MS + 500);
+    }
+    assert_eq!(bench.said(), []);
+}
+
+#[test]
+fn a_hot_transmitter_is_a_fault() {
+    let mut bench = Bench::well();
+    bench.part.status = 0x0d;
+    bench.run(CHECK_MS + 3 * CHECK_AGAIN_MS + 500);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Radio)]);
+}
+
+#[test]
+fn a_part_that_does_not_know_the_antenna_test_works_without() {
+    let mut bench = Bench::new();
+    bench.part.refuses = Some(0x00);
+    bench.run(30_000);
+    assert_eq!(bench.said(), [WELL]);
+    assert_eq!(
+        bench.part.commands.iter().filter(|&&code| code == 0x00).count(),
+        1
+    );
+    let mut bench = Bench::with(Config { antenna_test: false });
+    bench.run(30_000);
+    assert_eq!(bench.said(), [WELL]);
+    assert!(!bench.part.commands.contains(&0x00));
+}
+
+#[test]
+fn noise_on_the_line_never_stops_the_reader_and_never_makes_a_card() {
+    let mut seed = 7_u64;
+    let mut dice = move || {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as u8
+    };
+    let mut reader = Reader::new(Config::default());
+    let mut now = 0;
+    for _ in 0..200_000 {
+        now += u64::from(dice() % 8);
+        let noise: List<u8> = (0..dice() % 24)
+            .map(|_| match dice() % 4 {
+                0 => 0,
+                1 => 0xff,
+                _ => dice(),
+            })
+            .collect();
+        let turn = reader.poll(now, &noise);
+        assert!(!matches!(turn.event, Some(Event::Card { .. })));
+        assert!(reader.next_ms() <= now + PAUSE_MAX_MS, "it always comes back");
+    }
+    assert!(reader.garbage() > 1_000);
+}
