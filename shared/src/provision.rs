@@ -11,7 +11,7 @@
 //!  92  broker IPv4 [4]       96  port u16             98  own IPv4 [4], 0: DHCP
 //! 102  prefix u8            103  0                   104  gateway [4]   108  board u16
 //! 110  portal: flags u8, warn s u8, strike ms u16, held open s u16                       116  0
-//! 128  32 rows of 8 bytes, see mount                                   384  0
+//! 128  32 rows of 8 bytes, see mount                                   384  update key [32], 0: none                416  0
 //! 508  CRC-32 of bytes 0..508
 //! ```
 //! Numbers are little endian. The broker password stays as it was at provisioning when the key
@@ -27,13 +27,16 @@ use heapless::Vec;
 pub const BLOCK_LEN: usize = 512;
 /// Bytes of the broker password; it travels as 32 hex digits.
 pub const PASSWORD_LEN: usize = 16;
+/// Bytes of the public key for firmware images (RFC 8032).
+pub const UPDATE_KEY_LEN: usize = 32;
 /// Longest time that a strike may be driven, in milliseconds.
 pub const MAX_STRIKE_MS: u16 = 30_000;
 
 const MAGIC: [u8; 4] = *b"YGN2";
 const CRC_AT: usize = BLOCK_LEN - 4;
 const ROWS_AT: usize = 128;
-const _: () = assert!(ROWS_AT + MAX_CHANNELS * ROW_LEN <= CRC_AT);
+const UPDATE_KEY_AT: usize = ROWS_AT + MAX_CHANNELS * ROW_LEN;
+const _: () = assert!(UPDATE_KEY_AT + UPDATE_KEY_LEN <= CRC_AT);
 
 /// A fixed address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub struct Provision {
     pub board: u16,
     /// The door that the node guards.
     pub portal: Option<PortalConfig>,
+    /// The Ed25519 public key whose firmware images the node takes; `None`: it takes none.
+    pub update_key: Option<[u8; UPDATE_KEY_LEN]>,
     /// What is mounted, by channel.
     pub mounts: Vec<Option<Mount>, MAX_CHANNELS>,
 }
@@ -148,6 +153,7 @@ impl Provision {
             address: None,
             board: 0,
             portal: None,
+            update_key: None,
             mounts: Vec::new(),
         }
     }
@@ -187,11 +193,14 @@ impl Provision {
         for (mount, row) in self
             .mounts
             .iter()
-            .zip(block[ROWS_AT..CRC_AT].chunks_exact_mut(ROW_LEN))
+            .zip(block[ROWS_AT..UPDATE_KEY_AT].chunks_exact_mut(ROW_LEN))
         {
             if let Some(mount) = mount {
                 row.copy_from_slice(&mount.encode());
             }
+        }
+        if let Some(key) = &self.update_key {
+            block[UPDATE_KEY_AT..UPDATE_KEY_AT + UPDATE_KEY_LEN].copy_from_slice(key);
         }
         let crc = crc32(&block[..CRC_AT]);
         block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
@@ -232,6 +241,7 @@ impl Provision {
                 strike_ms: half(112),
                 held_open_s: half(114),
             }),
+            update_key: Some(array(block, UPDATE_KEY_AT)).filter(|key| *key != [0; UPDATE_KEY_LEN]),
             mounts: mounts(block),
         };
         if provision.broker == [0; 4] || provision.port == 0 {
@@ -296,6 +306,7 @@ mod tests {
                 held_open_s: 300,
                 warn_s: 10,
             }),
+            update_key: Some([0x1d; UPDATE_KEY_LEN]),
             ..Provision::new(0x1234, 2, core::array::from_fn(|i| i as u8), [10, 0, 2, 2], 1883)
         }
         .with_mounts(&[
@@ -312,6 +323,8 @@ mod tests {
         assert_eq!((read.node, read.key_id, read.generation), (0x1234, 2, 9));
         assert_eq!((read.broker, read.port), ([10, 0, 2, 2], 1883));
         assert_eq!((read.address, read.portal), (example().address, example().portal));
+        assert_eq!(read.update_key, Some([0x1d; UPDATE_KEY_LEN]));
+        assert_eq!(read.mounts.len(), 3);
         assert_eq!(read.mounts, example().mounts);
         assert_eq!(
             (read.key, read.card_key, read.password),

@@ -374,6 +374,12 @@ pub enum UpdateRefusal {
     Memory,
     /// It ran, but never reached the controller; the one before runs again.
     NeverReached,
+    /// It carries no signature at all.
+    Unsigned,
+    /// The power failed before it could be swapped in; it may be sent again.
+    Interrupted,
+    /// Another image is staged or on trial; it may be sent again later.
+    Busy,
 }
 
 /// What became of an update.
