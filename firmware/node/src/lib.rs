@@ -5,6 +5,7 @@
 //! sensor reading -> [sensor] ---+--> [node] --> [outbox] +
 //! downward frame -> [guard] ----+       |                +--> telemetry, QoS 0 (latest wins)
 //!                                       +--> [memory] EEPROM: events, boot number
+//! new image ----> [update] slots in flash, signature, trial, way back
 //! ```
 //! The library knows `embedded-hal` traits and [`memory::Memory`]; it has no clock (`now_ms` is
 //! an argument), no network and no heap. The board brings pins, time and MQTT, and asks
@@ -26,6 +27,7 @@ pub mod outbox;
 pub mod reader;
 pub mod sensor;
 pub mod supervisor;
+pub mod update;
 
 /// Milliseconds for which a contact must hold its level before it counts.
 pub const CONTACT_HOLD_MS: u64 = 5;
