@@ -133,7 +133,15 @@ fn start() -> Board {
     hal::start();
     hal::clock::start(&mut core.SYST);
     hal::console::start();
-    let cause = hal::crash::cause();
+    let (cause, crash) = hal::crash::cause();
+    if let Some(crash) = crash {
+        console!(
+            "last life: kind {} task {} pc {:#x}",
+            crash.kind as u8,
+            crash.task,
+            crash.pc
+        );
+    }
     let bus: &'static RefCell<Bus> = BUS.init(RefCell::new(Bus::start()));
     let (provision, shared) = start_node(bus, cause);
     // The chip has no random numbers. The seed only picks port numbers; it differs between nodes
@@ -141,7 +149,8 @@ fn start() -> Board {
     let [a, b, c, d, ..] = provision.device_key().derive("net");
     let seed = u32::from_le_bytes([a, b, c, d]) ^ shared.node.borrow().boot().rotate_left(16);
     let (stack, runner) = start_network(provision.node, seed);
-    hal::contacts::start();
+    hal::gpio::start_contact(0);
+    hal::gpio::start_contact(1);
     hal::watchdog::start();
     Board {
         bus,
@@ -261,7 +270,7 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
         let now_ms = now_ms();
         let again_ms = {
             let mut node = shared.node.borrow_mut();
-            let [door, leak] = hal::contacts::open();
+            let [door, leak] = [hal::gpio::is_open(0), hal::gpio::is_open(1)];
             let settling =
                 [(DOOR, door), (LEAK, leak)].map(|(channel, open)| node.contact(channel, open, now_ms));
             if now_ms >= read_at_ms {
@@ -276,11 +285,7 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
         };
         NEWS.signal(());
         shared.check_in(SAMPLER);
-        select(
-            hal::contacts::EDGE.wait(),
-            Timer::at(Instant::from_millis(again_ms)),
-        )
-        .await;
+        select(hal::gpio::EDGE.wait(), Timer::at(Instant::from_millis(again_ms))).await;
     }
 }
 
@@ -291,7 +296,10 @@ async fn supervise(shared: &'static Shared) -> ! {
         match shared.tasks.borrow().silent(now_ms()) {
             None => hal::watchdog::feed(),
             // Not fed any more: the watchdog bites within four seconds.
-            Some(task) => console!("task {task} is silent"),
+            Some(task) => {
+                hal::crash::missed(task);
+                console!("task {task} is silent");
+            }
         }
         Timer::after(Duration::from_millis(SUPERVISE_MS)).await;
     }

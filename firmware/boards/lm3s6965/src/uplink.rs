@@ -21,7 +21,7 @@ use minimq::{
     Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will,
 };
 use node::backoff::Backoff;
-use shared::limit::{MAX_EVENT_FRAME, MAX_TOPIC};
+use shared::limit::{MAX_EVENT_BODY, MAX_HEADER, MAX_TOPIC, TAG_LEN};
 use shared::provision::Provision;
 use shared::topic::{self, Leaf};
 use static_cell::ConstStaticCell;
@@ -46,7 +46,9 @@ const IN_FLIGHT: usize = 8;
 const AROUND: usize = 2 + 2 + 2 + MAX_TOPIC + 1;
 /// Largest packet that is made beside those in flight: the log-in with its will.
 const LOG_IN_LEN: usize = 256;
-const TRANSMIT_LEN: usize = IN_FLIGHT * (MAX_EVENT_FRAME + AROUND) + LOG_IN_LEN;
+/// Longest frame of an event.
+const EVENT_LEN: usize = MAX_HEADER + MAX_EVENT_BODY + TAG_LEN;
+const TRANSMIT_LEN: usize = IN_FLIGHT * (EVENT_LEN + AROUND) + LOG_IN_LEN;
 /// What the broker may send before we look: the longest packet we take.
 const SOCKET_RECEIVE_LEN: usize = RECEIVE_LEN;
 /// What we may send before the broker answers: one segment.

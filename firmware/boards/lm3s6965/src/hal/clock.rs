@@ -46,6 +46,8 @@ pub(crate) fn start(systick: &mut SYST) {
     systick.clear_current();
     systick.enable_counter();
     systick.enable_interrupt();
+    // System handler priority 3: gives way to the watchdog like every other interrupt.
+    Reg(0xe000_ed20).set(0x80 << 24);
     // The emulator loads the counter from its main loop, up to 2 ms late; until then it reads 0,
     // which is the end of a second and not its beginning. On the chip this takes one cycle.
     const MAX_TRIES: u32 = 10_000_000;

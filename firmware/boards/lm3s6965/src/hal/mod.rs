@@ -7,12 +7,15 @@
 
 pub(crate) mod clock;
 pub(crate) mod console;
-pub(crate) mod contacts;
 pub(crate) mod crash;
+pub(crate) mod display;
 pub(crate) mod ethernet;
 pub(crate) mod executor;
+pub(crate) mod gpio;
 pub(crate) mod i2c;
 pub(crate) mod place;
+pub(crate) mod stack;
+pub(crate) mod uart;
 mod vectors;
 pub(crate) mod watchdog;
 
@@ -48,6 +51,8 @@ const SYSCTL: u32 = 0x400f_e000;
 ///
 /// 12.5 MHz is plenty for a node, and one second of it fits the 24 bits of SysTick.
 pub(crate) fn start() {
+    stack::wipe();
+
     const RIS: Reg = Reg(SYSCTL + 0x050);
     const RCC: Reg = Reg(SYSCTL + 0x060);
     const PLL_LOCKED: u32 = 1 << 6;
@@ -66,10 +71,11 @@ pub(crate) fn start() {
         RCC.clear(BYPASS);
     }
 
-    // Clock gates: watchdog; I2C0, timer 0, UART 0; ports A (UART), B (I2C), E (contacts), Ethernet.
+    // Clock gates: watchdog; I2C0, SSI0, timers 0 and 1, UARTs 0 to 2; ports A to G, Ethernet.
     Reg(SYSCTL + 0x100).set(1 << 3);
-    Reg(SYSCTL + 0x104).set(1 << 12 | 1 << 16 | 1);
-    Reg(SYSCTL + 0x108).set(1 | 1 << 1 | 1 << 4 | 1 << 28 | 1 << 30);
+    Reg(SYSCTL + 0x104).set(1 << 12 | 1 << 4 | 0b11 << 16 | 0b111);
+    Reg(SYSCTL + 0x108).set(0x7f | 1 << 28 | 1 << 30);
     // A peripheral needs a few cycles after its gate opens; this read is longer than that.
     let _ = Reg(SYSCTL + 0x108).read();
+    gpio::start_ports();
 }

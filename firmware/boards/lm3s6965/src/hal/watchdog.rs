@@ -1,5 +1,6 @@
 //! Watchdog 0 (chapter 11): resets the chip unless it is fed.
 
+use super::vectors::Interrupt;
 use super::{Reg, crash};
 
 const WATCHDOG: u32 = 0x4000_0000;
@@ -12,8 +13,9 @@ const TICKS: u32 = 2 * 12_500_000;
 /// Starts it. It cannot be stopped again.
 pub(crate) fn start() {
     LOAD.write(TICKS);
-    // Interrupt (which starts it, and which nobody listens to) and reset.
+    // Interrupt (which starts it, and is the warning) and reset.
     CONTROL.write(0b11);
+    Interrupt::Watchdog.enable();
 }
 
 /// Begins the time anew.
@@ -21,4 +23,5 @@ pub(crate) fn feed() {
     CLEAR.write(1);
     LOAD.write(TICKS);
     crash::fed();
+    Interrupt::Watchdog.enable();
 }
