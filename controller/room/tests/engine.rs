@@ -61,6 +61,7 @@ fn site() -> Site<Real> {
             action: Label::new("空調を確認", "check the air conditioner"),
         }],
         outage: None,
+        access: room::site::Access::default(),
     }
 }
 

@@ -377,6 +377,7 @@ mod tests {
             hosts: hosts.into_iter().map(host).collect(),
             limits: Vec::new(),
             outage: None,
+            access: room::site::Access::default(),
         };
         Ledger::new(&site, "cafe".to_owned())
     }

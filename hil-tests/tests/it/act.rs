@@ -383,6 +383,7 @@ impl Core {
             hosts,
             limits: Vec::new(),
             outage: None,
+            access: room::site::Access::default(),
         };
         Self {
             role: role(&site),

@@ -19,6 +19,7 @@ mod tests;
 
 use crate::time::Millis;
 use shared::Quantity;
+use shared::access::{CardId, UnsetClock};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -156,6 +157,8 @@ pub struct Site<W: World = Real> {
     pub limits: Vec<Limit>,
     /// The outage policy; `None` when the site has no servers to stop.
     pub outage: Option<OutagePolicy>,
+    /// Who may enter where.
+    pub access: Access,
 }
 
 /// `[web]`
@@ -246,6 +249,81 @@ pub enum ContactKind {
     ExtinguishingAgent,
     /// A relay on the mains: open is no mains.
     MainsPresent,
+}
+
+/// `[access]`, `[[portal]]` and `[[card]]`: who may enter where. Without portals nobody is let in
+/// by a node, and every opening of a door is forced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// Local time minus UTC in minutes; windows and holidays are in local time.
+    pub utc_offset_min: i16,
+    /// What a node does while it does not know the time.
+    pub unset_clock: UnsetClock,
+    /// Days without the controller's confirmation after which a node calls its list stale; 0: never.
+    pub stale_after_days: u8,
+    /// Days since 1970 in local time on which the holiday's bit of a card counts; at most
+    /// [`shared::limit::MAX_HOLIDAYS`].
+    pub holidays: Vec<u16>,
+    /// Doors with a reader.
+    pub portals: Vec<Portal>,
+    /// Cards.
+    pub cards: Vec<Card>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            utc_offset_min: 540,
+            unset_clock: UnsetClock::Deny,
+            stale_after_days: 14,
+            holidays: Vec::new(),
+            portals: Vec::new(),
+            cards: Vec::new(),
+        }
+    }
+}
+
+/// `[[portal]]`: a door that a node guards with a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portal {
+    /// Short name, used in alarm ids and on cards: `entrance`.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// Id of the node that guards it.
+    pub node: u16,
+    /// Its number on the node, from 0.
+    pub portal: u8,
+    /// The number of its reader on the node, from 0.
+    pub reader: u8,
+    /// Point id of its door contact, a channel of the same node with `contact = "door"`; the
+    /// node judges its openings. `None` when the door has no contact.
+    pub door: Option<String>,
+}
+
+/// `[[card]]`: a card, never its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// The card under the site's card key.
+    pub id: CardId,
+    /// The card with its PIN under the same key; `None` when the card alone opens.
+    pub pin_id: Option<CardId>,
+    /// Who has it, as the site calls them.
+    pub holder: String,
+    /// Names of the portals it may open.
+    pub portals: Vec<String>,
+    /// Start of its hours in steps of ten minutes from midnight (0 to 144).
+    pub from: u8,
+    /// End of its hours, not included; before `from`: over midnight.
+    pub to: u8,
+    /// A bit per weekday from Monday (bit 0), and one for holidays (bit 7).
+    pub days: u8,
+    /// First day since 1970, local time.
+    pub valid_from: u16,
+    /// Last day since 1970, local time, included.
+    pub valid_until: u16,
+    /// Blocked: lost or given back. It stays in the list to be told from an unknown card.
+    pub suspended: bool,
 }
 
 /// `[[device]]`: polled over SNMP.

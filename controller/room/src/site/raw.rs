@@ -154,6 +154,7 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
+        access: super::Access::default(),
     })
 }
 

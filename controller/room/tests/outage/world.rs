@@ -815,6 +815,7 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         hosts: Vec::new(),
         limits: Vec::new(),
         outage: Some(policy),
+        access: room::site::Access::default(),
     }
 }
 
