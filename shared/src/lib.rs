@@ -4,7 +4,7 @@
 //! range ([`quantity`]), the reasons why a value is missing ([`nodata`]), topics ([`topic`]),
 //! limits ([`limit`]), the two filters that both sides reason about ([`filter`]), who may enter
 //! ([`access`]), and the block that makes a board a node ([`provision`]) with what is mounted on
-//! it ([`mount`], [`board`]).
+//! it ([`mount`], [`board`]), written over a serial line ([`console`]).
 //!
 //! This crate never allocates, never reads a clock and never performs I/O, so that the same
 //! code runs on a microcontroller and in the controller.
@@ -15,6 +15,7 @@ extern crate std;
 
 pub mod access;
 pub mod board;
+pub mod console;
 pub mod crc;
 pub mod filter;
 pub mod limit;
