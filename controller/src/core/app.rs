@@ -12,6 +12,7 @@ use shared::wire::DeviceKey;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 
 /// Polls waiting for the loop.
 const MAX_POLLS: usize = 1024;
@@ -130,7 +131,7 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
         first.effects.extend(turn.effects);
     }
 
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     let (poll_out, polls) = mpsc::channel(MAX_POLLS);
     let (polling, poll_control) = mpsc::channel(MAX_POLL_ORDERS);
     let client = crate::snmp::Client::bind().await.map_err(Error::Poller)?;
@@ -181,13 +182,17 @@ pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Res
     };
     tracing::info!(records = next_seq - 1, "core runs");
     let work = Loop::new(engine, opened.journal, history, reader, outputs, next_seq).run(first, inputs, stop);
-    // A source that ended would leave core blind without a word: core ends too, its supervisor
-    // starts it again, and it replays.
+    with_sources(work, tasks).await
+}
+
+/// Works as long as every source does. A source that ended would leave core blind without a
+/// word: core ends too, its supervisor starts it again, and it replays.
+async fn with_sources(work: impl Future<Output = ()>, mut sources: JoinSet<()>) -> Result<(), Error> {
     let result = tokio::select! {
         () = work => Ok(()),
-        Some(_) = tasks.join_next() => Err(Error::SourceEnded),
+        Some(_) = sources.join_next() => Err(Error::SourceEnded),
     };
-    tasks.shutdown().await;
+    sources.shutdown().await;
     result
 }
 
@@ -250,4 +255,54 @@ fn read_key(path: &Path) -> Result<DeviceKey, Error> {
         *byte = pair.ok_or_else(|| bad("must be 64 hex digits"))?;
     }
     Ok(DeviceKey::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+
+    async fn ended(work: impl Future<Output = ()>, sources: JoinSet<()>) -> Result<(), Error> {
+        let end = with_sources(work, sources);
+        tokio::time::timeout(Duration::from_secs(20), end)
+            .await
+            .expect("core must not go on blind")
+    }
+
+    #[tokio::test]
+    async fn core_ends_with_the_first_source_that_ends_and_stops_the_others() {
+        let (alive, gone) = oneshot::channel::<()>();
+        let mut sources = JoinSet::new();
+        sources.spawn(async move {
+            let _alive = alive;
+            pending::<()>().await;
+        });
+        // The poller ends when the queue into the loop is closed.
+        let (out, polls) = mpsc::channel(1);
+        let (_polling, control) = mpsc::channel(1);
+        let client = crate::snmp::Client::bind().await.unwrap();
+        let library = std::sync::Arc::new(room::profile::Library::builtin());
+        sources.spawn(snmp::run(client, Vec::new(), library, out, control));
+        drop(polls);
+        let result = ended(pending(), sources).await;
+        assert!(matches!(result, Err(Error::SourceEnded)), "{result:?}");
+        gone.await.expect_err("the other source is still there");
+    }
+
+    #[tokio::test]
+    async fn a_source_that_panics_ends_core_too() {
+        let mut sources = JoinSet::new();
+        sources.spawn(async { panic!("a source with a mistake (this panic belongs to the test)") });
+        let result = ended(pending(), sources).await;
+        assert!(matches!(result, Err(Error::SourceEnded)), "{result:?}");
+    }
+
+    #[tokio::test]
+    async fn core_that_is_told_to_stop_ends_well() {
+        let mut sources = JoinSet::new();
+        sources.spawn(pending());
+        ended(std::future::ready(()), sources).await.unwrap();
+    }
 }

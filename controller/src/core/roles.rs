@@ -52,6 +52,13 @@ enum To {
 }
 
 impl Outbox {
+    /// As a connected web role has it.
+    #[cfg(test)]
+    pub(super) const fn of_web(id: u64, to: mpsc::Sender<ToWeb>, pictures: watch::Sender<Vec<u8>>) -> Self {
+        let to = To::Web(to, pictures);
+        Self { id, to }
+    }
+
     /// The role behind it.
     pub(super) const fn role(&self) -> Role {
         match self.to {
@@ -399,6 +406,138 @@ pub(super) fn accounts(keys: &room::node::Keys) -> Vec<link::Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use room::event::Command;
+
+    /// Longest wait for anything that must happen.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Core's socket with nobody at the other end of its queues but the test.
+    struct Socket {
+        dir: tempfile::TempDir,
+        tasks: tokio::task::JoinSet<()>,
+        act: mpsc::Receiver<RoleInput>,
+        others: mpsc::Receiver<RoleInput>,
+        _messages: mpsc::Receiver<Message>,
+    }
+
+    impl Socket {
+        /// `queue` inputs may wait for the loop.
+        fn open(queue: usize) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let listener = bind(dir.path()).unwrap();
+            let (act_in, act) = mpsc::channel(queue);
+            let (others_in, others) = mpsc::channel(queue);
+            let (messages_in, _messages) = mpsc::channel(queue);
+            let loop_ = Channels {
+                act: act_in,
+                others: others_in,
+            };
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(serve(listener, Vec::new(), loop_, messages_in));
+            Self {
+                dir,
+                tasks,
+                act,
+                others,
+                _messages,
+            }
+        }
+
+        async fn connect(&self, role: Role) -> (wire::Reader, wire::Writer) {
+            wire::connect(&socket_path(self.dir.path()), role).await.unwrap()
+        }
+    }
+
+    async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(LONG, future).await.expect(what)
+    }
+
+    #[tokio::test]
+    async fn act_is_heard_while_the_web_role_floods_core() {
+        let mut socket = Socket::open(4);
+        let (_reader, mut writer) = socket.connect(Role::Web).await;
+        for token in 0..100 {
+            let by = "flood".to_owned();
+            let command = Command::Rehearse;
+            writer
+                .send(&FromWeb::Command { token, by, command })
+                .await
+                .unwrap();
+        }
+        // Core is busy with something else: nobody empties the queue, and it fills up.
+        within("a full queue", async {
+            while socket.others.len() < 4 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let (_reader, mut writer) = socket.connect(Role::Act).await;
+        let plan_hash = "ab".to_owned();
+        writer.send(&FromAct::Ready { plan_hash }).await.unwrap();
+        let joined = within("act to join", socket.act.recv()).await;
+        assert!(matches!(joined, Some(RoleInput::Joined(_))));
+        let ready = within("act's word", socket.act.recv()).await;
+        assert!(matches!(ready, Some(RoleInput::Act(FromAct::Ready { .. }))));
+        socket.tasks.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn a_role_that_does_not_read_is_cut_off_and_its_end_is_reported() {
+        let mut socket = Socket::open(4);
+        let (mut reader, _writer) = socket.connect(Role::Broker).await;
+        let Some(RoleInput::Joined(outbox)) = within("the broker", socket.others.recv()).await else {
+            panic!("the broker joins first");
+        };
+        let joined = outbox.id;
+        let mut outboxes = Outboxes::default();
+        outboxes.join(outbox);
+        // No await here: the task of the connection cannot empty its queue in between.
+        for token in 0..=MAX_WAITING as u64 {
+            outboxes.tell_broker(ToBroker::Settled { token });
+        }
+        let Some(RoleInput::Left(role, id)) = within("the cut", async {
+            // It takes what had been sent before the cut, and then finds the connection closed.
+            while reader.next::<ToBroker>().await.is_ok() {}
+            socket.others.recv().await
+        })
+        .await
+        else {
+            panic!("a cut connection is left");
+        };
+        assert_eq!((role, id), (Role::Broker, joined));
+        assert!(
+            outboxes.leave(role, id),
+            "core must learn that its endpoint is gone"
+        );
+        assert!(!outboxes.leave(role, id), "once");
+        socket.tasks.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn the_end_of_an_older_connection_is_not_the_end_of_the_role() {
+        let (to, _kept) = mpsc::channel(1);
+        let mut outboxes = Outboxes::default();
+        for id in [1, 2] {
+            let to = To::Act(to.clone());
+            outboxes.join(Outbox { id, to });
+        }
+        assert!(!outboxes.leave(Role::Act, 1));
+        assert!(outboxes.leave(Role::Act, 2));
+    }
+
+    #[tokio::test]
+    async fn pictures_never_cut_off_a_page_that_reads_slowly() {
+        let (to, _kept) = mpsc::channel(1);
+        let (shown, pictures) = watch::channel(Vec::new());
+        let mut outboxes = Outboxes::default();
+        outboxes.join(Outbox::of_web(1, to, shown));
+        for number in 0..=MAX_WAITING * 2 {
+            outboxes.show(number.to_string().into_bytes());
+        }
+        assert_eq!(*pictures.borrow(), (MAX_WAITING * 2).to_string().into_bytes());
+        outboxes.tell_web(ToWeb::Records(Vec::new()));
+        assert!(outboxes.has_web());
+    }
 
     const CORE: u32 = 991;
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\

@@ -19,7 +19,7 @@ use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
 use room::record::Entry;
 use room::site::World;
-use room::time::Mono;
+use room::time::{Mono, Now};
 use simroom::scenario::Scenario;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -110,6 +110,8 @@ pub(super) struct Loop<W: World> {
     retry_at: Option<Instant>,
     /// The earliest deadline the engine has named since its last tick.
     tick_at: Option<Mono>,
+    /// When the engine worked last.
+    worked_at: Now,
     rows: Vec<HistoryRow>,
     rows_due: Option<Instant>,
     rows_dropped: u64,
@@ -136,7 +138,9 @@ impl<W: World> Loop<W> {
             waiting: Held::default(),
             under_way: None,
             retry_at: None,
-            tick_at: None,
+            // Reading a long journal takes longer than some deadlines: the first tick comes at once.
+            tick_at: Some(Mono(0)),
+            worked_at: clock::now(),
             rows: Vec::new(),
             rows_due: None,
             rows_dropped: 0,
@@ -210,8 +214,13 @@ impl<W: World> Loop<W> {
     // ---- inputs ------------------------------------------------------------------------
 
     fn event(&mut self, event: Event, held: Held) {
-        let turn = self.engine.handle(clock::now(), event);
+        let turn = self.handle(event);
         self.take(turn, held);
+    }
+
+    fn handle(&mut self, event: Event) -> Turn {
+        self.worked_at = clock::now();
+        self.engine.handle(self.worked_at, event)
     }
 
     fn message(&mut self, message: Message) {
@@ -276,8 +285,7 @@ impl<W: World> Loop<W> {
                     answers: vec![(token, answer.clone(), scenario)],
                     ..Held::default()
                 };
-                let now = clock::now();
-                let mut turn = self.engine.handle(now, Event::Command { by, command });
+                let mut turn = self.handle(Event::Command { by, command });
                 match turn.refused.take() {
                     Some(refused) => {
                         self.take(turn, Held::default());
@@ -512,12 +520,12 @@ impl<W: World> Loop<W> {
 
     fn wake_at(&mut self) -> Instant {
         let now = clock::now();
-        // The engine names deadlines ahead of `now` alone; one that passes while the loop works
-        // must be kept, or the tick it stands for never comes.
+        // The engine names deadlines ahead of what it is asked for alone; one that has passed since
+        // it worked must be kept, or the tick it stands for never comes.
         self.tick_at = self
             .tick_at
             .into_iter()
-            .chain(self.engine.next_deadline(now))
+            .chain(self.engine.next_deadline(self.worked_at))
             .min();
         let deadline = self.tick_at.map(|at| in_future(now.mono, at));
         let safety = self
@@ -695,3 +703,6 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

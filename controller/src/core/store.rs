@@ -150,6 +150,27 @@ impl Journal {
     }
 }
 
+/// A disk that takes records and does not say that it has them.
+#[cfg(test)]
+pub(super) struct StuckDisk(std_mpsc::Receiver<Batch>);
+
+#[cfg(test)]
+impl StuckDisk {
+    /// A journal on such a disk.
+    pub(super) fn journal() -> (Journal, Self) {
+        let (batches, inbox) = std_mpsc::sync_channel(1);
+        (Journal { batches }, Self(inbox))
+    }
+
+    /// Answers what waits; returns how many batches did.
+    pub(super) fn answer(&self) -> usize {
+        self.0
+            .try_iter()
+            .filter_map(|batch| batch.done.send(Ok(())).ok())
+            .count()
+    }
+}
+
 struct Verified {
     tip: [u8; 32],
     last_seq: u64,

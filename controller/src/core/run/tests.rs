@@ -1,0 +1,173 @@
+//! The loop under what a review found: floods and a disk that hangs. The engine, the history and
+//! the queues are the real ones; only the slow disk is not.
+
+use super::*;
+use crate::core::roles::Outbox;
+use crate::core::store::StuckDisk;
+use room::snapshot::{AlarmState, Snapshot};
+use std::path::Path;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Longest wait for anything that must happen.
+const LONG: Duration = Duration::from_secs(20);
+/// Enough nonsense to keep the loop busy far longer than [`SILENT_AFTER`].
+const FLOOD: usize = 300_000;
+const SILENT_AFTER: room::time::Millis = room::time::Millis(50);
+
+const SITE: &str = r#"name = "室"
+data_dir = "data"
+[web]
+listen = "127.0.0.1:0"
+[mqtt]
+listen = "127.0.0.1:0"
+[[node]]
+id = 1
+name = "node-1"
+key_file = "k"
+[[node.channel]]
+channel = 0
+point = "door.1"
+quantity = "contact"
+contact = "door"
+"#;
+
+/// A running loop and its other ends.
+struct Bench {
+    messages: mpsc::Sender<Message>,
+    pictures: watch::Receiver<Vec<u8>>,
+    stop: oneshot::Sender<()>,
+    work: JoinHandle<()>,
+    // The other ends of queues that must stay open while the loop runs.
+    _open: Box<dyn std::any::Any>,
+}
+
+impl Bench {
+    /// Starts the loop with these messages waiting for it.
+    async fn start(dir: &Path, journal: Option<Journal>, waiting: Vec<Message>) -> Self {
+        let mut site = room::site::parse::real(SITE, dir).unwrap();
+        site.nodes[0].silent_after = SILENT_AFTER;
+        let keys = std::iter::once((1, shared::wire::DeviceKey::new([7; 32]))).collect();
+        let mut engine = room::Engine::new(site, keys).unwrap();
+        let opened = store::open_journal(dir, |entry| engine.apply(entry.now, &entry.record)).unwrap();
+        let first = engine.start(clock::now(), "boot", "0.0.0", std::iter::empty());
+        let (polls_in, polls) = mpsc::channel(1);
+        let (act_in, act) = mpsc::channel(1);
+        let (roles_in, roles) = mpsc::channel(1);
+        let (mqtt_in, mqtt) = watch::channel(None);
+        let (polling, polling_out) = mpsc::channel(1);
+        let (messages, inbox) = mpsc::channel(waiting.len().max(1));
+        for message in waiting {
+            messages.try_send(message).unwrap();
+        }
+        let (web, web_out) = mpsc::channel(crate::link::MAX_WAITING);
+        let (shown, pictures) = watch::channel(Vec::new());
+        let outputs = Outputs {
+            roles: crate::core::roles::Outboxes::default(),
+            publish: None,
+            snmp: crate::snmp::Client::bind().await.unwrap(),
+            polling,
+            simroom: None,
+        };
+        let history = store::open_history(dir).unwrap();
+        let journal = journal.unwrap_or(opened.journal);
+        let reader = store::open_reader(dir);
+        let mut work = Loop::new(engine, journal, history, reader, outputs, opened.last_seq + 1);
+        work.role(RoleInput::Joined(Outbox::of_web(1, web, shown)));
+        let inputs = Inputs {
+            polls,
+            act,
+            roles,
+            messages: inbox,
+            mqtt,
+        };
+        let (stop, stopped) = oneshot::channel();
+        let work = tokio::spawn(work.run(first, inputs, async move { drop(stopped.await) }));
+        let _open = Box::new((polls_in, act_in, roles_in, mqtt_in, polling_out, web_out));
+        Self {
+            messages,
+            pictures,
+            stop,
+            work,
+            _open,
+        }
+    }
+
+    /// Waits for a picture of which this holds.
+    async fn shows(&mut self, what: &str, holds: impl Fn(&Snapshot) -> bool) {
+        let seen = async {
+            loop {
+                self.pictures.changed().await.unwrap();
+                if holds(&self.picture()) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(LONG, seen).await.expect(what);
+    }
+
+    /// The latest one.
+    fn picture(&mut self) -> Snapshot {
+        serde_json::from_slice(&self.pictures.borrow_and_update()).unwrap()
+    }
+
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.work.await.unwrap();
+    }
+}
+
+fn rings(picture: &Snapshot, alarm: &str) -> bool {
+    let alarm = picture.alarms.iter().find(|known| known.id == alarm);
+    alarm.is_some_and(|known| known.state == AlarmState::Unacknowledged)
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_does_not_hide_that_a_node_fell_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let nonsense = || Message {
+        user: None,
+        topic: "nonsense".to_owned(),
+        payload: Vec::new(),
+        retained: false,
+        settle: None,
+    };
+    let flood = std::iter::repeat_with(nonsense).take(FLOOD).collect();
+    let mut bench = Bench::start(dir.path(), None, flood).await;
+    bench
+        .shows("the silent node", |picture| rings(picture, "node-1.silent"))
+        .await;
+    let waiting = bench.messages.max_capacity() - bench.messages.capacity();
+    assert!(waiting > 0, "the flood was over before the node was missed");
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_an_alarm_within_seconds_and_none_when_it_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, disk) = StuckDisk::journal();
+    let began = Instant::now();
+    let mut bench = Bench::start(dir.path(), Some(journal), Vec::new()).await;
+    bench
+        .shows("the alarm of the journal", |picture| {
+            rings(picture, "system.journal")
+        })
+        .await;
+    let after = began.elapsed();
+    assert!(
+        after >= JOURNAL_HANGS && after <= JOURNAL_HANGS + SNAPSHOT_MOST,
+        "after {after:?}"
+    );
+    // It answers at last: what waited behind it is written next, and the trouble is over.
+    let mut answered = 0;
+    let end = Instant::now() + LONG;
+    while rings(&bench.picture(), "system.journal") {
+        assert!(Instant::now() < end, "the alarm goes on");
+        answered += disk.answer();
+        tokio::time::sleep(SNAPSHOT_LEAST).await;
+    }
+    assert!(answered >= 2, "the batch that hung, and the one that says so");
+    bench.stop.send(()).unwrap();
+    drop(disk);
+    bench.work.await.unwrap();
+}
