@@ -21,6 +21,7 @@ pub mod backoff;
 pub mod contact;
 pub mod drivers;
 pub mod guard;
+pub mod line;
 pub mod memory;
 pub mod node;
 pub mod outbox;

@@ -28,11 +28,16 @@
 pub mod adm1272;
 pub mod ads1115;
 pub mod bme280;
+pub mod calendar;
+pub mod ds1307;
+pub mod ds3231;
 pub mod eeprom24;
+pub mod lis3dh;
 pub mod max34451;
 pub mod pn532;
 pub mod sht3x;
 pub mod sht4x;
+pub mod sps30;
 pub mod tmp105;
 pub mod tmp1075;
 
