@@ -91,7 +91,7 @@ fn in_bench(package: &str, name: &str, profile: &str, binary: &Path) -> Result<(
 /// The contact's way begins in the firmware; where that cannot be built the bench says so.
 fn latency(profile: &str, binary: &Path) -> Result<(), String> {
     if firmware::cannot_build().is_none() {
-        firmware::run(None)?;
+        firmware::run(None, false)?;
     }
     in_bench("hil-tests", "latency", profile, binary)
 }

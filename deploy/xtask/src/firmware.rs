@@ -4,28 +4,91 @@
 //! without access to the Rust project's servers), Debian's rustc-web with its sources builds
 //! `core` as well; that is good for the emulator and the tests, and not a toolchain to release
 //! with. It never installs anything.
+//!
+//! The emulated board is built every day. The real ones take minutes the first time and are built
+//! on demand (`--all`); a board whose sources are those of its last build is not built again.
+
+mod elf;
+mod sign;
+mod stamp;
 
 use crate::setup;
 use crate::stage::{cargo, check, quiet, root};
+use elf::Size;
+pub(crate) use sign::{new_key, run as sign};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A board that can be built.
+/// A board that can be built. Its folder below `firmware/boards`, its package and its program
+/// bear its name.
 struct Board {
-    /// Its folder below `firmware/boards`, its package and its program.
-    name: &'static str,
+    board: shared::board::Board,
     target: &'static str,
     flash: u32,
     ram: u32,
+    /// Built by `cargo xtask test` and wherever no board is named.
+    everyday: bool,
+    /// Where its program lies when a bootloader swaps two of them.
+    slot: Option<Slot>,
 }
 
-const BOARDS: [Board; 1] = [Board {
-    name: "lm3s6965",
-    target: "thumbv7m-none-eabi",
-    flash: 256 * 1024,
-    ram: 64 * 1024,
-}];
+/// The slot of flash that a program is linked for, as in `memory/app/memory.x` of the board.
+struct Slot {
+    origin: u32,
+    len: u32,
+}
+
+const BOARDS: [Board; 3] = [
+    Board {
+        board: shared::board::Board::Lm3s6965,
+        target: "thumbv7m-none-eabi",
+        flash: 256 * 1024,
+        ram: 64 * 1024,
+        everyday: true,
+        slot: None,
+    },
+    Board {
+        board: shared::board::Board::Rp2040W5500,
+        target: "thumbv6m-none-eabi",
+        flash: 2 * 1024 * 1024,
+        ram: 264 * 1024,
+        everyday: false,
+        slot: Some(Slot {
+            origin: 0x1000_7000,
+            len: 768 * 1024,
+        }),
+    },
+    Board {
+        board: shared::board::Board::Stm32f767zi,
+        target: "thumbv7em-none-eabi",
+        flash: 2 * 1024 * 1024,
+        ram: 512 * 1024,
+        everyday: false,
+        slot: Some(Slot {
+            origin: 0x0804_0000,
+            len: 768 * 1024,
+        }),
+    },
+];
+
+impl Board {
+    /// The programs of this board: the node, and the bootloader where there is one.
+    fn programs(&self) -> Vec<String> {
+        let name = self.board.name();
+        let boot = self.slot.as_ref().map(|_| format!("{name}-boot"));
+        std::iter::once(name.to_owned()).chain(boot).collect()
+    }
+
+    /// Where cargo leaves a program of this board.
+    fn elf(&self, program: &str) -> PathBuf {
+        target_dir().join(self.target).join("release").join(program)
+    }
+}
+
+fn target_dir() -> PathBuf {
+    root().join("firmware/target")
+}
 
 /// Debian's second compiler and its sources.
 const WEB_RUSTC: &str = "/usr/bin/rustc";
@@ -41,55 +104,76 @@ enum Toolchain {
 
 /// Why the firmware cannot be built here, if it cannot.
 pub(crate) fn cannot_build() -> Option<String> {
-    BOARDS.iter().find_map(|board| toolchain(board.target).err())
+    everyday().find_map(|board| toolchain(board.target).err())
 }
 
 /// True when the house's own toolchain builds every board, and Debian's second one is not needed.
 pub(crate) fn rustup_builds() -> bool {
-    BOARDS
-        .iter()
-        .all(|board| matches!(toolchain(board.target), Ok(Toolchain::Rustup)))
+    everyday().all(|board| matches!(toolchain(board.target), Ok(Toolchain::Rustup)))
 }
 
-/// Builds one board, or all of them, and prints flash and RAM use.
+/// The boards that are built every day.
+fn everyday() -> impl Iterator<Item = &'static Board> {
+    BOARDS.iter().filter(|board| board.everyday)
+}
+
+/// Builds one board, those of every day, or (`all`) every one, and prints flash and RAM use.
 ///
 /// # Errors
 /// When there is no such board, no toolchain for it, or the build fails.
-pub(crate) fn run(board: Option<&str>) -> Result<(), String> {
+pub(crate) fn run(name: Option<&str>, all: bool) -> Result<(), String> {
     let wanted: Vec<&Board> = BOARDS
         .iter()
-        .filter(|known| board.is_none_or(|name| name == known.name))
+        .filter(|known| name.map_or(all || known.everyday, |name| name == known.board.name()))
         .collect();
     if wanted.is_empty() {
-        let known: Vec<&str> = BOARDS.iter().map(|board| board.name).collect();
+        let known: Vec<&str> = BOARDS.iter().map(|known| known.board.name()).collect();
         return Err(format!(
             "no board `{}`; there is: {}",
-            board.unwrap_or_default(),
+            name.unwrap_or_default(),
             known.join(", ")
         ));
     }
-    wanted.into_iter().try_for_each(build)
+    // One board that cannot be built does not hide the others.
+    let failed: Vec<String> = wanted
+        .into_iter()
+        .filter_map(|board| build(board, &[]).and_then(|()| print(board)).err())
+        .collect();
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
 }
 
-fn build(board: &Board) -> Result<(), String> {
+/// Builds all programs of a board with these features, unless that is what is there.
+fn build(board: &Board, features: &[&str]) -> Result<(), String> {
+    let toolchain = toolchain(board.target)?;
+    let stamp = stamp::Stamp::of(board, features, &toolchain)?;
+    if stamp.holds(board) {
+        println!("{}: as built before, nothing has changed", board.board.name());
+        return Ok(());
+    }
     let folder = root().join("firmware");
-    let target_dir = folder.join("target");
     let mut command = cargo(&[
         "build",
         "--release",
         "--package",
-        board.name,
+        board.board.name(),
         "--target",
         board.target,
     ]);
     command
         .current_dir(&folder)
         .arg("--target-dir")
-        .arg(&target_dir)
+        .arg(target_dir())
         // Flags for the host's programs are not for a board.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    match toolchain(board.target)? {
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
+    match toolchain {
         Toolchain::Rustup => {}
         Toolchain::Web { linker } => {
             let target = board.target.replace('-', "_").to_uppercase();
@@ -100,14 +184,26 @@ fn build(board: &Board) -> Result<(), String> {
                 .env(format!("CARGO_TARGET_{target}_LINKER"), linker);
         }
     }
+    stamp::forget(board)?;
     check(&mut command)?;
-    let elf = target_dir.join(board.target).join("release").join(board.name);
+    stamp.keep(board)
+}
+
+/// What a program takes.
+fn size(board: &Board, program: &str) -> Result<Size, String> {
+    let elf = board.elf(program);
     let image = fs::read(&elf).map_err(|why| format!("reading {}: {why}", elf.display()))?;
-    let size = Size::of(&image).ok_or_else(|| format!("{} is no 32-bit ELF file", elf.display()))?;
-    println!("{}: {}", board.name, elf.display());
-    print_use("flash", size.text + size.data, board.flash);
-    print_use("RAM without stack", size.data + size.bss, board.ram);
-    println!("  text {}, data {}, bss {}", size.text, size.data, size.bss);
+    Size::of(&image).ok_or_else(|| format!("{} is no 32-bit ELF file", elf.display()))
+}
+
+fn print(board: &Board) -> Result<(), String> {
+    for program in board.programs() {
+        let size = size(board, &program)?;
+        println!("{program}: {}", board.elf(&program).display());
+        print_use("flash", size.text + size.data, board.flash);
+        print_use("RAM without stack", size.data + size.bss, board.ram);
+        println!("  text {}, data {}, bss {}", size.text, size.data, size.bss);
+    }
     Ok(())
 }
 
@@ -155,99 +251,13 @@ fn linker(sysroot: &Path) -> Option<PathBuf> {
         .find(|linker| linker.exists())
 }
 
-/// What an image takes, in bytes.
-#[derive(Debug, PartialEq, Eq, Default)]
-struct Size {
-    /// Code and constants, in flash.
-    text: u32,
-    /// Initialised variables, in flash and RAM.
-    data: u32,
-    /// Other variables, in RAM.
-    bss: u32,
-}
-
-impl Size {
-    /// Adds up the sections of a 32-bit little-endian ELF file that are loaded.
-    fn of(elf: &[u8]) -> Option<Self> {
-        const WRITE: u32 = 1;
-        const ALLOC: u32 = 2;
-        const NOBITS: u32 = 8;
-        if elf.get(..6)? != b"\x7fELF\x01\x01" {
-            return None;
-        }
-        let half = |at: usize| {
-            Some(usize::from(u16::from_le_bytes(
-                elf.get(at..at + 2)?.try_into().ok()?,
-            )))
-        };
-        let word = |at: usize| Some(u32::from_le_bytes(elf.get(at..at + 4)?.try_into().ok()?));
-        let (table, entry, count) = (word(32)? as usize, half(46)?, half(48)?);
-        let mut size = Self::default();
-        for section in 0..count {
-            let at = table + section * entry;
-            let (kind, flags, length) = (word(at + 4)?, word(at + 8)?, word(at + 20)?);
-            match (flags & ALLOC != 0, kind == NOBITS, flags & WRITE != 0) {
-                (false, ..) => {}
-                (_, true, _) => size.bss += length,
-                (_, _, true) => size.data += length,
-                (_, _, false) => size.text += length,
-            }
-        }
-        Some(size)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// An ELF file of nothing but a header and sections of (type, flags, length).
-    fn elf(sections: &[(u32, u32, u32)]) -> Vec<u8> {
-        let mut file = vec![0; 52];
-        file[..6].copy_from_slice(b"\x7fELF\x01\x01");
-        file[32..36].copy_from_slice(&52_u32.to_le_bytes());
-        file[46..48].copy_from_slice(&40_u16.to_le_bytes());
-        file[48..50].copy_from_slice(&u16::try_from(sections.len()).unwrap().to_le_bytes());
-        for (kind, flags, length) in sections {
-            let mut section = [0; 40];
-            section[4..8].copy_from_slice(&kind.to_le_bytes());
-            section[8..12].copy_from_slice(&flags.to_le_bytes());
-            section[20..24].copy_from_slice(&length.to_le_bytes());
-            file.extend(section);
-        }
-        file
-    }
-
-    #[test]
-    fn sections_count_by_where_they_lie() {
-        let image = elf(&[
-            (0, 0, 0),
-            (1, 2, 1024), // vectors
-            (1, 2 | 4, 80_000),
-            (1, 2, 5_000),
-            (1, 2 | 1, 16),
-            (8, 2 | 1, 20_000),
-            (1, 0, 700_000), // debugging, not loaded
-        ]);
-        let expected = Size {
-            text: 86_024,
-            data: 16,
-            bss: 20_000,
-        };
-        assert_eq!(Size::of(&image), Some(expected));
-    }
-
-    #[test]
-    fn what_is_no_elf_file_is_refused() {
-        let whole = elf(&[(1, 2, 1)]);
-        assert_eq!(Size::of(b""), None);
-        assert_eq!(Size::of(b"#!/bin/sh"), None);
-        assert_eq!(Size::of(&whole[..whole.len() - 20]), None);
-    }
-
     #[test]
     fn an_unknown_board_is_named_with_those_that_exist() {
-        let problem = run(Some("lm3s9999")).unwrap_err();
+        let problem = run(Some("lm3s9999"), false).unwrap_err();
         assert!(
             problem.contains("lm3s9999") && problem.contains("lm3s6965"),
             "{problem}"

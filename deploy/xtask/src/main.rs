@@ -41,9 +41,15 @@ enum Command {
     /// `test`, as CI runs it: what would be skipped fails
     Ci,
     /// Build the firmware and print its flash and RAM use
+    #[command(args_conflicts_with_subcommands = true)]
     Firmware {
-        /// The board; every board when left out
+        /// The board; the emulated one when left out
         board: Option<String>,
+        /// Every board; minutes the first time, an instant when nothing has changed
+        #[arg(long, conflicts_with = "board")]
+        all: bool,
+        #[command(subcommand)]
+        image: Option<Image>,
     },
     /// Measure the figures of the product (release build; nothing is asserted)
     Bench {
@@ -71,12 +77,48 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum Image {
+    /// Make the key that signs firmware images; prints its public half for the nodes
+    Key {
+        /// The private key's file; it must not exist
+        file: std::path::PathBuf,
+    },
+    /// Sign an image, so that nodes with the public key take it over the network
+    Sign {
+        /// The private key
+        #[arg(long)]
+        key: std::path::PathBuf,
+        /// The board
+        board: String,
+        /// The program's ELF file; the one built last when left out
+        image: Option<std::path::PathBuf>,
+        /// The signed image; `<board>-<version>.yimg` when left out
+        #[arg(long)]
+        out: Option<std::path::PathBuf>,
+    },
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { args } => demo::run(&args),
         Command::Test { only } => test::run(&only, std::env::var_os("CI").is_some()),
         Command::Ci => test::ci(),
-        Command::Firmware { board } => firmware::run(board.as_deref()),
+        Command::Firmware {
+            image: Some(Image::Key { file }),
+            ..
+        } => firmware::new_key(&file),
+        Command::Firmware {
+            image:
+                Some(Image::Sign {
+                    key,
+                    board,
+                    image,
+                    out,
+                }),
+            ..
+        } => firmware::sign(&key, &board, image.as_deref(), out.as_deref()),
+        Command::Firmware { board, all, .. } => firmware::run(board.as_deref(), all),
         Command::Bench { what, dev } => bench::run(what, dev),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
         Command::Simulate { seeds, seed } => test::simulate(seeds, seed),

@@ -159,7 +159,7 @@ fn firmware_build() -> End {
     if let Some(why) = firmware::cannot_build() {
         return End::Skipped(why);
     }
-    firmware::run(None).into()
+    firmware::run(None, false).into()
 }
 
 fn firmware_tests() -> End {

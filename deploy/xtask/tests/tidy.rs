@@ -103,7 +103,7 @@ fn imports_point_one_way() {
         ("simroom", &["shared", "room"]),
         ("controller", &["shared", "room", "simroom"]),
         ("hil-tests", &["shared", "room", "simroom", "controller"]),
-        ("xtask", &[]),
+        ("xtask", &["shared"]),
     ]);
     let packages = json["packages"].as_array().expect("metadata lists packages");
     let names: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
@@ -295,6 +295,10 @@ fn decisions_are_pure() {
 fn node_code_knows_no_board() {
     let mut bad = Vec::new();
     for (name, text) in files("firmware/node/src", ".rs") {
+        // Files of tests and of the parts that stand in for hardware in them.
+        if name.ends_with("/tests.rs") || name.ends_with("/fake.rs") {
+            continue;
+        }
         for (line, code) in code_lines(without_tests(&text)) {
             for word in ["std::", "alloc::", "cortex_m", "lm3s6965"]
                 .iter()
