@@ -19,6 +19,7 @@
 
 pub mod backoff;
 pub mod contact;
+pub mod door;
 pub mod drivers;
 pub mod guard;
 pub mod line;
