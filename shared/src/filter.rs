@@ -1,4 +1,7 @@
-//! Filters that node and controller reason about alike: debounce and deadband.
+//! Filters that node and controller reason about alike: debounce, deadband, median of three, limit
+//! of the rate of change, and what never changes.
+
+use crate::NoData;
 
 /// Takes a raw level and lets a change through once it has held for `hold_ms`.
 ///
@@ -91,6 +94,124 @@ impl Deadband {
     }
 }
 
+/// The median of the last three values: one disturbed value never comes through, a real change
+/// comes one value later.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Median3 {
+    before: Option<[i32; 2]>,
+}
+
+impl Median3 {
+    /// A filter that has seen nothing; its first value comes through as it is.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { before: None }
+    }
+
+    /// Feeds a value and returns the median.
+    pub const fn feed(&mut self, value: i32) -> i32 {
+        let [first, second] = match self.before {
+            Some(before) => before,
+            None => [value, value],
+        };
+        self.before = Some([second, value]);
+        let (low, high) = if first < second {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        if value < low {
+            low
+        } else if value > high {
+            high
+        } else {
+            value
+        }
+    }
+
+    /// Forgets what was before a gap: values on its two sides do not vouch for each other.
+    pub const fn reset(&mut self) {
+        self.before = None;
+    }
+}
+
+/// Doubts a value that changed faster than physics allows.
+///
+/// The doubtful reading is no value; when the next one agrees with it, the new level is believed,
+/// because then it is the room (or somebody's hand on the sensor) and not the reading.
+#[derive(Debug, Clone, Copy)]
+pub struct RateLimit {
+    per_second: i32,
+    slack: i32,
+    believed: Option<(i32, u64)>,
+    doubted: Option<(i32, u64)>,
+}
+
+impl RateLimit {
+    /// `per_second` is the fastest change, `slack` what is allowed at any time besides, both in the
+    /// unit of the value.
+    #[must_use]
+    pub const fn new(per_second: i32, slack: i32) -> Self {
+        Self {
+            per_second,
+            slack,
+            believed: None,
+            doubted: None,
+        }
+    }
+
+    /// Feeds a value.
+    ///
+    /// # Errors
+    /// [`NoData::Implausible`] when it can be neither the last believed value nor the last doubted
+    /// one, moved on.
+    pub fn feed(&mut self, value: i32, now_ms: u64) -> Result<i32, NoData> {
+        let reachable = |from: Option<(i32, u64)>| {
+            from.is_some_and(|(from, at)| {
+                let moved = (i64::from(value) - i64::from(from)).unsigned_abs();
+                let elapsed = now_ms.saturating_sub(at);
+                let rate = u64::from(self.per_second.unsigned_abs());
+                let allowed =
+                    u64::from(self.slack.unsigned_abs()).saturating_add(rate.saturating_mul(elapsed) / 1_000);
+                moved <= allowed
+            })
+        };
+        if self.believed.is_none() || reachable(self.believed) || reachable(self.doubted) {
+            self.believed = Some((value, now_ms));
+            self.doubted = None;
+            Ok(value)
+        } else {
+            self.doubted = Some((value, now_ms));
+            Err(NoData::Implausible)
+        }
+    }
+}
+
+/// Says for how long the very same thing was seen.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unchanged {
+    seen: Option<(u32, u64)>,
+}
+
+impl Unchanged {
+    /// A filter that has seen nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { seen: None }
+    }
+
+    /// Feeds what was seen; returns for how many milliseconds it has been the same.
+    pub const fn feed(&mut self, what: u32, now_ms: u64) -> u64 {
+        match self.seen {
+            Some((before, since)) if before == what => now_ms.saturating_sub(since),
+            _ => {
+                self.seen = Some((what, now_ms));
+                0
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +290,90 @@ mod tests {
         let mut filter = Deadband::new(1, u64::MAX);
         assert!(filter.feed(i32::MIN, 0));
         assert!(filter.feed(i32::MAX, 0));
+    }
+
+    fn medians(values: &[i32]) -> Vec<i32> {
+        let mut filter = Median3::new();
+        values.iter().map(|value| filter.feed(*value)).collect()
+    }
+
+    #[test]
+    fn one_disturbed_value_never_comes_through() {
+        assert_eq!(medians(&[20, 20, 85, 20, 20]), [20; 5]);
+        assert_eq!(medians(&[20, -45, 20, 130, 20]), [20; 5]);
+    }
+
+    #[test]
+    fn a_real_change_comes_one_value_later() {
+        assert_eq!(medians(&[20, 30, 30, 30]), [20, 20, 30, 30]);
+        assert_eq!(medians(&[1, 2, 3, 4, 5]), [1, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_of_any_three() {
+        for a in -2..=2 {
+            for b in -2..=2 {
+                for c in -2..=2 {
+                    let mut sorted = [a, b, c];
+                    sorted.sort_unstable();
+                    assert_eq!(medians(&[a, b, c])[2], sorted[1]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_gap_the_median_begins_anew() {
+        let mut filter = Median3::new();
+        filter.feed(20);
+        filter.feed(20);
+        filter.reset();
+        assert_eq!(filter.feed(40), 40);
+    }
+
+    #[test]
+    fn a_jump_is_doubted_once_and_believed_when_it_stays() {
+        let mut filter = RateLimit::new(5_000, 1_000);
+        assert_eq!(filter.feed(20_000, 0), Ok(20_000));
+        // 5 °C/s for half a second, and 1 °C: 3.5 °C.
+        assert_eq!(filter.feed(23_500, 500), Ok(23_500));
+        assert_eq!(filter.feed(60_000, 1_000), Err(NoData::Implausible));
+        assert_eq!(filter.feed(60_100, 1_500), Ok(60_100));
+        assert_eq!(filter.feed(60_200, 2_000), Ok(60_200));
+    }
+
+    #[test]
+    fn readings_that_jump_about_are_never_believed_and_the_old_level_is() {
+        let mut filter = RateLimit::new(5_000, 1_000);
+        filter.feed(20_000, 0).unwrap();
+        for (value, now_ms) in [(60_000, 500), (-20_000, 1_000), (90_000, 1_500)] {
+            assert_eq!(filter.feed(value, now_ms), Err(NoData::Implausible));
+        }
+        assert_eq!(filter.feed(20_500, 2_000), Ok(20_500));
+    }
+
+    #[test]
+    fn a_long_silence_allows_any_change() {
+        let mut filter = RateLimit::new(5_000, 1_000);
+        filter.feed(20_000, 0).unwrap();
+        assert_eq!(filter.feed(60_000, 8_000), Ok(60_000));
+    }
+
+    #[test]
+    fn the_rate_of_the_ends_does_not_overflow() {
+        let mut filter = RateLimit::new(i32::MAX, i32::MAX);
+        filter.feed(i32::MIN, u64::MAX).unwrap();
+        let _ = filter.feed(i32::MAX, 0);
+        assert_eq!(filter.feed(i32::MIN, u64::MAX), Ok(i32::MIN));
+    }
+
+    #[test]
+    fn what_stays_is_counted_from_when_it_was_first_seen() {
+        let mut filter = Unchanged::new();
+        let seen: Vec<u64> = [(7, 100), (7, 200), (7, 900), (8, 1_000), (7, 1_100), (7, 1_150)]
+            .into_iter()
+            .map(|(what, now_ms)| filter.feed(what, now_ms))
+            .collect();
+        assert_eq!(seen, [0, 100, 800, 0, 0, 50]);
     }
 }

@@ -9,9 +9,14 @@
 //! A reading that was not proven to come from the part is no value, from the first one on. The
 //! event waits for a second one, because a single disturbed transfer is no loss; and a lost
 //! sensor must answer several times before it is believed again.
+//!
+//! Between driver and state a reading passes what its quantity asks for (see [`Habits`]): the
+//! plausible range, the median of three, the fastest change that physics allows. A reading that
+//! changed faster is doubtful: no value, until the next one agrees with it. The heartbeat and the
+//! deadband decide what of it is sent.
 
 use crate::{REPORT_MS, TEMPERATURE_DELTA_MILLI};
-use shared::filter::Deadband;
+use shared::filter::{Deadband, Median3, RateLimit};
 use shared::wire::Up;
 use shared::{NoData, Quantity, Sample};
 
@@ -34,6 +39,42 @@ enum State {
     Lost { good: u8, recover_at_ms: u64 },
 }
 
+/// How a quantity behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Habits {
+    /// Change that is sent at once, in thousandths of the unit.
+    pub delta: i32,
+    /// Whether one value among three may be left out: not for what is already a peak, and not for
+    /// what really changes within one reading.
+    pub smooth: bool,
+    /// Fastest possible change in thousandths a second, and what is allowed besides; `None` where
+    /// any change is possible.
+    pub rate: Option<(i32, i32)>,
+}
+
+impl Habits {
+    /// Of a quantity in a server room.
+    #[must_use]
+    pub const fn of(quantity: Quantity) -> Self {
+        let (delta, smooth, rate) = match quantity {
+            // A bare sensor held into the exhaust of a server follows with 1 to 3 °C/s.
+            Quantity::Temperature => (TEMPERATURE_DELTA_MILLI, true, Some((5_000, 1_000))),
+            // Breath on a sensor: 10 %/s.
+            Quantity::Humidity => (500, true, Some((20_000, 2_000))),
+            // A slammed door is 1 hPa; the gas of a fire extinguisher some 10 hPa within a second.
+            Quantity::Pressure => (200, true, Some((30_000, 2_000))),
+            // Toner and smoke come at any rate.
+            Quantity::MassConcentration => (2_000, true, None),
+            // Each value is a peak: 2 gal.
+            Quantity::Acceleration => (20, false, None),
+            // A supply may be there and gone.
+            Quantity::Voltage => (100, false, None),
+            _ => (1_000, false, None),
+        };
+        Self { delta, smooth, rate }
+    }
+}
+
 /// A sensor of the node.
 #[derive(Debug)]
 pub struct Sensor {
@@ -43,6 +84,8 @@ pub struct Sensor {
     value: Result<i32, NoData>,
     reported: Option<(Result<i32, NoData>, u64)>,
     band: Deadband,
+    median: Option<Median3>,
+    rate: Option<RateLimit>,
     due: bool,
 }
 
@@ -50,13 +93,19 @@ impl Sensor {
     /// A sensor that has not been read yet.
     #[must_use]
     pub const fn new(channel: u8, quantity: Quantity) -> Self {
+        let habits = Habits::of(quantity);
         Self {
             channel,
             quantity,
             state: State::Unproven,
             value: Err(NoData::NeverHeard),
             reported: None,
-            band: Deadband::new(TEMPERATURE_DELTA_MILLI, REPORT_MS),
+            band: Deadband::new(habits.delta, REPORT_MS),
+            median: if habits.smooth { Some(Median3::new()) } else { None },
+            rate: match habits.rate {
+                Some((per_second, slack)) => Some(RateLimit::new(per_second, slack)),
+                None => None,
+            },
             due: false,
         }
     }
@@ -64,7 +113,7 @@ impl Sensor {
     /// Feeds what the driver read, in thousandths of the unit; an event when the sensor is lost
     /// or back.
     pub fn feed(&mut self, read: Result<i32, NoData>, now_ms: u64) -> Option<Up> {
-        let read = read.and_then(|milli| self.quantity.check(milli));
+        let read = self.filter(read, now_ms);
         let channel = self.channel;
         let (state, event) = match (self.state, read) {
             (State::Unproven | State::Good | State::Doubtful { .. }, Ok(_)) => (State::Good, None),
@@ -129,6 +178,20 @@ impl Sensor {
     /// Report with the next occasion.
     pub const fn ask(&mut self) {
         self.due = true;
+    }
+
+    fn filter(&mut self, read: Result<i32, NoData>, now_ms: u64) -> Result<i32, NoData> {
+        let read = read.and_then(|milli| self.quantity.check(milli));
+        if let Some(median) = &mut self.median
+            && read.is_err()
+        {
+            median.reset();
+        }
+        let milli = read?;
+        let milli = self.median.as_mut().map_or(milli, |median| median.feed(milli));
+        self.rate
+            .as_mut()
+            .map_or(Ok(milli), |rate| rate.feed(milli, now_ms))
     }
 
     fn worth_reporting(&mut self, now_ms: u64) -> bool {
@@ -209,6 +272,35 @@ mod tests {
     fn what_cannot_be_is_not_reported() {
         let (_, values) = run(&[Ok(-273_000)]);
         assert_eq!(values, [Err(NoData::Implausible)]);
+    }
+
+    #[test]
+    fn one_wild_reading_is_left_out() {
+        let (events, values) = run(&[Ok(25_000), Ok(25_000), Ok(85_000), Ok(25_000), Ok(25_000)]);
+        assert_eq!((events, values), (vec![], vec![Ok(25_000)]));
+    }
+
+    #[test]
+    fn a_jump_that_physics_does_not_allow_is_doubtful_until_it_stays() {
+        let jump = [Ok(25_000), Ok(25_000), Ok(33_250), Ok(33_250), Ok(33_250)];
+        let doubtful = Err(NoData::Implausible);
+        assert_eq!(run(&jump), (vec![], vec![Ok(25_000), doubtful, Ok(33_250)]));
+    }
+
+    #[test]
+    fn an_earthquake_and_a_lost_supply_are_told_with_their_first_reading() {
+        for (quantity, before, after) in [
+            (Quantity::Acceleration, 20, 2_500),
+            (Quantity::Voltage, 12_000, 0),
+        ] {
+            let mut sensor = Sensor::new(0, quantity);
+            for now_ms in [0, 500, 1_000] {
+                sensor.feed(Ok(before), now_ms);
+                sensor.take_due(now_ms);
+            }
+            sensor.feed(Ok(after), 1_500);
+            assert_eq!(sensor.take_due(1_500).unwrap().value, Ok(after), "{quantity:?}");
+        }
     }
 
     #[test]
