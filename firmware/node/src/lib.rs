@@ -29,6 +29,7 @@ pub mod outbox;
 pub mod reader;
 pub mod sensor;
 pub mod supervisor;
+pub mod takeover;
 pub mod update;
 
 /// Milliseconds for which a contact must hold its level before it counts.

@@ -15,6 +15,7 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+mod ear;
 mod hal;
 mod uplink;
 
@@ -25,7 +26,7 @@ use embassy_executor::Spawner;
 use embassy_executor::raw::Executor;
 use embassy_futures::join::join;
 use embassy_futures::select::select;
-use embassy_net::{Runner, Stack, StackResources};
+use embassy_net::{Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer};
@@ -81,11 +82,17 @@ type Eeprom = Eeprom24<Device, Spin>;
 struct Shared {
     node: RefCell<&'static mut Node<'static, Eeprom>>,
     tasks: RefCell<Supervisor<3>>,
+    /// Connections that ended because another board has logged in as this node.
+    taken_over: Cell<u16>,
 }
 
 impl Shared {
     fn check_in(&self, task: usize) {
         self.tasks.borrow_mut().check_in(task, now_ms());
+    }
+
+    fn taken_over(&self) {
+        self.taken_over.set(self.taken_over.get().saturating_add(1));
     }
 }
 
@@ -148,7 +155,7 @@ fn start() -> Board {
     // and boots and is not to be guessed from outside.
     let [a, b, c, d, ..] = provision.device_key().derive("net");
     let seed = u32::from_le_bytes([a, b, c, d]) ^ shared.node.borrow().boot().rotate_left(16);
-    let (stack, runner) = start_network(provision.node, seed);
+    let (stack, runner) = start_network(provision, seed);
     hal::gpio::start_contact(0);
     hal::gpio::start_contact(1);
     hal::watchdog::start();
@@ -163,17 +170,30 @@ fn start() -> Board {
 }
 
 #[inline(never)]
-fn start_network(node: u16, seed: u32) -> (Stack<'static>, Runner<'static, &'static mut Ethernet>) {
+fn start_network(
+    provision: &Provision,
+    seed: u32,
+) -> (Stack<'static>, Runner<'static, &'static mut Ethernet>) {
     static ETHERNET: ConstStaticCell<Ethernet> = ConstStaticCell::new(Ethernet::new());
     static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
 
     // Locally administered, unique in a site as the node id is.
-    let [high, low] = node.to_be_bytes();
+    let [high, low] = provision.node.to_be_bytes();
+    let config = provision.address.map_or_else(
+        || embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
+        |own| {
+            embassy_net::Config::ipv4_static(StaticConfigV4 {
+                address: Ipv4Cidr::new(own.ip.into(), own.prefix),
+                gateway: (own.gateway != [0; 4]).then(|| own.gateway.into()),
+                dns_servers: heapless::Vec::new(),
+            })
+        },
+    );
     let ethernet = ETHERNET.take();
     ethernet.start([0x02, b'Y', b'G', 0, high, low]);
     embassy_net::new(
         ethernet,
-        embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
+        config,
         RESOURCES.init(StackResources::new()),
         seed.into(),
     )
@@ -222,6 +242,7 @@ fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (&'static Provis
     let shared = SHARED.init(Shared {
         node: RefCell::new(node),
         tasks: RefCell::new(Supervisor::new(ALLOWANCES_MS)),
+        taken_over: Cell::new(0),
     });
     (provision, shared)
 }

@@ -4,12 +4,22 @@
 //! wait for an address -> connect -> log in -> subscribe cmd, publish up=1 -> serve -> back-off -+
 //!     ^-----------------------------------------------------------------------------------------+
 //! ```
+//! **Client id.** `yagura-<node>-<fingerprint of the key>`. Two boards with the same node id and
+//! different keys are two clients, so the wrong one cannot push the right one off the line: it has
+//! another password and is not let in. Two boards with a copy of the same block are one client, and
+//! the broker ends the connection of the one when the other logs in: that is the surest sign there
+//! is that a block was copied. Each counts it and reports it with its health; with ids that always
+//! differ, both would publish as one node, and the controller would drop the events of one of them
+//! as repetitions.
+//!
 //! The broker keeps no session for us (expiry 0): what is not acknowledged by the controller is
 //! sent again by `node`, so nothing depends on what a broker remembers.
 
+use crate::ear::Ear;
 use crate::hal::clock::now_ms;
 use crate::hal::console::console;
 use crate::{NEWS, Shared, UPLINK};
+use core::cell::Cell;
 use core::fmt::Write as _;
 use core::net::Ipv4Addr;
 use embassy_futures::select::{Either, Either3, select, select3};
@@ -21,7 +31,7 @@ use minimq::{
     Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will,
 };
 use node::backoff::Backoff;
-use shared::limit::{MAX_EVENT_BODY, MAX_HEADER, MAX_TOPIC, TAG_LEN};
+use shared::limit::{MAX_DOWN_FRAME, MAX_EVENT_BODY, MAX_HEADER, MAX_TOPIC, TAG_LEN};
 use shared::provision::Provision;
 use shared::topic::{self, Leaf};
 use static_cell::ConstStaticCell;
@@ -30,6 +40,8 @@ use static_cell::ConstStaticCell;
 const STEP: Duration = Duration::from_secs(10);
 /// Seconds of silence after which the broker may give us up, and we it.
 const KEEP_ALIVE_S: u16 = 10;
+/// A connection that stood for so long counts as one, and the next attempt is soon.
+const LASTING: Duration = Duration::from_secs(15);
 /// Four steps between two check-ins (log in, subscribe, two publications), or one and a back-off.
 pub(crate) const LONGEST_SILENCE_MS: u64 = 45_000;
 /// The emulator's network looks at a new connection only when the guest does something: without
@@ -38,8 +50,9 @@ const CONNECTING_TICK_MS: u64 = 20;
 /// Least time between two looks at the deadlines, when nothing else happens.
 const SHORTEST_SLEEP_MS: u64 = 20;
 
-/// Longest packet we take: a frame with topic and properties of a broker.
+/// Longest packet we take: a frame with what MQTT puts around it, and properties of a broker.
 const RECEIVE_LEN: usize = 512;
+const _: () = assert!(MAX_DOWN_FRAME + AROUND <= RECEIVE_LEN);
 /// Events in flight at once; the client keeps each until the broker has it, and counts to eight.
 const IN_FLIGHT: usize = 8;
 /// What MQTT puts around a frame: two lengths, packet id, topic, properties.
@@ -86,6 +99,21 @@ enum Lost {
     Subscribe,
     Publish,
     Receive,
+    TakenOver,
+}
+
+impl Lost {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::NoAddress => "no address by DHCP",
+            Self::Connect => "no connection",
+            Self::LogIn => "it does not let us in",
+            Self::Subscribe => "it does not let us subscribe",
+            Self::Publish => "it does not take what we send",
+            Self::Receive => "the connection ended",
+            Self::TakenOver => "another board has logged in as this node",
+        }
+    }
 }
 
 #[embassy_executor::task]
@@ -104,12 +132,13 @@ pub(crate) async fn run(
     let mut user: String<5> = String::new();
     // Five digits hold every node id.
     let _ = write!(user, "{}", provision.node);
-    let password = provision.device_key().broker_password();
+    let password = provision.broker_password();
 
     let room = ROOM.take();
     let config = configure(
         &mut room.receive,
         &mut room.transmit,
+        provision,
         &user,
         &password,
         &topics.presence,
@@ -117,24 +146,35 @@ pub(crate) async fn run(
     .expect("our client id and topic are shorter than what the client holds");
     let mut session = Session::new(config);
     let mut backoff = Backoff::new(seed);
+    let taken_over = Cell::new(false);
     loop {
         shared.check_in(UPLINK);
         let mut socket = TcpSocket::new(stack, &mut room.socket_receive, &mut room.socket_transmit);
         socket.set_timeout(Some(STEP));
         // An event must not wait for the acknowledgement of the one before it.
         socket.set_nagle_enabled(false);
-        let lost = connect(
+        let begun = Instant::now();
+        let mut lost = connect(
             stack,
             socket,
             provision,
             &topics,
             &mut session,
-            &mut backoff,
+            &taken_over,
             shared,
         )
         .await;
+        if taken_over.take() {
+            lost = Lost::TakenOver;
+            shared.taken_over();
+        }
+        // A connection that does not last is no success: two boards that take each other's place
+        // do it ever more slowly.
+        if begun.elapsed() >= LASTING {
+            backoff.succeeded();
+        }
         let wait_ms = backoff.failed();
-        console!("broker: {lost:?}, again in {wait_ms} ms");
+        console!("broker: {}, again in {wait_ms} ms", lost.words());
         shared.check_in(UPLINK);
         Timer::after_millis(wait_ms).await;
     }
@@ -143,13 +183,15 @@ pub(crate) async fn run(
 fn configure<'a>(
     receive: &'a mut [u8],
     transmit: &'a mut [u8],
+    provision: &Provision,
     user: &'a str,
     password: &'a str,
     presence: &str,
 ) -> Result<ConfigBuilder<'a>, ConfigError> {
-    let mut client: String<16> = String::new();
-    // "yagura-" and five digits.
-    let _ = write!(client, "yagura-{user}");
+    let fingerprint = provision.device_key().fingerprint();
+    let mut client: String<24> = String::new();
+    // "yagura-", five digits, "-", eight digits. See the head for why it ends with these.
+    let _ = write!(client, "yagura-{user}-{fingerprint:.8}");
     ConfigBuilder::new(Buffers::new(receive, transmit))
         .client_id(&client)?
         .auth(user, password.as_bytes())?
@@ -164,7 +206,7 @@ async fn connect(
     provision: &Provision,
     topics: &Topics,
     session: &mut Session<'_>,
-    backoff: &mut Backoff,
+    taken_over: &Cell<bool>,
     shared: &Shared,
 ) -> Lost {
     if with_timeout(STEP, stack.wait_config_up()).await.is_err() {
@@ -181,7 +223,8 @@ async fn connect(
         _ => return Lost::Connect,
     }
     shared.check_in(UPLINK);
-    let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(socket)).await else {
+    let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(Ear::new(socket, taken_over))).await
+    else {
         return Lost::LogIn;
     };
     let command = TopicFilter::new(&topics.command);
@@ -193,7 +236,6 @@ async fn connect(
         return lost;
     }
     console!("broker: connected");
-    backoff.succeeded();
     shared.node.borrow_mut().connected(now_ms());
     serve(&mut connection, topics, shared).await
 }
