@@ -22,6 +22,7 @@ pub mod contact;
 pub mod door;
 pub mod drivers;
 pub mod guard;
+pub mod keypad;
 pub mod line;
 pub mod memory;
 pub mod node;

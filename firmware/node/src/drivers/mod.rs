@@ -33,6 +33,7 @@ pub mod ds1307;
 pub mod ds3231;
 pub mod eeprom24;
 pub mod lis3dh;
+pub mod matrix_keypad;
 pub mod max34451;
 pub mod pn532;
 pub mod sht3x;
