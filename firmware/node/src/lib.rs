@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod bus;
 pub mod contact;
 pub mod door;
 pub mod drivers;
@@ -27,6 +28,7 @@ pub mod line;
 pub mod memory;
 pub mod node;
 pub mod outbox;
+pub mod parts;
 pub mod reader;
 pub mod sensor;
 pub mod supervisor;

@@ -1,6 +1,6 @@
 //! A bus for tests: simulated parts, and what can become of them and of the bus.
 
-use super::{Driver, Next, Outputs, Reading};
+use super::{Driver, MAX_GIVEN, Next, Outputs, Reading};
 use embedded_hal::i2c::{ErrorKind, ErrorType, I2c, NoAcknowledgeSource, Operation};
 use shared::NoData;
 use std::collections::BTreeMap;
@@ -9,6 +9,16 @@ use std::collections::BTreeMap;
 pub(crate) trait FakePart {
     fn write(&mut self, bytes: &[u8]) -> Result<(), ()>;
     fn read(&mut self, into: &mut [u8]) -> Result<(), ()>;
+}
+
+impl FakePart for Box<dyn FakePart> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ()> {
+        self.as_mut().write(bytes)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<(), ()> {
+        self.as_mut().read(into)
+    }
 }
 
 /// What can become of a bus.
@@ -44,6 +54,11 @@ impl<P: FakePart> Bus<P> {
             stretch: 0,
             last_sent: 0,
         }
+    }
+
+    /// The node did something else in between.
+    pub(crate) fn give_way(&mut self) {
+        self.stretch = 0;
     }
 
     pub(crate) fn part(&mut self) -> &mut P {
@@ -104,7 +119,7 @@ pub(crate) fn noise(state: &mut u64) -> u8 {
 const MAX_STEPS: usize = 64;
 /// Bytes of a step: 2.7 ms at 100 kHz and nine bits a byte. The longest is a BME280's calibration,
 /// once after power-on; the others stay below 2 ms.
-const MAX_STRETCH: usize = 30;
+pub(crate) const MAX_STRETCH: usize = 30;
 
 /// Everything one measurement gives; the whole of it, or why not.
 pub(crate) fn measure<P: FakePart>(
@@ -115,9 +130,11 @@ pub(crate) fn measure<P: FakePart>(
     let mut given = Vec::new();
     bus.longest = 0;
     for _ in 0..MAX_STEPS {
-        bus.stretch = 0;
-        let mut give = |output, reading| given.push((output, reading));
-        if driver.step(bus, wanted, &mut give)? == Next::Done {
+        bus.give_way();
+        let before = given.len();
+        let next = driver.step(bus, wanted, &mut |output, reading| given.push((output, reading)))?;
+        assert!(given.len() - before <= MAX_GIVEN);
+        if next == Next::Done {
             assert!(bus.longest <= MAX_STRETCH, "{} bytes in one step", bus.longest);
             return Ok(given);
         }
@@ -167,7 +184,7 @@ pub(crate) fn survives_the_bus<P: FakePart, D: Driver>(
         bus.fault = Some(Fault::Garbage(seed));
         for _ in 0..50 {
             let mut give = |output: u8, _| assert!(output < 16);
-            bus.stretch = 0;
+            bus.give_way();
             let _ = driver.step(&mut bus, wanted, &mut give);
         }
     }

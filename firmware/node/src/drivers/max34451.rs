@@ -77,14 +77,24 @@ impl Driver for Max34451 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::drivers::fake::{Bus, FakePart, measure, survives_the_bus};
 
-    struct Part {
+    pub(crate) struct Part {
         millivolts: [u16; 16],
         page: u8,
         command: u8,
+    }
+
+    impl Part {
+        pub(crate) const fn new(millivolts: [u16; 16]) -> Self {
+            Self {
+                millivolts,
+                page: 0,
+                command: 0,
+            }
+        }
     }
 
     impl FakePart for Part {
@@ -112,12 +122,7 @@ mod tests {
         millivolts[0] = 1_000;
         millivolts[3] = 2_048;
         millivolts[15] = 0x8000;
-        let part = Part {
-            millivolts,
-            page: 0,
-            command: 0,
-        };
-        (Max34451::new(0x4e), Bus::with(0x4e, part))
+        (Max34451::new(0x4e), Bus::with(0x4e, Part::new(millivolts)))
     }
 
     #[test]

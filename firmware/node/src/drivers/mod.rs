@@ -54,6 +54,9 @@ pub type Reading = Result<i32, NoData>;
 /// Outputs of a part that somebody wants, one bit each.
 pub type Outputs = u16;
 
+/// Most values that one step gives.
+pub const MAX_GIVEN: usize = 4;
+
 /// What follows a step that went well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
@@ -70,7 +73,7 @@ pub trait Driver {
     const STUCK_AFTER_MS: Option<u32> = None;
 
     /// Does the next piece of a measurement, in about 2 ms at most on a bus of 100 kHz, and gives
-    /// what is measured: `(output, value)`.
+    /// what is measured: `(output, value)`, at most [`MAX_GIVEN`] of them.
     ///
     /// # Errors
     /// Why there is no value, for all outputs; the next step begins from the start.

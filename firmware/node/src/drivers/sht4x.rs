@@ -94,6 +94,17 @@ pub(crate) mod tests {
         pub(crate) disturbed: u8,
     }
 
+    impl Part {
+        pub(crate) fn new(words: [u16; 2]) -> Self {
+            Self {
+                words,
+                command: &[MEASURE],
+                measured: false,
+                disturbed: 0,
+            }
+        }
+    }
+
     impl FakePart for Part {
         fn write(&mut self, bytes: &[u8]) -> Result<(), ()> {
             self.measured = bytes == self.command;
@@ -114,13 +125,7 @@ pub(crate) mod tests {
     }
 
     fn part(words: [u16; 2]) -> (Sht4x, Bus<Part>) {
-        let part = Part {
-            words,
-            command: &[MEASURE],
-            measured: false,
-            disturbed: 0,
-        };
-        (Sht4x::new(0x44), Bus::with(0x44, part))
+        (Sht4x::new(0x44), Bus::with(0x44, Part::new(words)))
     }
 
     #[test]

@@ -88,17 +88,17 @@ pub(super) const fn convert(raw: [u8; 2]) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::drivers::fake::{Bus, FakePart, Fault, survives_the_bus};
 
-    struct Part {
+    pub(crate) struct Part {
         registers: [[u8; 2]; 4],
         pointer: u8,
     }
 
     impl Part {
-        const fn at(temperature: [u8; 2]) -> Self {
+        pub(crate) const fn at(temperature: [u8; 2]) -> Self {
             // Reset values: configuration 0, T_LOW 75 °C, T_HIGH 80 °C.
             let registers = [temperature, [0, 0], [0x4b, 0], [0x50, 0]];
             Self {
