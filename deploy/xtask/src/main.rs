@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod firmware;
+mod fuzz;
 mod setup;
 mod stage;
 mod test;
@@ -59,6 +60,14 @@ enum Command {
         /// Measure the everyday build instead, to try the bench itself
         #[arg(long)]
         dev: bool,
+    },
+    /// Feed everything that reads bytes from outside with what libFuzzer makes up
+    Fuzz {
+        /// The target; every one when left out
+        target: Option<String>,
+        /// How long, for each target
+        #[arg(long, default_value_t = fuzz::SECONDS)]
+        seconds: u64,
     },
     /// Print nftables rules for a site (the same as `yagura firewall`)
     Firewall {
@@ -119,6 +128,7 @@ fn main() -> ExitCode {
             ..
         } => firmware::sign(&key, &board, image.as_deref(), out.as_deref()),
         Command::Firmware { board, all, .. } => firmware::run(board.as_deref(), all),
+        Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Bench { what, dev } => bench::run(what, dev),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
         Command::Simulate { seeds, seed } => test::simulate(seeds, seed),
