@@ -4,8 +4,14 @@
 
 use crate::alarm::Definition;
 use crate::event::Part;
-use crate::site::{Channel, ContactKind, Label, Limit, Node, Priority, Side};
+use crate::site::{Channel, ContactKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
+
+mod node;
+mod portal;
+
+pub use node::{LIST_PATIENCE, NodeTrouble, ROTATION_PATIENCE, node, node_id};
+pub use portal::{PortalTrouble, portal, portal_id};
 
 /// A leak must be wet for so long: a drop on the rope is not a leak (3 s, staff-facing preset).
 pub const LEAK_ON_DELAY: Millis = Millis(3_000);
@@ -181,6 +187,32 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
     })
 }
 
+/// Alarm id of a contact that cannot make up its mind.
+#[must_use]
+pub fn chattering_id(point: &str) -> String {
+    format!("{point}.chattering")
+}
+
+/// Alarm of a contact that cannot make up its mind. While it stands nobody knows where the
+/// contact is, and this one alarm says so instead of hundreds.
+#[must_use]
+pub fn chattering(channel: &Channel) -> Definition {
+    Definition {
+        id: chattering_id(&channel.point),
+        priority: Priority::Warning,
+        what: Label::new("接点がばたついている", "Contact chatters"),
+        place: channel.label.clone(),
+        action: Label::new(
+            "現物を目で確認し、緩んだ配線・磁石のずれ・接点の汚れを直してください。止まるまで、この接点の開閉は分かりません。",
+            "Look at the thing itself, then fix loose wiring, a shifted magnet or a dirty contact. Until it rests, nobody can tell open from closed here.",
+        ),
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: false,
+        cause: None,
+    }
+}
+
 /// Alarm of a limit.
 #[must_use]
 pub fn limit(limit: &Limit, place: Label) -> Definition {
@@ -223,73 +255,6 @@ pub fn no_data(point: &str, place: Label, cause: Option<String>) -> Definition {
         off_delay: Millis(0),
         latching: false,
         cause,
-    }
-}
-
-/// What can be wrong with a node as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeTrouble {
-    /// Nothing authentic heard.
-    Silent,
-    /// Frames refused in its name.
-    Refused,
-    /// Events missing or lost.
-    Missing,
-}
-
-/// Alarm id of a node.
-#[must_use]
-pub fn node_id(node: &str, trouble: NodeTrouble) -> String {
-    let word = match trouble {
-        NodeTrouble::Silent => "silent",
-        NodeTrouble::Refused => "refused",
-        NodeTrouble::Missing => "missing",
-    };
-    format!("{node}.{word}")
-}
-
-/// Alarm of a node as a whole.
-#[must_use]
-pub fn node(node: &Node, trouble: NodeTrouble) -> Definition {
-    let (priority, what, action) = match trouble {
-        NodeTrouble::Silent => (
-            Priority::Critical,
-            Label::new("センサー端末が応答しない", "Sensor node silent"),
-            Label::new(
-                "端末の電源と網を確認してください。この端末の扉・漏水・温度は監視されていません。",
-                "Check the node's power and network. Its door, water and temperature are not watched.",
-            ),
-        ),
-        NodeTrouble::Refused => (
-            Priority::Critical,
-            Label::new(
-                "偽造または再送の疑いがある通信を拒否",
-                "Forged or replayed frames refused",
-            ),
-            Label::new(
-                "監視網に許可のない機器がないか確認し、情報システム管理者へ連絡してください。",
-                "Look for a foreign device in the monitoring network and call the system administrator.",
-            ),
-        ),
-        NodeTrouble::Missing => (
-            Priority::Warning,
-            Label::new("端末の記録に欠落がある", "Events of a node are missing"),
-            Label::new(
-                "欠落した時間帯の入退室を別の記録（カメラ等）で確認し、所見を残してください。",
-                "Check the missing period by other means (camera) and note what you found.",
-            ),
-        ),
-    };
-    Definition {
-        id: node_id(&node.name, trouble),
-        priority,
-        what,
-        place: node.label.clone(),
-        action,
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: matches!(trouble, NodeTrouble::Refused | NodeTrouble::Missing),
-        cause: None,
     }
 }
 

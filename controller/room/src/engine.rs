@@ -6,24 +6,29 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+mod events;
 mod nodes;
 mod points;
+mod portals;
 
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use points::no_data_words;
+pub use portals::JUDGED_WITHIN;
 
 use crate::alarm::{self, Book, Condition};
-use crate::catalog::{self, NodeTrouble};
+use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::device::{Fact, Poll};
 use crate::event::{Command, Effect, Event, Part, Refused, Turn};
-use crate::node::{Keys, Node};
+use crate::keys::KeyRing;
+use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
-use crate::record::{Entry, NodeEvent, Record};
+use crate::record::{Entry, Record};
 use crate::site::{self, DeviceKind, Label, Limit, Site, World};
 use crate::snapshot::{self, Snapshot};
 use crate::time::{Millis, Mono, Now};
-use nodes::Downlink;
+use nodes::{Downlink, hex};
+use shared::wire::{ClockState, Health, LineFault};
 use std::collections::BTreeMap;
 
 /// Most facts of one device that become points.
@@ -35,10 +40,14 @@ pub const MISSED_POLLS: u64 = 3;
 #[derive(Debug)]
 pub struct Engine<W: World> {
     site: Site<W>,
-    keys: Keys,
+    keys: KeyRings,
     book: Book,
     points: BTreeMap<String, Point>,
     channels: BTreeMap<(u16, u8), String>,
+    mounted: BTreeMap<String, (u16, u8)>,
+    line_faults: BTreeMap<String, LineFault>,
+    health: BTreeMap<u16, (Mono, Health)>,
+    portals: Vec<portals::Portal>,
     limits: BTreeMap<String, Vec<Limit>>,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, Device>,
@@ -68,10 +77,17 @@ impl<W: World> Engine<W> {
     pub fn new(site: Site<W>, keys: Keys) -> Result<Self, Vec<crate::plan::PlanProblem>> {
         let outage = Outage::new(&site)?;
         let mut engine = Self {
-            keys,
+            keys: keys
+                .into_iter()
+                .map(|(id, key)| (id, KeyRing::new(key)))
+                .collect(),
             book: Book::default(),
             points: BTreeMap::new(),
             channels: BTreeMap::new(),
+            mounted: BTreeMap::new(),
+            line_faults: BTreeMap::new(),
+            health: BTreeMap::new(),
+            portals: vec![portals::Portal::default(); site.access.portals.len()],
             limits: BTreeMap::new(),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
@@ -103,7 +119,7 @@ impl<W: World> Engine<W> {
                 .push(limit.clone());
         }
         for node in self.site.nodes.clone() {
-            for trouble in [NodeTrouble::Silent, NodeTrouble::Refused, NodeTrouble::Missing] {
+            for trouble in NodeTrouble::ALL {
                 self.book.define(catalog::node(&node, trouble));
             }
             let silent = catalog::node_id(&node.name, NodeTrouble::Silent);
@@ -113,6 +129,11 @@ impl<W: World> Engine<W> {
                 if let Some(alarm) = channel.contact.and_then(|kind| catalog::contact(channel, kind)) {
                     self.book.define(alarm);
                 }
+                if channel.contact.is_some() {
+                    self.book.define(catalog::chattering(channel));
+                }
+                self.mounted
+                    .insert(channel.point.clone(), (node.id, channel.channel));
                 self.book.define(catalog::no_data(
                     &channel.point,
                     channel.label.clone(),
@@ -127,6 +148,13 @@ impl<W: World> Engine<W> {
                     contact: channel.contact,
                     stale_after: node.silent_after,
                 });
+            }
+        }
+        for portal in &self.site.access.portals {
+            for trouble in PortalTrouble::ALL {
+                if portal.door.is_none() || trouble != PortalTrouble::Forced {
+                    self.book.define(catalog::portal(portal, trouble));
+                }
             }
         }
         // The contact of a UPS is judged by the outage engine.
@@ -175,15 +203,23 @@ impl<W: World> Engine<W> {
                 boot,
                 event_seq,
                 event,
+                mark,
                 ..
             } => {
                 if let Some(node) = self.nodes.get_mut(node) {
-                    node.commit(*boot, *event_seq);
-                    match event {
-                        NodeEvent::Hello { firmware, .. } => node.firmware = Some(firmware.clone()),
-                        NodeEvent::Lost { count } => node.missing += u64::from(*count),
-                        _ => {}
-                    }
+                    node.commit(*boot, *event_seq, *mark);
+                    node.learn(event);
+                }
+            }
+            Record::StrayEvent {
+                node,
+                boot,
+                event_seq,
+                mark,
+                ..
+            } => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.stray(*boot, *event_seq, *mark);
                 }
             }
             Record::EventsMissing { node, from, to } => {
@@ -224,8 +260,25 @@ impl<W: World> Engine<W> {
             },
         );
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
+        self.resume_occurrences(now);
         self.evaluate(now, &mut turn);
         turn
+    }
+
+    /// What has no end of its own and stood when we stopped ends as if it had happened now.
+    fn resume_occurrences(&mut self, now: Now) {
+        let until = now.mono.after(OCCURRENCE_HOLDS);
+        let of_nodes = self.site.nodes.iter().flat_map(|node| {
+            NodeTrouble::ALL
+                .into_iter()
+                .filter(|trouble| trouble.is_occurrence())
+                .map(|trouble| catalog::node_id(&node.name, trouble))
+        });
+        for id in of_nodes.chain([catalog::UNKNOWN_NODE.to_owned()]) {
+            if self.book.is_active(&id) {
+                self.occurrences.insert(id, (until, Label::default()));
+            }
+        }
     }
 
     /// The one entrance.
@@ -468,6 +521,10 @@ impl<W: World> Engine<W> {
         for id in self.site.nodes.iter().map(|node| node.id).collect::<Vec<_>>() {
             self.evaluate_node(now, id, turn);
         }
+        for id in self.site.nodes.iter().map(|node| node.id).collect::<Vec<_>>() {
+            self.evaluate_chattering(now, id, turn);
+        }
+        self.evaluate_portals(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
             self.evaluate_point(now, &id, turn);
         }
@@ -509,6 +566,7 @@ impl<W: World> Engine<W> {
             .chain(never)
             .chain(silent)
             .chain(occurrences)
+            .chain(self.portal_deadline())
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()
@@ -547,6 +605,9 @@ impl<W: World> Engine<W> {
                 .collect(),
             power: self.outage.view(now),
             counters,
+            portals: (0..self.portals.len())
+                .map(|index| self.portal_row(now, index))
+                .collect(),
         }
     }
 
@@ -568,6 +629,29 @@ impl<W: World> Engine<W> {
             last_event: known.last_event,
             missing: known.missing,
             refused: known.refused,
+            twin: self.is_twin(node.id),
+            health: self.health.get(&node.id).map(|(at, health)| snapshot::Health {
+                age_ms: now.mono.since(*at).0,
+                running: health.running.to_string(),
+                previous: health.previous.map(|version| version.to_string()),
+                refused: health.refused.map(|(version, _)| version.to_string()),
+                refused_because: health.refused.map(|(_, why)| format!("{why:?}")),
+                safe_mode: health.safe_mode,
+                crashes: health.crashes,
+                clock: match health.clock {
+                    ClockState::Unset => "unset",
+                    ClockState::Rtc => "rtc",
+                    ClockState::Controller => "controller",
+                }
+                .to_owned(),
+                list: health.list,
+                list_age_h: (health.list_age_h != u16::MAX).then_some(health.list_age_h),
+                connects: health.connects,
+                taken_over: health.taken_over,
+                garbled: health.garbled,
+                recoveries: health.recoveries,
+                stack_free: (health.stack_free != u16::MAX).then_some(health.stack_free),
+            }),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod device;
 pub mod engine;
 pub mod event;
+pub mod keys;
 pub mod node;
 pub mod outage;
 pub mod plan;
@@ -22,5 +23,6 @@ pub mod record;
 pub mod site;
 pub mod snapshot;
 pub mod time;
+pub mod twin;
 
 pub use engine::Engine;

@@ -9,8 +9,15 @@
 //! look as if they were lost, and acknowledging it would lose them indeed: so an event behind a
 //! gap is left with the node, which sends all of them again, until the node's own word proves
 //! that it does not hold the missing ones any more.
+//!
+//! An event whose place is taken by another one is no repetition. Two boards with one identity
+//! make such (see [`crate::twin`]): it is recorded beside the sequence and never acknowledged.
 
+use crate::keys::{KeyRing, Proof};
+use crate::record::NodeEvent;
 use crate::time::{Millis, Mono, Now};
+use crate::twin::{self, Known, Marks, Pace};
+use serde::{Deserialize, Serialize};
 use shared::topic::{self, Leaf};
 use shared::wire::{Authentic, DeviceKey, Direction, Envelope, Header, Stream, Up, WireError};
 use std::cmp::Ordering;
@@ -22,8 +29,10 @@ pub const REDELIVERY_GRACE: Millis = Millis(5_000);
 /// While events come behind a gap, the node is asked so often what it still holds.
 pub const GAP_ASK_EVERY: Millis = Millis(5_000);
 
-/// Keys by node id; loaded by the controller, never printed.
+/// Keys of the provisioning by node id; loaded by the controller, never printed.
 pub type Keys = BTreeMap<u16, DeviceKey>;
+/// Keys in force by node id.
+pub type KeyRings = BTreeMap<u16, KeyRing>;
 
 /// Why a frame was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,8 @@ pub enum Refusal {
     Replayed(u16),
     /// Retained: nobody can tell how old it is.
     Retained(u16),
+    /// Telemetry of a second board with this identity.
+    Twin(u16),
 }
 
 impl Refusal {
@@ -55,7 +66,8 @@ impl Refusal {
             | Self::Wire(node, _)
             | Self::Misdirected(node)
             | Self::Replayed(node)
-            | Self::Retained(node) => Some(node),
+            | Self::Retained(node)
+            | Self::Twin(node) => Some(node),
         }
     }
 
@@ -72,6 +84,7 @@ impl Refusal {
             Self::Misdirected(_) => "misdirected",
             Self::Replayed(_) => "replayed",
             Self::Retained(_) => "retained",
+            Self::Twin(_) => "twin",
         }
     }
 }
@@ -87,6 +100,19 @@ pub enum Accepted {
         body: Result<Up, Vec<u8>>,
         /// First and last missing sequence.
         missing: Option<(u32, u32)>,
+        /// Names its content.
+        mark: u32,
+    },
+    /// An event that has no place in the sequence, and was not seen before.
+    Stray {
+        /// Proven header.
+        header: Header,
+        /// Body, or its raw bytes when it is of a later version.
+        body: Result<Up, Vec<u8>>,
+        /// Why it has no place.
+        why: Stray,
+        /// Names its content.
+        mark: u32,
     },
     /// An event behind a gap: the node may still hold what is before it, and sends it again.
     Early {
@@ -114,6 +140,16 @@ pub enum Accepted {
         /// False is the will of a lost connection.
         here: bool,
     },
+}
+
+/// Why an event has no place in the sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stray {
+    /// Another board with this identity made it: its place is taken, or its boot is over.
+    Twin,
+    /// It was given up as missing, and came after all.
+    Late,
 }
 
 /// What is known of one node.
@@ -145,6 +181,14 @@ pub struct Node {
     pub asked: Option<u32>,
     /// When it was last asked because of a gap.
     gap_asked: Option<Mono>,
+    /// What was accepted of late (durable).
+    marks: Marks,
+    /// How its telemetry goes on.
+    pace: Pace,
+    /// Contacts that do not make up their mind, with the edges that led to it (durable).
+    pub chattering: BTreeMap<u8, u16>,
+    /// A sign of a second board, until the engine takes it.
+    pub twin_sign: Option<&'static str>,
 }
 
 impl Node {
@@ -189,12 +233,12 @@ impl Node {
 pub fn accept(
     now: Now,
     nodes: &mut BTreeMap<u16, Node>,
-    keys: &Keys,
+    keys: &mut KeyRings,
     message: &crate::event::Message,
 ) -> Result<Accepted, Refusal> {
     let (id, leaf) = topic::parse(&message.topic).ok_or(Refusal::Topic)?;
     let node = nodes.get_mut(&id).ok_or(Refusal::UnknownNode(id))?;
-    let key = keys.get(&id).ok_or(Refusal::UnknownNode(id))?;
+    let ring = keys.get_mut(&id).ok_or(Refusal::UnknownNode(id))?;
     if message.user.as_ref().is_some_and(|user| user.parse() != Ok(id)) {
         return Err(Refusal::ForeignAccount(id));
     }
@@ -210,17 +254,30 @@ pub fn accept(
         // Our own downward topic; only a broker without rights lets anybody else write there.
         Leaf::Command => return Err(Refusal::Topic),
     };
-    let frame = prove(id, key, stream, &message.payload)?;
+    let (frame, proof) = prove(id, ring, stream, &message.payload)?;
     let header = frame.header;
     if message.retained {
         return Err(Refusal::Retained(id));
     }
+    ring.saw_id(proof, header.key_id);
     let body = frame.up().map_err(|_| frame.raw_body.to_vec());
     match stream {
         Stream::Telemetry => {
+            let contradicts = node.pace.contradicts(&header);
+            if contradicts {
+                node.twin_sign = Some("uptime");
+            }
             if !node.is_new_telemetry(&header) {
+                if contradicts {
+                    return Err(Refusal::Twin(id));
+                }
+                if node.pace.falls_behind(now.mono, &header) {
+                    node.twin_sign = Some("boot");
+                    return Err(Refusal::Twin(id));
+                }
                 return Err(Refusal::Replayed(id));
             }
+            node.pace.push(&header);
             if node.boot != Some(header.boot) {
                 node.boot = Some(header.boot);
             }
@@ -228,23 +285,43 @@ pub fn accept(
             node.heard = Some(now.mono);
             Ok(Accepted::Telemetry { header, body })
         }
-        _ => match node.place(&header) {
-            Place::New { missing } => {
-                node.heard = Some(now.mono);
-                if missing.is_some_and(|(_, to)| !node.lacks(to)) {
-                    let ask = node.asks_about_gap(now.mono);
-                    return Ok(Accepted::Early { header, ask });
+        _ => {
+            let mark = twin::mark(header.up_ms, frame.raw_body);
+            match (
+                node.place(&header),
+                node.marks.judge(header.boot, header.seq, mark),
+            ) {
+                (Place::New { missing }, _) => {
+                    node.heard = Some(now.mono);
+                    if missing.is_some_and(|(_, to)| !node.lacks(to)) {
+                        let ask = node.asks_about_gap(now.mono);
+                        return Ok(Accepted::Early { header, ask });
+                    }
+                    Ok(Accepted::Event {
+                        header,
+                        body,
+                        missing,
+                        mark,
+                    })
                 }
-                Ok(Accepted::Event {
-                    header,
-                    body,
-                    missing,
-                })
+                (_, Known::Same) if !node.has_released(now.mono, header.seq) => {
+                    Ok(Accepted::Duplicate { header })
+                }
+                (_, Known::Same | Known::Forgotten) => Err(Refusal::Replayed(id)),
+                (place, known) => {
+                    let late = matches!((place, known), (Place::Known, Known::Never));
+                    if !late {
+                        node.twin_sign = Some("event");
+                    }
+                    Ok(Accepted::Stray {
+                        header,
+                        body,
+                        why: if late { Stray::Late } else { Stray::Twin },
+                        mark,
+                    })
+                }
             }
-            Place::Known if node.has_released(now.mono, header.seq) => Err(Refusal::Replayed(id)),
-            Place::Known => Ok(Accepted::Duplicate { header }),
-            Place::Impossible => Err(Refusal::Replayed(id)),
-        },
+        }
     }
 }
 
@@ -262,13 +339,17 @@ enum Place {
     Impossible,
 }
 
-fn prove<'a>(id: u16, key: &DeviceKey, stream: Stream, payload: &'a [u8]) -> Result<Authentic<'a>, Refusal> {
+fn prove<'a>(
+    id: u16,
+    ring: &mut KeyRing,
+    stream: Stream,
+    payload: &'a [u8],
+) -> Result<(Authentic<'a>, Proof), Refusal> {
     let envelope = Envelope::parse(payload).map_err(|error| Refusal::Wire(id, error))?;
     if envelope.header.node != id {
         return Err(Refusal::Misdirected(id));
     }
-    envelope
-        .verify(key, Direction::Up, stream)
+    ring.prove(|key| envelope.verify(key, Direction::Up, stream))
         .map_err(|error| Refusal::Wire(id, error))
 }
 
@@ -316,8 +397,35 @@ impl Node {
         due
     }
 
+    /// Applies what a committed event says about the node itself.
+    pub fn learn(&mut self, event: &NodeEvent) {
+        match event {
+            NodeEvent::Hello { firmware, .. } => {
+                self.firmware = Some(firmware.clone());
+                self.chattering.clear();
+            }
+            NodeEvent::Lost { count } => {
+                self.missing += u64::from(*count);
+                self.chattering.clear();
+            }
+            NodeEvent::Chattering { channel, edges } => {
+                self.chattering.insert(*channel, *edges);
+            }
+            NodeEvent::Rested { channel, .. } | NodeEvent::Contact { channel, .. } => {
+                self.chattering.remove(channel);
+            }
+            _ => {}
+        }
+    }
+
+    /// Applies an event that was recorded beside the sequence.
+    pub fn stray(&mut self, boot: u32, seq: u32, mark: u32) {
+        self.marks.push(boot, seq, Some(mark));
+    }
+
     /// Applies a committed event.
-    pub fn commit(&mut self, boot: u32, seq: u32) {
+    pub fn commit(&mut self, boot: u32, seq: u32, mark: Option<u32>) {
+        self.marks.push(boot, seq, mark);
         if self.boot.is_none_or(|known| boot > known) {
             self.boot = Some(boot);
             self.telemetry = None;

@@ -158,6 +158,9 @@ const fn quantity_word(quantity: Quantity) -> &'static str {
         Quantity::Percent => "percent",
         Quantity::Seconds => "seconds",
         Quantity::Count => "count",
+        Quantity::Pressure => "pressure",
+        Quantity::Acceleration => "acceleration",
+        Quantity::MassConcentration => "mass_concentration",
         _ => "unknown",
     }
 }

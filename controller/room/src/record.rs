@@ -2,12 +2,16 @@
 //! replay. What happened once is one record; applying the records in order gives the state.
 
 use crate::event::Part;
+use crate::node::Stray;
 use crate::outage;
 use crate::site::{Label, Priority};
 use crate::time::Now;
 use serde::{Deserialize, Serialize};
 use shared::NoData;
-use shared::wire::{Refusal, ResetCause};
+use shared::wire::{
+    Crash, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ReaderState, Refusal, ResetCause,
+    UpdateOutcome,
+};
 
 /// A record with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +60,79 @@ pub enum Record {
         point: Option<String>,
         /// What it says.
         event: NodeEvent,
+        /// Names its content, to tell a repetition from another event with the same number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<u32>,
+    },
+    /// An authentic event of a node that has no place in its sequence. It is kept as it is,
+    /// and the node is not told to forget it while a second board is about.
+    StrayEvent {
+        /// Node id.
+        node: u16,
+        /// Its boot number.
+        boot: u32,
+        /// Its own sequence of events.
+        event_seq: u32,
+        /// Its uptime in milliseconds.
+        up_ms: u64,
+        /// Its clock, 0 when not set.
+        unix_ms: u64,
+        /// Point concerned, if the site mounts one on that channel.
+        point: Option<String>,
+        /// What it says.
+        event: NodeEvent,
+        /// Why it has no place.
+        why: Stray,
+        /// Names its content.
+        mark: u32,
+    },
+    /// The access list of a node has another content, or another version because the node had
+    /// this one from elsewhere.
+    AccessList {
+        /// Node id.
+        node: u16,
+        /// Its version; grows.
+        version: u32,
+        /// Entries.
+        count: u16,
+        /// Names head and entries whatever the version, as hex.
+        content: String,
+    },
+    /// All of an access list was sent, and the node is told to use it from now on.
+    ListSent {
+        /// Node id.
+        node: u16,
+        /// Its version.
+        version: u32,
+    },
+    /// A node is to change its key.
+    KeyRotation {
+        /// Node id.
+        node: u16,
+        /// Id of the new key.
+        key_id: u8,
+        /// What it is made with, as hex; worthless without the present key.
+        salt: String,
+        /// Fingerprint of the key of the provisioning that it began with.
+        first: String,
+        /// Who asked for it.
+        by: String,
+    },
+    /// An operator ordered something of a node.
+    NodeOrder {
+        /// Node id.
+        node: u16,
+        /// What.
+        order: NodeOrder,
+        /// Who.
+        by: String,
+    },
+    /// A checkpoint of this journal was given to the nodes as witnesses.
+    CheckpointGiven {
+        /// Records before this one that it covers.
+        size: u64,
+        /// Hash of the chain at that record, as hex.
+        root: String,
     },
     /// Events of a node that never arrived.
     EventsMissing {
@@ -196,4 +273,94 @@ pub enum NodeEvent {
         /// Body as hex.
         body: String,
     },
+    /// A card was presented, and the node decided.
+    Credential {
+        /// Reader on the node.
+        reader: u8,
+        /// What kind of card.
+        credential: CredentialKind,
+        /// The card under the site's card key, as hex.
+        card: String,
+        /// What the node decided; a word of `shared::access::Decision`.
+        decision: String,
+        /// Version of the list that decided, 0 when there was none.
+        list: u32,
+    },
+    /// Something happened at a portal.
+    Door {
+        /// Portal on the node.
+        portal: u8,
+        /// What.
+        door: DoorEvent,
+    },
+    /// A reader failed or is well again.
+    Reader {
+        /// Reader on the node.
+        reader: u8,
+        /// How it is.
+        state: ReaderState,
+    },
+    /// A supervised line is cut or shorted.
+    LineFault {
+        /// Channel.
+        channel: u8,
+        /// What is wrong.
+        fault: LineFault,
+    },
+    /// A contact changes so often that its edges are only counted.
+    Chattering {
+        /// Channel.
+        channel: u8,
+        /// Edges that led to this.
+        edges: u16,
+    },
+    /// A chattering contact rests.
+    Rested {
+        /// Channel.
+        channel: u8,
+        /// Alarm side.
+        open: bool,
+        /// Edges that were only counted.
+        edges: u32,
+    },
+    /// What its last life ended with.
+    Crashed {
+        /// How it ended and where.
+        crash: Crash,
+    },
+    /// It entered or left the safe mode.
+    SafeMode {
+        /// True: it watches nothing.
+        on: bool,
+        /// Crashes in a row.
+        crashes: u8,
+    },
+    /// Its access list.
+    List {
+        /// What became of it.
+        list: ListEvent,
+    },
+    /// Its key.
+    Key {
+        /// What became of it.
+        key: KeyEvent,
+    },
+    /// An update of its firmware.
+    Update {
+        /// The version it is about, `major.minor.patch`.
+        version: String,
+        /// What became of it.
+        outcome: UpdateOutcome,
+    },
+}
+
+/// What an operator can order of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeOrder {
+    /// Forget key, lists and events.
+    Erase,
+    /// Start again.
+    Restart,
 }

@@ -31,6 +31,9 @@ pub struct Snapshot {
     pub power: Power,
     /// Counters of refused, dropped and failed things, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// Doors with a reader.
+    #[serde(default)]
+    pub portals: Vec<Portal>,
 }
 
 /// One measured or derived value.
@@ -132,6 +135,72 @@ pub struct Node {
     pub missing: u64,
     /// Frames refused in its name since the controller started.
     pub refused: u64,
+    /// Another board says that it is this node; neither is acknowledged.
+    #[serde(default)]
+    pub twin: bool,
+    /// How it says it is; `null` before it was heard since the controller started.
+    #[serde(default)]
+    pub health: Option<Health>,
+}
+
+/// How a node says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// Age of this word.
+    pub age_ms: u64,
+    /// Firmware that runs, `major.minor.patch`.
+    pub running: String,
+    /// The one before it, if an update replaced one.
+    pub previous: Option<String>,
+    /// The last one that was not taken,
+    pub refused: Option<String>,
+    /// and why: a variant of `shared::wire::UpdateRefusal`.
+    pub refused_because: Option<String>,
+    /// True: it watches nothing.
+    pub safe_mode: bool,
+    /// Crashes in a row.
+    pub crashes: u8,
+    /// Where its time comes from: `unset`, `rtc` or `controller`.
+    pub clock: String,
+    /// Version of the access list in force, 0 when there is none.
+    pub list: u32,
+    /// Hours since that list was confirmed; `null` when it does not know.
+    pub list_age_h: Option<u16>,
+    /// Connections to the MQTT endpoint since its boot.
+    pub connects: u16,
+    /// Connections that ended because another client took its name.
+    pub taken_over: u16,
+    /// What came from readers, probes and console and was no frame.
+    pub garbled: u16,
+    /// Buses freed and sensor rails switched off and on.
+    pub recoveries: u16,
+    /// Bytes of stack never used; `null` when not measured.
+    pub stack_free: Option<u16>,
+}
+
+/// A door with a reader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Portal {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// Id of the node that guards it.
+    pub node: u16,
+    /// Point of its door contact.
+    pub point: Option<String>,
+    /// `closed`, `open`, `held_open` or `unknown`.
+    pub door: String,
+    /// `well`, `mute`, `garbled`, `radio`, `other_part` or `unknown`.
+    pub reader: String,
+    /// Reader or enclosure is open; `null` when it was not said.
+    pub tamper: Option<bool>,
+    /// Closed but not locked; `null` when it was not said.
+    pub unlocked: Option<bool>,
+    /// What the node decided about the last card, a word of `shared::access::Decision`.
+    pub last_decision: Option<String>,
+    /// Age of that decision.
+    pub last_decision_age_ms: Option<u64>,
 }
 
 /// A polled device.

@@ -8,20 +8,21 @@
 use super::Engine;
 use crate::alarm::Condition;
 use crate::catalog::{self, NodeTrouble};
-use crate::device::FactValue;
 use crate::event::{Effect, Message, Turn};
 use crate::node::{self, Accepted, Refusal};
 use crate::point::from_milli;
-use crate::record::{NodeEvent, Record};
+use crate::record::Record;
 use crate::site::{Label, World};
-use crate::time::{Millis, Mono, Now};
+use crate::time::{Millis, Now};
+use shared::NoData;
 use shared::topic::{self, Leaf};
-use shared::wire::{Down, Header, Stream, Up};
+use shared::wire::{Down, Header, Health, Stream, Up};
 
 /// A refusal, a gap or a foreign node keeps its alarm for so long after the last one.
 pub const OCCURRENCE_HOLDS: Millis = Millis(600_000);
 /// Refusals of one node are recorded at most so often; every one is counted.
 pub const REFUSAL_RECORD_EVERY: Millis = Millis(60_000);
+
 /// Counter of downward frames: the epoch is durable, so that a node never sees a counter twice
 /// even when the controller and its clock restart.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +41,9 @@ impl Downlink {
 
 impl<W: World> Engine<W> {
     pub(super) fn message(&mut self, now: Now, message: &Message, turn: &mut Turn) {
-        match node::accept(now, &mut self.nodes, &self.keys, message) {
+        let accepted = node::accept(now, &mut self.nodes, &mut self.keys, message);
+        self.look_for_twin(now, message, turn);
+        match accepted {
             Err(refusal) => self.refuse(now, refusal, turn),
             Ok(Accepted::Presence { here, .. }) => {
                 // The will of a broker that anybody may have written: a hint that the node's
@@ -53,7 +56,7 @@ impl<W: World> Engine<W> {
             }
             Ok(Accepted::Duplicate { header }) => {
                 self.count("node_event_duplicates");
-                self.acknowledge_events(now, header.node, header.boot, turn);
+                self.acknowledge(now, &header, turn);
             }
             Ok(Accepted::Early { header, ask }) => {
                 self.count("node_events_early");
@@ -72,10 +75,21 @@ impl<W: World> Engine<W> {
                 }
                 self.evaluate_node(now, header.node, turn);
             }
+            Ok(Accepted::Stray {
+                header,
+                body,
+                why,
+                mark,
+            }) => {
+                self.count("node_events_stray");
+                self.stray_event(now, &header, body, why, mark, turn);
+                self.acknowledge(now, &header, turn);
+            }
             Ok(Accepted::Event {
                 header,
                 body,
                 missing,
+                mark,
             }) => {
                 self.count("node_events");
                 if let Some((from, to)) = missing {
@@ -96,8 +110,8 @@ impl<W: World> Engine<W> {
                         turn,
                     );
                 }
-                self.node_event(now, &header, body, turn);
-                self.acknowledge_events(now, header.node, header.boot, turn);
+                self.node_event(now, &header, body, mark, turn);
+                self.acknowledge(now, &header, turn);
                 self.ask_for_report(now, &header, turn);
                 self.evaluate_node(now, header.node, turn);
             }
@@ -107,7 +121,8 @@ impl<W: World> Engine<W> {
     pub(super) fn refuse(&mut self, now: Now, refusal: Refusal, turn: &mut Turn) {
         self.count(&format!("node_frames_refused_{}", refusal.word()));
         match refusal {
-            Refusal::Topic => {}
+            // A second board is an alarm of its own.
+            Refusal::Topic | Refusal::Twin(_) => {}
             Refusal::UnknownNode(id) => {
                 let because = Label::new(format!("端末番号 {id}"), format!("node id {id}"));
                 self.occurrences.insert(
@@ -136,6 +151,27 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// What was accepted or refused may have shown a second board with this identity.
+    fn look_for_twin(&mut self, now: Now, message: &Message, turn: &mut Turn) {
+        let Some((id, _)) = topic::parse(&message.topic) else {
+            return;
+        };
+        let sign = self.nodes.get_mut(&id).and_then(|node| node.twin_sign.take());
+        if let Some(sign) = sign {
+            self.count("node_twin_signs");
+            self.occurred(now, id, NodeTrouble::Twin, sign, turn);
+        }
+    }
+
+    /// True while two boards say that they are this node. Their events share sequence numbers,
+    /// so an acknowledgement to one would make the other forget what was never heard.
+    pub(super) fn is_twin(&self, id: u16) -> bool {
+        self.node_name(id).is_some_and(|name| {
+            self.occurrences
+                .contains_key(&catalog::node_id(&name, NodeTrouble::Twin))
+        })
+    }
+
     /// Something that has no end of its own: its alarm holds for a while and then returns.
     pub(super) fn occurred(
         &mut self,
@@ -161,15 +197,18 @@ impl<W: World> Engine<W> {
             .map(|node| node.name.clone())
     }
 
-    pub(super) fn acknowledge_events(&mut self, now: Now, node: u16, boot: u32, turn: &mut Turn) {
-        let known = self.nodes.get(&node);
-        let Some(upto) = known.and_then(|node| node.last_event) else {
+    /// Acknowledges this event and those before it, never a later one: of two boards with one
+    /// identity the other may hold another event under the later number.
+    fn acknowledge(&mut self, now: Now, header: &Header, turn: &mut Turn) {
+        if self.is_twin(header.node) {
+            self.count("node_acknowledgements_held");
             return;
-        };
+        }
         // The node listens to frames of its present boot only; an event that waited over its
         // reboot is acknowledged in the boot that sent it again.
-        let boot = known.and_then(|node| node.boot).unwrap_or(boot).max(boot);
-        self.downlink(now, node, boot, &Down::Ack { upto }, turn);
+        let known = self.nodes.get(&header.node).and_then(|node| node.boot);
+        let boot = known.unwrap_or(header.boot).max(header.boot);
+        self.downlink(now, header.node, boot, &Down::Ack { upto: header.seq }, turn);
     }
 
     /// At the first frame of a boot we know nothing of its contacts: ask for everything.
@@ -190,10 +229,11 @@ impl<W: World> Engine<W> {
             let epoch = self.downlink.epoch.wrapping_add(1);
             self.commit(now, turn, Record::DownlinkEpoch { epoch });
         }
-        let Some(key) = self.keys.get(&node) else { return };
+        let Some(ring) = self.keys.get(&node) else { return };
+        let (key, key_id) = ring.sealing();
         let header = Header {
             ver: shared::wire::VERSION,
-            key_id: 0,
+            key_id,
             node,
             boot,
             stream: Stream::Command,
@@ -207,112 +247,6 @@ impl<W: World> Engine<W> {
                 payload: frame.to_vec(),
             }),
             Err(_) => self.count("downlink_too_long"),
-        }
-    }
-
-    pub(super) fn node_event(
-        &mut self,
-        now: Now,
-        header: &Header,
-        body: Result<Up, Vec<u8>>,
-        turn: &mut Turn,
-    ) {
-        let made = self
-            .nodes
-            .get_mut(&header.node)
-            .and_then(|node| node.made_at(now.mono, header));
-        let (channel, event) = match body {
-            Ok(Up::Hello {
-                firmware: (a, b, c),
-                cause,
-                ..
-            }) => (
-                None,
-                NodeEvent::Hello {
-                    firmware: format!("{a}.{b}.{c}"),
-                    cause,
-                },
-            ),
-            Ok(Up::Contact { channel, open }) => (Some(channel), NodeEvent::Contact { channel, open }),
-            Ok(Up::SensorLost { channel, reason }) => {
-                (Some(channel), NodeEvent::SensorLost { channel, reason })
-            }
-            Ok(Up::SensorBack { channel }) => (Some(channel), NodeEvent::SensorBack { channel }),
-            Ok(Up::Lost { count }) => (None, NodeEvent::Lost { count }),
-            Ok(Up::Refused { total, why }) => (None, NodeEvent::Refused { total, why }),
-            Ok(other) => (
-                None,
-                NodeEvent::Raw {
-                    body: format!("{other:?}"),
-                },
-            ),
-            Err(raw) => (None, NodeEvent::Raw { body: hex(&raw) }),
-        };
-        let point = channel.and_then(|channel| self.channels.get(&(header.node, channel)).cloned());
-        let record = Record::NodeEvent {
-            node: header.node,
-            boot: header.boot,
-            event_seq: header.seq,
-            up_ms: header.up_ms,
-            unix_ms: header.unix_ms,
-            point: point.clone(),
-            event: event.clone(),
-        };
-        self.commit(now, turn, record);
-        match event {
-            NodeEvent::Lost { count } => {
-                self.occurred(now, header.node, NodeTrouble::Missing, &format!("{count}"), turn);
-            }
-            NodeEvent::Refused { why, .. } => {
-                self.occurred(
-                    now,
-                    header.node,
-                    NodeTrouble::Refused,
-                    &format!("downlink {why:?}"),
-                    turn,
-                );
-            }
-            NodeEvent::Contact { open, .. } => {
-                if let Some(point) = point {
-                    self.contact_edge(now, &point, made, open, turn);
-                }
-            }
-            NodeEvent::SensorLost { reason, .. } => {
-                if let (Some(point), Some(at)) = (point, made) {
-                    self.set_point(now, &point, at, Err(reason), turn);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// An edge is an alarm even when it is old, or the contact has closed again before we heard
-    /// of it: what happened while the node could not speak did happen.
-    pub(super) fn contact_edge(
-        &mut self,
-        now: Now,
-        id: &str,
-        made: Option<Mono>,
-        open: bool,
-        turn: &mut Turn,
-    ) {
-        if let Some(at) = made {
-            let value = Ok(FactValue::Number(if open { 1.0 } else { 0.0 }));
-            self.set_point(now, id, at, value, turn);
-        }
-        let Some(point) = self.points.get(id) else {
-            return;
-        };
-        let is_current = made.is_some() && point.number(now.mono).is_ok_and(|level| level >= 0.5);
-        if let (true, false, Some(kind)) = (open, is_current, point.definition.contact) {
-            let because = Label::new(
-                "端末が通信できない間に開いた",
-                "opened while the node could not be heard",
-            );
-            let alarm = catalog::contact_id(id, kind);
-            if let Some(record) = self.book.raise_now(&alarm, because) {
-                self.commit(now, turn, record);
-            }
         }
     }
 
@@ -332,10 +266,17 @@ impl<W: World> Engine<W> {
                     self.count("node_samples_other_quantity");
                     return;
                 }
-                let value = sample
+                let mut value = sample
                     .value
                     .and_then(|milli| sample.quantity.check(milli))
                     .map(from_milli);
+                if value.is_ok() {
+                    self.line_faults.remove(&id);
+                    if self.chatters(&id) {
+                        // Where it happens to be now is not where it is.
+                        value = Err(NoData::Implausible);
+                    }
+                }
                 if let Some(at) = made {
                     self.set_point(now, &id, at, value, turn);
                 }
@@ -353,13 +294,25 @@ impl<W: World> Engine<W> {
                     self.counters
                         .insert(format!("node_{}_dropped", header.node), u64::from(*dropped));
                 }
-                // An acknowledgement may have been lost on its way.
-                if *pending > 0 {
-                    self.acknowledge_events(now, header.node, header.boot, turn);
-                }
             }
+            Up::Health(health) => self.health(now, header.node, *health, turn),
             _ => self.count("node_bodies_unknown"),
         }
+    }
+
+    /// How the node itself is.
+    fn health(&mut self, now: Now, id: u16, health: Health, turn: &mut Turn) {
+        for (name, value) in [
+            ("crashes", u64::from(health.crashes)),
+            ("connects", u64::from(health.connects)),
+            ("taken_over", u64::from(health.taken_over)),
+            ("garbled", u64::from(health.garbled)),
+            ("recoveries", u64::from(health.recoveries)),
+        ] {
+            self.counters.insert(format!("node_{id}_{name}"), value);
+        }
+        self.health.insert(id, (now.mono, health));
+        self.safe_mode(now, id, health.safe_mode, health.crashes, turn);
     }
 
     pub(super) fn evaluate_node(&mut self, now: Now, id: u16, turn: &mut Turn) {
@@ -395,7 +348,8 @@ impl<W: World> Engine<W> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -1,6 +1,7 @@
 //! The points' part of the engine: a value comes in, its limits and contacts are judged.
 
 use super::Engine;
+use super::events::line_words;
 use crate::alarm::Condition;
 use crate::catalog;
 use crate::device::FactValue;
@@ -55,6 +56,12 @@ impl<W: World> Engine<W> {
             {
                 Condition::Unknown
             }
+            // Its own alarm says more.
+            Err(NoData::Implausible) if self.chatters(id) => Condition::Unknown,
+            Err(NoData::LineFault) if self.line_faults.contains_key(id) => {
+                let (ja, en) = line_words(self.line_faults[id]);
+                Condition::Holds(Label::new(ja, en))
+            }
             Err(reason) => Condition::Holds(Label::new(no_data_words(reason).0, no_data_words(reason).1)),
         };
         self.report(now, turn, &catalog::no_data_id(id), condition);
@@ -68,9 +75,18 @@ impl<W: World> Engine<W> {
         value: Result<f64, NoData>,
         turn: &mut Turn,
     ) {
+        let open = value.ok().map(|level| level >= 0.5);
+        if let Some(index) = self.portal_of_door(id) {
+            self.portal_level(now, index, open, turn);
+            return;
+        }
         let condition = match value {
             Ok(level) if level >= 0.5 => Condition::Holds(Label::new("接点が開いた", "the contact is open")),
             Ok(_) => Condition::Gone,
+            Err(_) if self.chatters(id) && catalog::doubt_is_alarm(kind) => Condition::Holds(Label::new(
+                "接点がばたついており、作動していないとは言えない",
+                "the contact chatters; nobody can say that it is not on the alarm side",
+            )),
             Err(_) => Condition::Unknown,
         };
         self.report(now, turn, &catalog::contact_id(id, kind), condition);

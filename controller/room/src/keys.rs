@@ -1,0 +1,215 @@
+//! The keys of a node: the one it was provisioned with, and those derived from it since.
+//!
+//! ```text
+//!             rotate (salt)                 Key(Rotated)
+//!  one key --------------------> two keys ----------------> one key, the new one
+//!     ^                             |  Key(NotKept)
+//!     +-----------------------------+
+//! ```
+//! With two keys, frames of both are taken, and frames are made with the one that the node used
+//! last. The salts are in the journal, so a restart derives the same keys; a node that was
+//! provisioned anew has another first key, and the rotations of the old one are not applied.
+
+use crate::time::Mono;
+use shared::limit::SALT_LEN;
+use shared::wire::DeviceKey;
+
+/// The keys of one node. Prints no key.
+#[derive(Debug, Clone)]
+pub struct KeyRing {
+    first: DeviceKey,
+    current: DeviceKey,
+    /// The id that stands in frames of the current key, as far as it was seen.
+    id: Option<u8>,
+    pending: Option<Pending>,
+}
+
+/// A rotation that the node has not confirmed.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Id of the new key.
+    pub key_id: u8,
+    /// What it is made with.
+    pub salt: [u8; SALT_LEN],
+    /// When the node was last told, in this life of the controller.
+    pub told: Option<Mono>,
+    key: DeviceKey,
+    /// The node has used it.
+    used: bool,
+}
+
+/// Which key proved a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// The current one.
+    Current,
+    /// The one of the rotation under way.
+    Pending,
+}
+
+impl KeyRing {
+    /// With the key of the provisioning.
+    #[must_use]
+    pub fn new(first: DeviceKey) -> Self {
+        Self {
+            current: first.clone(),
+            first,
+            id: None,
+            pending: None,
+        }
+    }
+
+    /// Names the key of the provisioning, and says nothing about it.
+    #[must_use]
+    pub fn first_fingerprint(&self) -> String {
+        self.first.fingerprint().as_str().to_owned()
+    }
+
+    /// Tries the keys, the current one first.
+    pub fn prove<T, E>(
+        &mut self,
+        mut verify: impl FnMut(&DeviceKey) -> Result<T, E>,
+    ) -> Result<(T, Proof), E> {
+        match (verify(&self.current), &mut self.pending) {
+            (Ok(proven), pending) => {
+                if let Some(pending) = pending {
+                    pending.used = false;
+                }
+                Ok((proven, Proof::Current))
+            }
+            (Err(_), Some(pending)) => {
+                let proven = verify(&pending.key)?;
+                pending.used = true;
+                Ok((proven, Proof::Pending))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// The header of a proven frame named its key.
+    pub fn saw_id(&mut self, proof: Proof, id: u8) {
+        if proof == Proof::Current {
+            self.id = Some(id);
+        }
+    }
+
+    /// What frames to the node are made with: the key that it used last, and its id.
+    #[must_use]
+    pub fn sealing(&self) -> (&DeviceKey, u8) {
+        match &self.pending {
+            Some(pending) if pending.used => (&pending.key, pending.key_id),
+            _ => (&self.current, self.id.unwrap_or(0)),
+        }
+    }
+
+    /// Id of the key in force, as far as it was seen.
+    #[must_use]
+    pub const fn id(&self) -> Option<u8> {
+        self.id
+    }
+
+    /// The id that the next key gets.
+    #[must_use]
+    pub fn next_id(&self) -> u8 {
+        self.id.unwrap_or(0).wrapping_add(1)
+    }
+
+    /// The rotation under way.
+    #[must_use]
+    pub const fn pending(&self) -> Option<&Pending> {
+        self.pending.as_ref()
+    }
+
+    /// True when the node is to be told: it uses the old key, and was not told since `since`.
+    #[must_use]
+    pub fn wants_telling(&self, since: Mono) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| !pending.used && pending.told.is_none_or(|told| told <= since))
+    }
+
+    /// The node was told.
+    pub fn told(&mut self, now: Mono) {
+        if let Some(pending) = &mut self.pending {
+            pending.told = Some(now);
+        }
+    }
+
+    /// Applies the begin of a rotation; one of another first key changes nothing.
+    pub fn begin(&mut self, first_fingerprint: &str, key_id: u8, salt: [u8; SALT_LEN]) {
+        if self.first_fingerprint() == first_fingerprint {
+            self.pending = Some(Pending {
+                key_id,
+                salt,
+                told: None,
+                key: self.current.rotated(&salt),
+                used: false,
+            });
+        }
+    }
+
+    /// Applies the node's word that it has the new key.
+    pub fn rotated(&mut self, key_id: u8) {
+        if let Some(pending) = self.pending.take_if(|pending| pending.key_id == key_id) {
+            self.current = pending.key;
+            self.id = Some(key_id);
+        }
+    }
+
+    /// Applies the node's word that it could not keep the new key.
+    pub fn not_kept(&mut self, key_id: u8) {
+        self.pending.take_if(|pending| pending.key_id == key_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: [u8; SALT_LEN] = [5; SALT_LEN];
+
+    fn ring() -> KeyRing {
+        KeyRing::new(DeviceKey::new([1; 32]))
+    }
+
+    fn is(key: &DeviceKey) -> impl FnMut(&DeviceKey) -> Result<(), ()> + use<> {
+        let wanted = *key.expose();
+        move |key| if *key.expose() == wanted { Ok(()) } else { Err(()) }
+    }
+
+    #[test]
+    fn both_keys_are_taken_until_the_node_says_that_it_has_the_new_one() {
+        let mut ring = ring();
+        let (old, new) = (ring.current.clone(), ring.current.rotated(&SALT));
+        assert_eq!(ring.prove(is(&new)), Err(()));
+        ring.begin(&ring.first_fingerprint(), 1, SALT);
+        assert_eq!(ring.prove(is(&old)), Ok(((), Proof::Current)));
+        assert_eq!(ring.sealing().0.expose(), old.expose());
+        assert_eq!(ring.prove(is(&new)), Ok(((), Proof::Pending)));
+        assert_eq!((ring.sealing().0.expose(), ring.sealing().1), (new.expose(), 1));
+        ring.rotated(1);
+        assert_eq!(ring.prove(is(&old)), Err(()));
+        assert_eq!(ring.prove(is(&new)), Ok(((), Proof::Current)));
+        assert_eq!((ring.id(), ring.next_id()), (Some(1), 2));
+    }
+
+    #[test]
+    fn a_key_that_was_not_kept_is_taken_no_more() {
+        let mut ring = ring();
+        let new = ring.current.rotated(&SALT);
+        ring.begin(&ring.first_fingerprint(), 1, SALT);
+        ring.not_kept(2);
+        assert!(ring.pending().is_some(), "that was another rotation");
+        ring.not_kept(1);
+        assert_eq!(ring.prove(is(&new)), Err(()));
+    }
+
+    #[test]
+    fn rotations_of_an_earlier_provisioning_are_not_applied() {
+        let mut ring = ring();
+        let other = KeyRing::new(DeviceKey::new([2; 32]));
+        ring.begin(&other.first_fingerprint(), 1, SALT);
+        ring.rotated(1);
+        assert_eq!(ring.sealing().0.expose(), &[1; 32]);
+    }
+}

@@ -1,0 +1,282 @@
+//! A small room with a simulated clock, nodes that seal real frames, and a journal in memory.
+
+use room::Engine;
+use room::event::{Command, Effect, Event, Message, Refused, Turn};
+use room::record::{Entry, Record};
+use room::site::{Channel, ContactKind, Label, Limit, Mqtt, Node, Priority, Real, Side, Site, Web};
+use room::snapshot::AlarmState;
+use room::time::{Millis, Mono, Now, Wall};
+use shared::wire::{DeviceKey, Direction, Down, Envelope, Header, Stream, Up, seal_up};
+use shared::{NoData, Quantity, Sample};
+use std::collections::BTreeMap;
+
+pub(crate) const KEY: [u8; 32] = [7; 32];
+pub(crate) const NODE: u16 = 1;
+
+pub(crate) fn site() -> Site<Real> {
+    let channel = |channel, point: &str, quantity, contact| Channel {
+        channel,
+        point: point.to_owned(),
+        label: Label::new(point, point),
+        quantity,
+        contact,
+    };
+    Site {
+        name: Label::new("試験室", "test room"),
+        data_dir: "/nonexistent".into(),
+        web: Web {
+            listen: "127.0.0.1:0".parse().unwrap(),
+        },
+        mqtt: Mqtt::Builtin {
+            listen: "127.0.0.1:0".parse().unwrap(),
+        },
+        nodes: vec![Node {
+            id: NODE,
+            name: "node-1".to_owned(),
+            label: Label::new("入口", "entrance"),
+            key_file: "/nonexistent".into(),
+            silent_after: Millis(10_000),
+            channels: vec![
+                channel(0, "door.1", Quantity::Contact, Some(ContactKind::Door)),
+                channel(1, "leak.1", Quantity::Contact, Some(ContactKind::Leak)),
+                channel(2, "inlet.temperature", Quantity::Temperature, None),
+            ],
+        }],
+        devices: vec![],
+        hosts: vec![],
+        limits: vec![Limit {
+            id: "inlet.temperature.high".to_owned(),
+            point: "inlet.temperature".to_owned(),
+            side: Side::High,
+            limit: 30.0,
+            deadband: 0.5,
+            on_delay: Millis(2_000),
+            off_delay: Millis(1_000),
+            priority: Priority::Warning,
+            action: Label::new("空調を確認", "check the air conditioner"),
+        }],
+        outage: None,
+        access: room::site::Access::default(),
+    }
+}
+
+/// A room with a simulated clock, a node that seals real frames, and a journal in memory.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine<Real>,
+    pub(crate) journal: Vec<Entry>,
+    pub(crate) mono: u64,
+    pub(crate) wall: i64,
+    pub(crate) event_seq: u32,
+    pub(crate) telemetry_seq: u32,
+    pub(crate) boot: u32,
+    pub(crate) last: Turn,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(site())
+    }
+
+    pub(crate) fn with(site: Site<Real>) -> Self {
+        let mut bench = Self {
+            engine: Engine::new(site, BTreeMap::from([(NODE, DeviceKey::new(KEY))])).expect("a good site"),
+            journal: vec![],
+            mono: 1_000_000,
+            wall: 1_700_000_000_000,
+            event_seq: 0,
+            telemetry_seq: 0,
+            boot: 1,
+            last: Turn::default(),
+        };
+        let turn = bench.engine.start(bench.now(), "boot-a", "0.0.0", []);
+        bench.keep(turn);
+        bench
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            mono: Mono(self.mono),
+            wall: Wall(self.wall),
+        }
+    }
+
+    pub(crate) fn keep(&mut self, turn: Turn) {
+        for record in &turn.records {
+            let seq = self.journal.len() as u64 + 1;
+            self.journal.push(Entry {
+                seq,
+                now: self.now(),
+                record: record.clone(),
+            });
+        }
+        self.last = turn;
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        let turn = self.engine.handle(self.now(), event);
+        self.keep(turn);
+    }
+
+    /// Time passes; every deadline on the way gets its tick.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let end = self.mono + ms;
+        while let Some(at) = self.engine.next_deadline(self.now()).filter(|at| at.0 <= end) {
+            assert!(at.0 >= self.mono, "a deadline behind us would spin the loop");
+            self.wall += i64::try_from(at.0 - self.mono).unwrap();
+            self.mono = at.0;
+            let before = self.engine.next_deadline(self.now());
+            self.event(Event::Tick);
+            let after = self.engine.next_deadline(self.now());
+            assert!(
+                before != after || after.is_none_or(|at| at.0 > self.mono),
+                "a tick must use up its deadline"
+            );
+        }
+        self.wall += i64::try_from(end - self.mono).unwrap();
+        self.mono = end;
+    }
+
+    pub(crate) fn frame(&mut self, stream: Stream, body: &Up) -> Vec<u8> {
+        let seq = match stream {
+            Stream::Event => &mut self.event_seq,
+            _ => &mut self.telemetry_seq,
+        };
+        *seq += 1;
+        seal(self.boot, stream, *seq, self.mono - 900_000, body)
+    }
+
+    pub(crate) fn message(&mut self, leaf: &str, payload: Vec<u8>) {
+        let message = Message {
+            user: Some(NODE.to_string()),
+            topic: format!("fac/v1/{NODE}/{leaf}"),
+            payload,
+            retained: false,
+        };
+        self.event(Event::Message(message));
+    }
+
+    pub(crate) fn node_event(&mut self, body: &Up) {
+        let frame = self.frame(Stream::Event, body);
+        self.message("ev", frame);
+    }
+
+    pub(crate) fn heartbeat(&mut self, last_event: u32, pending: u16) {
+        let body = Up::Heartbeat {
+            pending,
+            last_event,
+            refused: 0,
+            dropped: 0,
+        };
+        let frame = self.frame(Stream::Telemetry, &body);
+        self.message("t", frame);
+    }
+
+    pub(crate) fn sample(&mut self, channel: u8, quantity: Quantity, value: Result<i32, NoData>) {
+        let frame = self.frame(
+            Stream::Telemetry,
+            &Up::Sample(Sample {
+                channel,
+                quantity,
+                value,
+            }),
+        );
+        self.message("t", frame);
+    }
+
+    pub(crate) fn state(&self, alarm: &str) -> Option<AlarmState> {
+        self.engine
+            .snapshot(self.now())
+            .alarms
+            .into_iter()
+            .find(|row| row.id == alarm)
+            .map(|row| row.state)
+    }
+
+    /// Records of the last turn.
+    pub(crate) fn recorded(&self, wanted: impl Fn(&Record) -> bool) -> usize {
+        self.last.records.iter().filter(|record| wanted(record)).count()
+    }
+
+    /// A row of the picture.
+    pub(crate) fn portal(&self, name: &str) -> room::snapshot::Portal {
+        let snapshot = self.engine.snapshot(self.now());
+        snapshot
+            .portals
+            .into_iter()
+            .find(|portal| portal.name == name)
+            .unwrap()
+    }
+
+    /// A point of the picture: its value, or why there is none.
+    pub(crate) fn point(&self, id: &str) -> Result<f64, String> {
+        let snapshot = self.engine.snapshot(self.now());
+        let point = snapshot.points.into_iter().find(|point| point.id == id).unwrap();
+        point.value.ok_or_else(|| point.no_data.unwrap())
+    }
+
+    /// The controller is killed and comes back on the same machine with its journal.
+    pub(crate) fn restart(&mut self, site: Site<Real>) {
+        let keys = BTreeMap::from([(NODE, DeviceKey::new(KEY))]);
+        self.engine = Engine::new(site, keys).expect("a good site");
+        let text: Vec<String> = self
+            .journal
+            .iter()
+            .map(|entry| serde_json::to_string(entry).unwrap())
+            .collect();
+        let entries: Vec<Entry> = text
+            .iter()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let turn = self.engine.start(self.now(), "boot-a", "0.0.0", entries);
+        self.keep(turn);
+    }
+
+    pub(crate) fn command(&mut self, command: Command) -> Option<Refused> {
+        self.event(Event::Command {
+            by: "山田".to_owned(),
+            command,
+        });
+        self.last.refused.clone()
+    }
+
+    pub(crate) fn acked(&self) -> Option<u32> {
+        self.last.effects.iter().find_map(|effect| {
+            let Effect::Downlink { payload, .. } = effect else {
+                return None;
+            };
+            let frame = Envelope::parse(payload).unwrap();
+            match frame
+                .verify(&DeviceKey::new(KEY), Direction::Down, Stream::Command)
+                .unwrap()
+                .down()
+            {
+                Ok(Down::Ack { upto }) => Some(upto),
+                _ => None,
+            }
+        })
+    }
+
+    pub(crate) fn counter(&self, name: &str) -> u64 {
+        self.engine
+            .snapshot(self.now())
+            .counters
+            .get(name)
+            .copied()
+            .unwrap_or(0)
+    }
+}
+
+/// A frame of the node, made with its key.
+pub(crate) fn seal(boot: u32, stream: Stream, seq: u32, up_ms: u64, body: &Up) -> Vec<u8> {
+    let header = Header {
+        ver: 1,
+        key_id: 0,
+        node: NODE,
+        boot,
+        stream,
+        seq,
+        up_ms,
+        unix_ms: 0,
+    };
+    seal_up(&DeviceKey::new(KEY), &header, body).unwrap().to_vec()
+}

@@ -1,0 +1,8 @@
+//! The engine as facilities staff see it. Frames are real ones, sealed with the node's key.
+
+#![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
+
+mod bench;
+mod portals;
+mod story;
+mod twins;
