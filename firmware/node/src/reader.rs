@@ -7,7 +7,7 @@
 //!                                   |                                                  |
 //!                                   v       failure 1: abort, wake up, configure       |
 //!             +--> look for Type A, FeliCa 212, FeliCa 424 --+     failure 2: reset ---+
-//!             +----- 5 ms of rest, a self-check every 10 s --+     failure 3: fault, pauses of
+//!             +---- field off, a self-check every 10 s ------+     failure 3: fault, pauses of
 //!                                                                  1, 2, 4, 8, 8 ... seconds
 //! ```
 //! [`Reader`] does no input or output: the board gives it what its UART received and sends what
@@ -22,7 +22,9 @@
 //! say which was meant. A Type A and a FeliCa card are two kinds: a card or telephone that is both
 //! is presented as both. [`Event::RandomUid`] for a Type A number that its owner draws anew each
 //! time: it names nobody. [`Event::State`] when the reader fails and when it is proven well: once
-//! each, and once after start, because before it is not known.
+//! each, and once after start, because before it is not known. After a relapse it must prove itself for
+//! longer ([`PROOF_FIRST_MS`]); cards are read meanwhile. `SeveralCards` and `RandomUid` are for the ear
+//! and the lamp of whoever stands there: they are no credential, and there is nothing to record.
 //!
 //! **How it is watched.** Every command must be acknowledged and answered in time. A reader that
 //! lost its power meanwhile looks for a card for ever, or refuses the command: both are failures
@@ -33,7 +35,8 @@
 //! cards are read on meanwhile.
 //!
 //! **How fast.** Rest and answer take about 20 ms for each of three ways to look, so that a card
-//! is seen at most [`ROUND_MS`] after it was presented, also during a self-check.
+//! is seen at most [`ROUND_MS`] after it was presented, also during a self-check. The times of the
+//! part are added up from its manual and the speed of the line, and measured with a simulated one.
 //!
 //! **What a card number is worth.** UID and IDm *identify* a card; they do not *prove* it. Both are
 //! sent in the clear to anybody who asks, cards with a number of one's choice are sold, and a
@@ -65,6 +68,8 @@ pub const SENDS: u8 = 2;
 pub const REST_MS: u64 = 5;
 /// What a look takes with a healthy part, commands and answers on the line included, in milliseconds.
 const LOOK_MS: u64 = 15;
+/// What switching the field off takes, in milliseconds.
+const OFF_MS: u64 = 5;
 /// Time within which a presented card is seen by a reader that works, in milliseconds.
 pub const ROUND_MS: u64 = 100;
 /// Rounds without a card after which it was away.
@@ -78,8 +83,13 @@ pub const START_MS: u64 = 50;
 pub const QUIET_MS: u64 = 10;
 /// Failures in a row that make a fault.
 pub const FAULT_AFTER: u8 = 3;
-/// Answered looks in a row that prove the reader well.
+/// Answered looks in a row after which a failure is a first one again.
 pub const PROVEN_POLLS: u8 = 12;
+/// How long a reader must be without failure to be called well, in milliseconds; four times as long
+/// after each relapse, so that a loose plug does not fill the node's memory with its coming and going.
+pub const PROOF_FIRST_MS: u64 = 250;
+/// The longest such time, in milliseconds; a reader that was well for so long starts anew.
+pub const PROOF_MAX_MS: u64 = 3_600_000;
 /// First pause of a reader at fault, in milliseconds.
 pub const PAUSE_FIRST_MS: u64 = 1_000;
 /// Longest pause of a reader at fault, in milliseconds.
@@ -91,12 +101,15 @@ pub const CHECK_AGAIN_MS: u64 = 1_000;
 /// Bad self-checks in a row that make a fault.
 pub const BAD_CHECKS: u8 = 3;
 
-/// A card that comes just after a look began waits for a round, for one command of a self-check
-/// and for its own look.
-const _: () = assert!(ROUND_MS >= (LOOKS.len() as u64 + 1) * (REST_MS + LOOK_MS) + LOOK_MS);
-const _: () = assert!(PAUSE_FIRST_MS <= PAUSE_MAX_MS);
+/// A card that comes just after a look began waits for a round with its end, for one command of a
+/// self-check and for its own look.
+const _: () = assert!(ROUND_MS >= (LOOKS.len() as u64 + 1) * (REST_MS + LOOK_MS) + OFF_MS + LOOK_MS);
+const _: () = assert!(PAUSE_FIRST_MS <= PAUSE_MAX_MS && PROOF_FIRST_MS <= PROOF_MAX_MS);
 
-/// The ways to look for a card, in turn.
+/// The ways to look for a card, in turn. A round ends with the field off: a Type A card that was
+/// selected or halted is silent as long as it has power, and one whose answer was lost on the line
+/// would be away for ever. Type A comes first, because FeliCa cards want 20 ms of field before
+/// they hear.
 const LOOKS: [Technology; 3] = [Technology::TypeA, Technology::Felica212, Technology::Felica424];
 
 /// What was mounted.
@@ -245,6 +258,9 @@ pub struct Reader {
     failures: u8,
     /// Answered looks since the last failure, up to [`PROVEN_POLLS`].
     proven: u8,
+    /// The first look without failure or bad check since the last of them.
+    sound_since: Option<u64>,
+    proof_ms: u64,
     pause_ms: u64,
     check_at_ms: u64,
     bad_checks: u8,
@@ -255,6 +271,7 @@ pub struct Reader {
     /// What holds, when it differs from what was said.
     state: Option<ReaderState>,
     said: Option<ReaderState>,
+    well_since: u64,
     restarts: u32,
 }
 
@@ -273,6 +290,8 @@ impl Reader {
             felica: Presence::Empty,
             failures: 0,
             proven: 0,
+            sound_since: None,
+            proof_ms: PROOF_FIRST_MS,
             pause_ms: PAUSE_FIRST_MS,
             check_at_ms: 0,
             bad_checks: 0,
@@ -280,6 +299,7 @@ impl Reader {
             untestable: false,
             state: None,
             said: None,
+            well_since: 0,
             restarts: 0,
         }
     }
@@ -323,7 +343,10 @@ impl Reader {
             let before = self.receiver.garbage();
             match (self.step, self.receiver.read(&mut received)) {
                 (Step::Sent(_), Some(Heard::Ack)) => {
-                    self.enter(Step::Acknowledged(Answer::Awaited), now_ms + ANSWER_MS);
+                    self.enter(
+                        Step::Acknowledged(Answer::Awaited),
+                        now_ms.saturating_add(ANSWER_MS),
+                    );
                 }
                 // The acknowledgement may have been damaged: the answer proves it.
                 (_, Some(Heard::Answer { code, data })) if code == self.command.answer() => {
@@ -336,7 +359,7 @@ impl Reader {
                 (_, Some(_)) => self.receiver.count(),
                 (step, None) => {
                     if step == Step::Acknowledged(Answer::Awaited) && self.receiver.garbage() != before {
-                        let until_ms = self.until_ms.min(now_ms + DAMAGED_MS);
+                        let until_ms = self.until_ms.min(now_ms.saturating_add(DAMAGED_MS));
                         self.enter(Step::Acknowledged(Answer::Damaged), until_ms);
                     }
                     break;
@@ -348,12 +371,15 @@ impl Reader {
     fn time_is_up(&mut self, now_ms: u64, turn: &mut Turn) {
         match self.step {
             Step::Paused => self.hold(now_ms),
-            Step::Held => self.enter(Step::Starting, now_ms + START_MS),
+            Step::Held => self.enter(Step::Starting, now_ms.saturating_add(START_MS)),
             Step::Starting | Step::Resting => self.send(now_ms, 1, turn),
             Step::Sent(count) if count < SENDS => self.send(now_ms, count + 1, turn),
             Step::Acknowledged(Answer::Damaged) => {
                 let _ = turn.transmit.extend_from_slice(&AGAIN);
-                self.enter(Step::Acknowledged(Answer::AskedAgain), now_ms + ANSWER_MS);
+                self.enter(
+                    Step::Acknowledged(Answer::AskedAgain),
+                    now_ms.saturating_add(ANSWER_MS),
+                );
             }
             Step::Sent(_) | Step::Acknowledged(Answer::Awaited) => {
                 self.failed(now_ms, ReaderProblem::Mute, turn);
@@ -369,13 +395,13 @@ impl Reader {
 
     fn hold(&mut self, now_ms: u64) {
         self.command = Command::Configure;
-        self.enter(Step::Held, now_ms + RESET_MS);
+        self.enter(Step::Held, now_ms.saturating_add(RESET_MS));
     }
 
     fn send(&mut self, now_ms: u64, count: u8, turn: &mut Turn) {
         self.receiver.clear();
         turn.transmit = encode(self.command, self.command == Command::Configure);
-        self.enter(Step::Sent(count), now_ms + ACK_MS);
+        self.enter(Step::Sent(count), now_ms.saturating_add(ACK_MS));
     }
 
     fn ask(&mut self, command: Command, at_ms: u64) {
@@ -388,25 +414,60 @@ impl Reader {
         self.failures = self.failures.saturating_add(1);
         self.restarts = self.restarts.saturating_add(1);
         self.proven = 0;
+        self.sound_since = None;
         self.receiver.clear();
         if self.failures >= FAULT_AFTER {
-            // The first reason is kept: a cable that is being mended passes through all of them.
-            if !matches!(
-                self.state,
-                Some(ReaderState::Fault(
-                    ReaderProblem::Mute | ReaderProblem::Garbled | ReaderProblem::OtherPart
-                ))
-            ) {
-                self.state = Some(ReaderState::Fault(why));
-            }
-            self.enter(Step::Paused, now_ms + self.pause_ms);
+            self.at_fault(now_ms, why);
+            self.enter(Step::Paused, now_ms.saturating_add(self.pause_ms));
             self.pause_ms = (self.pause_ms * 2).min(PAUSE_MAX_MS);
         } else if self.failures == 1 {
             turn.transmit.clear();
             let _ = turn.transmit.extend_from_slice(&ABORT);
-            self.ask(Command::Configure, now_ms + QUIET_MS);
+            self.ask(Command::Configure, now_ms.saturating_add(QUIET_MS));
         } else {
             self.hold(now_ms);
+        }
+    }
+
+    /// Calls the reader at fault. The first reason is kept: a cable that is being mended passes
+    /// through all of them.
+    fn at_fault(&mut self, now_ms: u64, why: ReaderProblem) {
+        match self.state {
+            Some(ReaderState::Fault(known))
+                if (known == ReaderProblem::Radio) == (why == ReaderProblem::Radio) =>
+            {
+                return;
+            }
+            // A silent part says nothing about its radio.
+            Some(ReaderState::Fault(_)) if why == ReaderProblem::Radio => return,
+            Some(ReaderState::Fault(_)) | None => {}
+            Some(ReaderState::Well) => {
+                let was_well_long = now_ms.saturating_sub(self.well_since) >= PROOF_MAX_MS;
+                self.proof_ms = if was_well_long {
+                    PROOF_FIRST_MS * 4
+                } else {
+                    self.proof_ms.saturating_mul(4).min(PROOF_MAX_MS)
+                };
+            }
+        }
+        self.state = Some(ReaderState::Fault(why));
+    }
+
+    /// Calls the reader well when that is proven.
+    fn prove(&mut self, now_ms: u64) {
+        self.proven = (self.proven + 1).min(PROVEN_POLLS);
+        if self.proven < PROVEN_POLLS {
+            return;
+        }
+        self.failures = 0;
+        self.pause_ms = PAUSE_FIRST_MS;
+        if self.bad_checks > 0 {
+            return;
+        }
+        let since = *self.sound_since.get_or_insert(now_ms);
+        if self.state != Some(ReaderState::Well) && now_ms.saturating_sub(since) >= self.proof_ms {
+            self.state = Some(ReaderState::Well);
+            self.well_since = now_ms;
         }
     }
 
@@ -429,7 +490,11 @@ impl Reader {
             Command::Identify if is_pn532(data) => self.ask(Command::Parameters, now_ms),
             Command::Identify => self.failed(now_ms, ReaderProblem::OtherPart, turn),
             Command::Parameters => self.ask(Command::Tries, now_ms),
-            Command::Tries => self.ask(Command::Status, now_ms),
+            Command::Tries => {
+                self.look = 0;
+                self.check_at_ms = now_ms;
+                self.ask(Command::FieldOff, now_ms);
+            }
             Command::FieldOff => self.look_next(now_ms),
             Command::Status => {
                 if !transmitter_is_well(data) {
@@ -437,7 +502,7 @@ impl Reader {
                 } else if self.config.antenna_test && !self.untestable {
                     // A round between the two, so that a card does not wait for both.
                     self.antenna_due = true;
-                    self.check_at_ms = now_ms + ROUND_MS;
+                    self.check_at_ms = now_ms.saturating_add(ROUND_MS);
                     self.look_next(now_ms);
                 } else {
                     self.checked(now_ms, true);
@@ -462,10 +527,13 @@ impl Reader {
         } else {
             self.bad_checks.saturating_add(1)
         };
-        if self.bad_checks >= BAD_CHECKS {
-            self.state = Some(ReaderState::Fault(ReaderProblem::Radio));
+        if !well {
+            self.sound_since = None;
         }
-        self.check_at_ms = now_ms + if well { CHECK_MS } else { CHECK_AGAIN_MS };
+        if self.bad_checks >= BAD_CHECKS {
+            self.at_fault(now_ms, ReaderProblem::Radio);
+        }
+        self.check_at_ms = now_ms.saturating_add(if well { CHECK_MS } else { CHECK_AGAIN_MS });
         self.look_next(now_ms);
     }
 
@@ -478,7 +546,7 @@ impl Reader {
             (true, false) => Command::Status,
             (true, true) => Command::Antenna,
         };
-        self.ask(command, now_ms + REST_MS);
+        self.ask(command, now_ms.saturating_add(REST_MS));
     }
 
     fn looked(&mut self, now_ms: u64, technology: Technology, seen: Seen, turn: &mut Turn) {
@@ -499,16 +567,8 @@ impl Reader {
             Change::Several => Some(Event::SeveralCards),
             Change::Random => Some(Event::RandomUid),
         };
-        self.proven = (self.proven + 1).min(PROVEN_POLLS);
-        if self.proven == PROVEN_POLLS {
-            self.failures = 0;
-            self.pause_ms = PAUSE_FIRST_MS;
-            if self.bad_checks == 0 {
-                self.state = Some(ReaderState::Well);
-            }
-        }
-        if technology == Technology::TypeA && seen != Seen::Nobody {
-            // A selected Type A card answers no further look: without the field it starts anew.
+        self.prove(now_ms);
+        if self.look == 0 {
             self.ask(Command::FieldOff, now_ms);
         } else {
             self.look_next(now_ms);
