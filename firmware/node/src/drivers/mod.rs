@@ -35,6 +35,7 @@ pub mod eeprom24;
 pub mod lis3dh;
 pub mod matrix_keypad;
 pub mod max34451;
+pub mod modbus_probe;
 pub mod pn532;
 pub mod sht3x;
 pub mod sht4x;
