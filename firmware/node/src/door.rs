@@ -46,6 +46,8 @@
 //! - A door found open at start is `FoundOpen`: who opened it is not known, so it is not called
 //!   forced, but it is held open after its time. What was said before a restart and is not said
 //!   again after it no longer holds; the door's own state is always said.
+//! - A contact that chatters must be given as unknown by whoever feeds it; its edges would be
+//!   openings, each of them recorded.
 //! - A closed door is not proof of who is inside. There is no anti-passback here.
 //!
 //! This file decides nothing about credentials ([`shared::access`] does), debounces nothing
@@ -542,7 +544,8 @@ impl Door {
             return;
         }
         let answer = match why {
-            Denial::PinRequired => Answer::PinWanted,
+            // Without a keypad nobody can be asked for it.
+            Denial::PinRequired if self.config.keypad => Answer::PinWanted,
             Denial::LockedOut => Answer::LockedOut,
             Denial::Unknown
             | Denial::NotYetValid
@@ -551,6 +554,7 @@ impl Door {
             | Denial::WrongDay
             | Denial::ClockUnset
             | Denial::NoList
+            | Denial::PinRequired
             | Denial::PinWrong
             | Denial::Suspended => Answer::Denied,
         };

@@ -29,6 +29,7 @@ pub mod memory;
 pub mod node;
 pub mod outbox;
 pub mod parts;
+pub mod portal;
 pub mod reader;
 pub mod sensor;
 pub mod supervisor;
