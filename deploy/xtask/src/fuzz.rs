@@ -29,7 +29,7 @@ const MEMORY_MB: u32 = 1024;
 type Seeds = fn() -> Vec<Vec<u8>>;
 
 /// The targets.
-const TARGETS: [(&str, Seeds); 7] = [
+const TARGETS: [(&str, Seeds); 9] = [
     ("wire", frames),
     ("guard", frames),
     ("provision", blocks),
@@ -37,6 +37,8 @@ const TARGETS: [(&str, Seeds); 7] = [
     ("image", images),
     ("pn532", reader),
     ("update", updates),
+    ("modbus", probes),
+    ("parts", tables),
 ];
 
 /// Runs every target, or the one named, for `seconds` each.
@@ -248,6 +250,25 @@ fn reader() -> Vec<Vec<u8>> {
     ]);
     let all = [&ack[..], &version, &ack, &type_a, &ack, &felica].concat();
     vec![ack.to_vec(), version, type_a, felica, all]
+}
+
+/// Waits, lengths and bytes of a line: good, refused, disturbed.
+fn probes() -> Vec<Vec<u8>> {
+    let answer = [1, 4, 4, 0x01, 0x31, 0x02, 0x22, 0x2a, 0xce];
+    let refusal = [1, 0x84, 2, 0xc2, 0xc1];
+    let good = [&[0, 0, 30, 9][..], &answer, &[255, 0, 255, 0, 255, 0, 255, 0, 30, 9], &answer].concat();
+    let refused = [&[0, 0, 30, 5][..], &refusal, &[50, 0, 30, 9], &answer].concat();
+    let late = [&[0, 0, 201, 0, 50, 12, 0, 1, 4][..], &answer].concat();
+    vec![good, refused, late]
+}
+
+/// A row count, the rows, a byte for the rail, and what the bus answers.
+fn tables() -> Vec<Vec<u8>> {
+    Part::ALL
+        .into_iter()
+        .flat_map(|part| [0, 1, 2].map(|output| Mount::new(part, 0x48, output).encode()))
+        .map(|row| [&[1][..], &row, &[1], &[2; 300]].concat())
+        .collect()
 }
 
 /// Begin, send, end: a whole image of each size; and the steps one by one.

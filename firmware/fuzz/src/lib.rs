@@ -5,8 +5,10 @@
 //! something leaves the input behind; the input becomes a test where the code is.
 
 mod rig;
+mod sensors;
 mod update;
 
+pub use sensors::{modbus, parts};
 pub use update::update;
 
 use node::drivers::pn532::{Receiver, Technology, antenna_is_well, is_pn532, targets};
