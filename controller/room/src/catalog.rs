@@ -349,6 +349,34 @@ pub fn unknown_node() -> Definition {
     }
 }
 
+/// Alarm id of a node that witnesses another journal.
+#[must_use]
+pub fn witness_id(node: &str) -> String {
+    format!("{node}.witness")
+}
+
+/// Alarm of a node that witnesses another journal.
+#[must_use]
+pub fn witness(node: &str, place: Label) -> Definition {
+    Definition {
+        id: witness_id(node),
+        priority: Priority::Critical,
+        what: Label::new(
+            "端末が覚えている記録と監視装置の記録が合わない",
+            "A node witnesses another journal than this",
+        ),
+        place,
+        action: Label::new(
+            "監視装置の記録が巻き戻された、取り替えられた、または書き換えられた疑いがあります。ディスクをそのまま保全し、情報システム管理者へ連絡してください。控えから戻した直後なら、その旨を所見に残して復帰してください。",
+            "The controller's journal may have been rolled back, exchanged or rewritten. Preserve the disk as it is and call the system administrator. If a backup was just restored, note that and reset the alarm.",
+        ),
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: true,
+        cause: None,
+    }
+}
+
 /// Alarm of a part of the controller.
 #[must_use]
 pub fn part(part: Part) -> Definition {

@@ -7,13 +7,19 @@
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
 mod events;
+mod lists;
 mod nodes;
+mod orders;
 mod points;
 mod portals;
+mod witness;
 
+pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
+pub use orders::TELL_KEY_EVERY;
 pub use points::no_data_words;
 pub use portals::JUDGED_WITHIN;
+pub use witness::{GIVE_EVERY, MAX_GIVEN};
 
 use crate::alarm::{self, Book, Condition};
 use crate::catalog::{self, NodeTrouble, PortalTrouble};
@@ -23,7 +29,7 @@ use crate::keys::KeyRing;
 use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
-use crate::record::{Entry, Record};
+use crate::record::{Entry, NodeOrder, Record};
 use crate::site::{self, DeviceKind, Label, Limit, Site, World};
 use crate::snapshot::{self, Snapshot};
 use crate::time::{Millis, Mono, Now};
@@ -48,6 +54,8 @@ pub struct Engine<W: World> {
     line_faults: BTreeMap<String, LineFault>,
     health: BTreeMap<u16, (Mono, Health)>,
     portals: Vec<portals::Portal>,
+    lists: BTreeMap<u16, lists::Wanted>,
+    witness: witness::Witness,
     limits: BTreeMap<String, Vec<Limit>>,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, Device>,
@@ -88,6 +96,8 @@ impl<W: World> Engine<W> {
             line_faults: BTreeMap::new(),
             health: BTreeMap::new(),
             portals: vec![portals::Portal::default(); site.access.portals.len()],
+            lists: BTreeMap::new(),
+            witness: witness::Witness::default(),
             limits: BTreeMap::new(),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
@@ -122,6 +132,7 @@ impl<W: World> Engine<W> {
             for trouble in NodeTrouble::ALL {
                 self.book.define(catalog::node(&node, trouble));
             }
+            self.book.define(catalog::witness(&node.name, node.label.clone()));
             let silent = catalog::node_id(&node.name, NodeTrouble::Silent);
             for channel in &node.channels {
                 self.channels
@@ -184,6 +195,8 @@ impl<W: World> Engine<W> {
     /// Replays a record of the journal.
     pub fn apply(&mut self, now: Now, record: &Record) {
         self.book.apply(now, record);
+        self.apply_list(record);
+        self.apply_key(record);
         match record {
             Record::DownlinkEpoch { epoch } => {
                 self.downlink = Downlink {
@@ -227,6 +240,7 @@ impl<W: World> Engine<W> {
                     node.missing += u64::from(to.saturating_sub(*from)) + 1;
                 }
             }
+            Record::CheckpointGiven { size, root } => self.apply_checkpoint(*size, root),
             Record::Power { record } => self.outage.apply(now, record),
             _ => {}
         }
@@ -261,6 +275,7 @@ impl<W: World> Engine<W> {
         );
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
         self.resume_occurrences(now);
+        self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         turn
     }
@@ -274,7 +289,11 @@ impl<W: World> Engine<W> {
                 .filter(|trouble| trouble.is_occurrence())
                 .map(|trouble| catalog::node_id(&node.name, trouble))
         });
-        for id in of_nodes.chain([catalog::UNKNOWN_NODE.to_owned()]) {
+        let witnesses = self.site.nodes.iter().map(|node| catalog::witness_id(&node.name));
+        for id in of_nodes
+            .chain(witnesses)
+            .chain([catalog::UNKNOWN_NODE.to_owned()])
+        {
             if self.book.is_active(&id) {
                 self.occurrences.insert(id, (until, Label::default()));
             }
@@ -301,6 +320,7 @@ impl<W: World> Engine<W> {
             }
             Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
+            Event::Checkpoint { size, root } => self.give_checkpoint(now, size, &root, &mut turn),
             Event::Counters { role, counters } => {
                 self.role_counters.insert(role, counters);
             }
@@ -309,6 +329,7 @@ impl<W: World> Engine<W> {
                     self.commit(now, &mut turn, record);
                 }
                 self.evaluate(now, &mut turn);
+                self.run_lists(now, &mut turn);
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
@@ -490,10 +511,12 @@ impl<W: World> Engine<W> {
                 self.power(now, outage::Input::Rehearse { by }, turn);
                 return turn.refused.take().map_or(Ok(()), Err);
             }
-            Command::RotateKey { .. }
-            | Command::EraseNode { .. }
-            | Command::RestartNode { .. }
-            | Command::UpdateNode { .. } => {
+            Command::RotateKey { node, salt } => return self.rotate_key(now, by, &node, &salt, turn),
+            Command::EraseNode { node } => return self.order_node(now, by, &node, NodeOrder::Erase, turn),
+            Command::RestartNode { node } => {
+                return self.order_node(now, by, &node, NodeOrder::Restart, turn);
+            }
+            Command::UpdateNode { .. } => {
                 return Err(Refused::Unavailable(
                     "nodes of this release do not take this command".to_owned(),
                 ));
@@ -523,6 +546,8 @@ impl<W: World> Engine<W> {
         }
         for id in self.site.nodes.iter().map(|node| node.id).collect::<Vec<_>>() {
             self.evaluate_chattering(now, id, turn);
+            self.evaluate_list(now, id, turn);
+            self.evaluate_key(now, id, turn);
         }
         self.evaluate_portals(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
@@ -567,6 +592,7 @@ impl<W: World> Engine<W> {
             .chain(silent)
             .chain(occurrences)
             .chain(self.portal_deadline())
+            .chain(self.list_deadline(now))
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()
@@ -630,6 +656,10 @@ impl<W: World> Engine<W> {
             missing: known.missing,
             refused: known.refused,
             twin: self.is_twin(node.id),
+            erased: known.erased,
+            list: self.list_row(node.id),
+            key: self.key_row(node.id),
+            witness: self.witness_row(node.id),
             health: self.health.get(&node.id).map(|(at, health)| snapshot::Health {
                 age_ms: now.mono.since(*at).0,
                 running: health.running.to_string(),

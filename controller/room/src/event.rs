@@ -45,6 +45,13 @@ pub enum Event {
         /// `Some(why)` while in trouble.
         problem: Option<String>,
     },
+    /// The journal is so long and its chain ends with this; for the nodes to witness.
+    Checkpoint {
+        /// Records on disk.
+        size: u64,
+        /// Hash of the chain at the last one.
+        root: [u8; 32],
+    },
     /// Counters of another role, replacing its previous ones.
     Counters {
         /// Prefix of the names.

@@ -7,6 +7,7 @@
 //! owner of the state, then [`node`], [`point`], [`alarm`], [`outage`] and [`plan`], [`record`]
 //! what is journaled and [`snapshot`] what is shown.
 
+pub mod access;
 pub mod alarm;
 pub mod catalog;
 pub mod device;
@@ -23,6 +24,7 @@ pub mod record;
 pub mod site;
 pub mod snapshot;
 pub mod time;
+pub mod transfer;
 pub mod twin;
 
 pub use engine::Engine;

@@ -19,7 +19,7 @@ use crate::time::{Millis, Mono, Now};
 use crate::twin::{self, Known, Marks, Pace};
 use serde::{Deserialize, Serialize};
 use shared::topic::{self, Leaf};
-use shared::wire::{Authentic, DeviceKey, Direction, Envelope, Header, Stream, Up, WireError};
+use shared::wire::{Authentic, DeviceKey, Direction, Envelope, Header, KeyEvent, Stream, Up, WireError};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -187,6 +187,8 @@ pub struct Node {
     pace: Pace,
     /// Contacts that do not make up their mind, with the edges that led to it (durable).
     pub chattering: BTreeMap<u8, u16>,
+    /// Its keys were erased by order (durable).
+    pub erased: bool,
     /// A sign of a second board, until the engine takes it.
     pub twin_sign: Option<&'static str>,
 }
@@ -402,12 +404,16 @@ impl Node {
         match event {
             NodeEvent::Hello { firmware, .. } => {
                 self.firmware = Some(firmware.clone());
+                self.erased = false;
                 self.chattering.clear();
             }
             NodeEvent::Lost { count } => {
                 self.missing += u64::from(*count);
                 self.chattering.clear();
             }
+            NodeEvent::Key {
+                key: KeyEvent::Erased,
+            } => self.erased = true,
             NodeEvent::Chattering { channel, edges } => {
                 self.chattering.insert(*channel, *edges);
             }

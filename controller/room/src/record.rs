@@ -134,6 +134,18 @@ pub enum Record {
         /// Hash of the chain at that record, as hex.
         root: String,
     },
+    /// A node was given a checkpoint that is not of this journal: the journal was rolled back,
+    /// exchanged or rewritten.
+    WitnessDisagrees {
+        /// Node id.
+        node: u16,
+        /// Records that it was given.
+        size: u64,
+        /// Root that it was given, as hex.
+        root: String,
+        /// When, by its clock, in seconds since 1970 UTC; 0 when that was not set.
+        given_unix_s: u64,
+    },
     /// Events of a node that never arrived.
     EventsMissing {
         /// Node id.

@@ -138,9 +138,58 @@ pub struct Node {
     /// Another board says that it is this node; neither is acknowledged.
     #[serde(default)]
     pub twin: bool,
+    /// Its keys were erased by order: it is out of service.
+    #[serde(default)]
+    pub erased: bool,
+    /// Its access list; `null` when it guards no portal.
+    #[serde(default)]
+    pub list: Option<List>,
+    /// Its key; `null` when the controller has none for it.
+    #[serde(default)]
+    pub key: Option<Key>,
+    /// What it says it was given to witness, when it said so since the controller started.
+    #[serde(default)]
+    pub witness: Option<Witness>,
     /// How it says it is; `null` before it was heard since the controller started.
     #[serde(default)]
     pub health: Option<Health>,
+}
+
+/// The access list of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct List {
+    /// Version that the node is to have.
+    pub version: u32,
+    /// Its entries; a card with a PIN counts twice.
+    pub count: u16,
+    /// Version that decides at the node, 0 for none; `null` when it did not say.
+    pub in_force: Option<u32>,
+    /// `there`, `sending`, `waiting`, `unknown`, or `too_many` for one that no node can hold.
+    pub state: String,
+    /// Entries that the node has of a list under way.
+    pub have: Option<u32>,
+}
+
+/// The key of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Key {
+    /// Id of the key in force; `null` when the node was not heard.
+    pub id: Option<u8>,
+    /// Id of the key that it is changing to.
+    pub next: Option<u8>,
+}
+
+/// What a node was given to witness.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Witness {
+    /// Records of the journal.
+    pub size: u64,
+    /// Hash of its chain there, as hex.
+    pub root: String,
+    /// When it was given, by the node's clock, milliseconds since 1970 UTC; 0 when not known.
+    pub given_ms: i64,
+    /// `agrees`, `ahead` (records are gone here), `differs`, or `too_old` to be judged.
+    pub verdict: String,
 }
 
 /// How a node says it is.

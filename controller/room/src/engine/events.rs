@@ -227,6 +227,8 @@ impl<W: World> Engine<W> {
             NodeEvent::SafeMode { on, crashes } if is_current => {
                 self.safe_mode(now, node, *on, *crashes, turn);
             }
+            NodeEvent::List { list } if is_current => self.list_event(now, node, *list, turn),
+            NodeEvent::Key { key } => self.key_event(now, node, *key, turn),
             NodeEvent::Update { version, outcome } => {
                 self.update_outcome(now, node, version, *outcome, turn);
             }
@@ -242,6 +244,7 @@ impl<W: World> Engine<W> {
         }
         self.evaluate_chattering(now, node, turn);
         self.forget_portals(now, node, turn);
+        self.list_reboot(now, node);
     }
 
     /// An edge is an alarm even when it is old, or the contact has closed again before we heard

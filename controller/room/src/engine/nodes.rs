@@ -16,7 +16,7 @@ use crate::site::{Label, World};
 use crate::time::{Millis, Now};
 use shared::NoData;
 use shared::topic::{self, Leaf};
-use shared::wire::{Down, Header, Health, Stream, Up};
+use shared::wire::{Down, Header, Health, Stream, TransferKind, Up};
 
 /// A refusal, a gap or a foreign node keeps its alarm for so long after the last one.
 pub const OCCURRENCE_HOLDS: Millis = Millis(600_000);
@@ -224,6 +224,22 @@ impl<W: World> Engine<W> {
         self.downlink(now, header.node, header.boot, &Down::Report, turn);
     }
 
+    /// A frame for the node's present life.
+    pub(super) fn tell(&mut self, now: Now, node: u16, body: &Down, turn: &mut Turn) {
+        if let Some(boot) = self.nodes.get(&node).and_then(|node| node.boot) {
+            self.downlink(now, node, boot, body, turn);
+        }
+    }
+
+    /// True while the node is heard.
+    pub(super) fn is_alive(&self, now: Now, id: u16) -> bool {
+        let heard = self.nodes.get(&id).and_then(|node| node.heard);
+        let patience = self.site.nodes.iter().find(|node| node.id == id);
+        heard
+            .zip(patience)
+            .is_some_and(|(at, node)| now.mono.since(at) <= node.silent_after)
+    }
+
     pub(super) fn downlink(&mut self, now: Now, node: u16, boot: u32, body: &Down, turn: &mut Turn) {
         if self.downlink.sent == u16::MAX {
             let epoch = self.downlink.epoch.wrapping_add(1);
@@ -290,12 +306,23 @@ impl<W: World> Engine<W> {
                 if let Some(node) = self.nodes.get_mut(&header.node) {
                     node.holds(now.mono, *last_event, *pending);
                 }
+                self.tell_key(now, header.node, turn);
                 if *dropped > 0 {
                     self.counters
                         .insert(format!("node_{}_dropped", header.node), u64::from(*dropped));
                 }
             }
             Up::Health(health) => self.health(now, header.node, *health, turn),
+            Up::Transfer {
+                what: TransferKind::List,
+                version,
+                have,
+            } => self.list_progress(now, header.node, *version, *have, turn),
+            Up::Checkpoint {
+                size,
+                root,
+                given_unix_s,
+            } => self.checkpoint_reported(now, header.node, *size, root, *given_unix_s, turn),
             _ => self.count("node_bodies_unknown"),
         }
     }
@@ -313,6 +340,7 @@ impl<W: World> Engine<W> {
         }
         self.health.insert(id, (now.mono, health));
         self.safe_mode(now, id, health.safe_mode, health.crashes, turn);
+        self.list_health(now, id, &health, turn);
     }
 
     pub(super) fn evaluate_node(&mut self, now: Now, id: u16, turn: &mut Turn) {
@@ -321,8 +349,13 @@ impl<W: World> Engine<W> {
         };
         let (name, patience) = (node.name.clone(), node.silent_after);
         let heard = self.nodes.get(&id).and_then(|node| node.heard);
+        let erased = self.nodes.get(&id).is_some_and(|node| node.erased);
         let silence = heard.or(self.started).map(|since| now.mono.since(since));
         let condition = match silence {
+            _ if erased => Condition::Holds(Label::new(
+                "鍵を消去した。site.toml から外すか、設定し直す",
+                "its keys were erased: take it out of site.toml, or provision it anew",
+            )),
             Some(silence) if silence > patience => {
                 let secs = silence.0 / 1000;
                 Condition::Holds(match heard {

@@ -3,10 +3,15 @@
 use room::Engine;
 use room::event::{Command, Effect, Event, Message, Refused, Turn};
 use room::record::{Entry, Record};
-use room::site::{Channel, ContactKind, Label, Limit, Mqtt, Node, Priority, Real, Side, Site, Web};
+use room::site::{
+    Access, Channel, ContactKind, Label, Limit, Mqtt, Node, Portal, Priority, Real, Side, Site, Web,
+};
 use room::snapshot::AlarmState;
 use room::time::{Millis, Mono, Now, Wall};
-use shared::wire::{DeviceKey, Direction, Down, Envelope, Header, Stream, Up, seal_up};
+use shared::wire::{
+    ClockState, DeviceKey, Direction, Down, Envelope, Header, Health, Stream, Up, UpdateRefusal, Version,
+    seal_up,
+};
 use shared::{NoData, Quantity, Sample};
 use std::collections::BTreeMap;
 
@@ -70,6 +75,11 @@ pub(crate) struct Bench {
     pub(crate) telemetry_seq: u32,
     pub(crate) boot: u32,
     pub(crate) last: Turn,
+    /// Effects that nobody has taken yet.
+    pub(crate) sent: Vec<Effect>,
+    /// The key that the node uses.
+    pub(crate) key: DeviceKey,
+    pub(crate) key_id: u8,
 }
 
 impl Bench {
@@ -87,6 +97,9 @@ impl Bench {
             telemetry_seq: 0,
             boot: 1,
             last: Turn::default(),
+            sent: vec![],
+            key: DeviceKey::new(KEY),
+            key_id: 0,
         };
         let turn = bench.engine.start(bench.now(), "boot-a", "0.0.0", []);
         bench.keep(turn);
@@ -109,6 +122,7 @@ impl Bench {
                 record: record.clone(),
             });
         }
+        self.sent.extend(turn.effects.iter().cloned());
         self.last = turn;
     }
 
@@ -142,7 +156,35 @@ impl Bench {
             _ => &mut self.telemetry_seq,
         };
         *seq += 1;
-        seal(self.boot, stream, *seq, self.mono - 900_000, body)
+        let header = header(self.boot, stream, *seq, self.mono - 900_000, self.key_id);
+        seal_up(&self.key, &header, body).unwrap().to_vec()
+    }
+
+    /// What went to the node since the last call: what it can read with its key, in order.
+    pub(crate) fn downs(&mut self) -> Vec<(Header, Down)> {
+        let key = self.key.clone();
+        self.sent
+            .drain(..)
+            .filter_map(|effect| {
+                let Effect::Downlink { payload, .. } = effect else {
+                    return None;
+                };
+                let frame = Envelope::parse(&payload).unwrap();
+                let proven = frame.verify(&key, Direction::Down, Stream::Command).ok()?;
+                Some((proven.header, proven.down().unwrap()))
+            })
+            .collect()
+    }
+
+    /// A frame of telemetry.
+    pub(crate) fn telemetry(&mut self, body: &Up) {
+        let frame = self.frame(Stream::Telemetry, body);
+        self.message("t", frame);
+    }
+
+    /// The node as the page shows it.
+    pub(crate) fn node(&self) -> room::snapshot::Node {
+        self.engine.snapshot(self.now()).nodes.remove(0)
     }
 
     pub(crate) fn message(&mut self, leaf: &str, payload: Vec<u8>) {
@@ -268,15 +310,55 @@ impl Bench {
 
 /// A frame of the node, made with its key.
 pub(crate) fn seal(boot: u32, stream: Stream, seq: u32, up_ms: u64, body: &Up) -> Vec<u8> {
-    let header = Header {
+    let header = header(boot, stream, seq, up_ms, 0);
+    seal_up(&DeviceKey::new(KEY), &header, body).unwrap().to_vec()
+}
+
+fn header(boot: u32, stream: Stream, seq: u32, up_ms: u64, key_id: u8) -> Header {
+    Header {
         ver: 1,
-        key_id: 0,
+        key_id,
         node: NODE,
         boot,
         stream,
         seq,
         up_ms,
         unix_ms: 0,
+    }
+}
+
+/// A node that says it is well and has this list in force.
+pub(crate) fn health(list: u32, list_age_h: u16) -> Up {
+    Up::Health(Health {
+        running: Version(1, 4, 0),
+        previous: Some(Version(1, 3, 9)),
+        refused: Some((Version(1, 2, 0), UpdateRefusal::Older)),
+        safe_mode: false,
+        crashes: 0,
+        clock: ClockState::Rtc,
+        list,
+        list_age_h,
+        connects: 2,
+        taken_over: 0,
+        garbled: 7,
+        recoveries: 1,
+        stack_free: u16::MAX,
+    })
+}
+
+/// The small room, whose door has a reader.
+pub(crate) fn guarded() -> Site<Real> {
+    let mut site = site();
+    site.access = Access {
+        portals: vec![Portal {
+            name: "entrance".to_owned(),
+            label: Label::new("入口", "entrance"),
+            node: NODE,
+            portal: 0,
+            reader: 0,
+            door: Some("door.1".to_owned()),
+        }],
+        ..Access::default()
     };
-    seal_up(&DeviceKey::new(KEY), &header, body).unwrap().to_vec()
+    site
 }

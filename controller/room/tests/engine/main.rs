@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
 mod bench;
+mod keys;
+mod lists;
 mod portals;
 mod story;
 mod twins;
+mod witness;

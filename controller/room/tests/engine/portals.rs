@@ -1,36 +1,19 @@
 //! A door with a reader: the node decides, the controller records and alarms.
 
-use crate::bench::{Bench, NODE, site};
+use crate::bench::{Bench, guarded, health, site};
 use room::event::Command;
 use room::record::{NodeEvent, Record};
-use room::site::{Access, Channel, ContactKind, Label, Portal, Priority, Real, Site};
+use room::site::{Channel, ContactKind, Label, Priority};
 use room::snapshot::AlarmState;
 use shared::access::{Decision, Denial};
 use shared::wire::{
-    Crash, CrashKind, CredentialKind, DoorEvent, Health, LineFault, OpenedBy, ReaderProblem, ReaderState,
-    ResetCause, Stream, Up, UpdateOutcome, UpdateRefusal, Version,
+    Crash, CrashKind, CredentialKind, DoorEvent, LineFault, OpenedBy, ReaderProblem, ReaderState, ResetCause,
+    Up, UpdateOutcome, UpdateRefusal, Version,
 };
 use shared::{NoData, Quantity};
 
 const DOOR: u8 = 0;
 const LEAK: u8 = 1;
-
-/// The small room, whose door has a reader.
-fn guarded() -> Site<Real> {
-    let mut site = site();
-    site.access = Access {
-        portals: vec![Portal {
-            name: "entrance".to_owned(),
-            label: Label::new("入口", "entrance"),
-            node: NODE,
-            portal: 0,
-            reader: 0,
-            door: Some("door.1".to_owned()),
-        }],
-        ..Access::default()
-    };
-    site
-}
 
 fn contact(channel: u8, open: bool) -> Up {
     Up::Contact { channel, open }
@@ -431,24 +414,6 @@ fn a_crash_is_recorded_with_its_place_and_rings_for_a_while() {
     );
 }
 
-fn health(safe_mode: bool) -> Up {
-    Up::Health(Health {
-        running: Version(1, 4, 0),
-        previous: Some(Version(1, 3, 9)),
-        refused: Some((Version(1, 2, 0), UpdateRefusal::Older)),
-        safe_mode,
-        crashes: 5,
-        clock: shared::wire::ClockState::Rtc,
-        list: 3,
-        list_age_h: 1,
-        connects: 2,
-        taken_over: 0,
-        garbled: 7,
-        recoveries: 1,
-        stack_free: u16::MAX,
-    })
-}
-
 #[test]
 fn a_node_in_safe_mode_is_critical_until_it_says_that_it_watches_again() {
     let mut room = Bench::new();
@@ -463,8 +428,11 @@ fn a_node_in_safe_mode_is_critical_until_it_says_that_it_watches_again() {
         Some(AlarmState::ReturnedUnacknowledged)
     );
     // The event may be gone with the ring; the telemetry says it, too.
-    let frame = room.frame(Stream::Telemetry, &health(true));
-    room.message("t", frame);
+    let Up::Health(mut unwell) = health(3, 1) else {
+        panic!("health");
+    };
+    unwell.safe_mode = true;
+    room.telemetry(&Up::Health(unwell));
     assert_eq!(room.state("node-1.safe_mode"), Some(AlarmState::Unacknowledged));
 
     let node = room.engine.snapshot(room.now()).nodes.remove(0);

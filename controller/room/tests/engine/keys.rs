@@ -1,0 +1,241 @@
+//! Keys that change, nodes that are started again and nodes that are taken out of service.
+
+use crate::bench::{Bench, KEY, site};
+use room::engine::TELL_KEY_EVERY;
+use room::event::{Command, Refused};
+use room::record::{NodeOrder, Record};
+use room::site::Site;
+use room::snapshot::AlarmState;
+use shared::wire::{DeviceKey, Down, KeyEvent, ResetCause, Up};
+
+const SALT: [u8; 16] = [9; 16];
+
+fn rotate() -> Command {
+    Command::RotateKey {
+        node: "node-1".to_owned(),
+        salt: SALT,
+    }
+}
+
+/// A room whose node was heard.
+fn heard() -> Bench {
+    let mut room = Bench::new();
+    room.heartbeat(0, 0);
+    room.downs();
+    room
+}
+
+impl Bench {
+    fn rotations(&mut self) -> Vec<(u8, [u8; 16])> {
+        let rotations = self.downs().into_iter().filter_map(|(_, body)| match body {
+            Down::Rotate { key_id, salt } => Some((key_id, salt)),
+            _ => None,
+        });
+        rotations.collect()
+    }
+
+    /// The node makes its new key and uses it from now on.
+    fn changes_key(&mut self, key_id: u8) {
+        self.key = self.key.rotated(&SALT);
+        self.key_id = key_id;
+    }
+}
+
+#[test]
+fn a_key_is_changed_in_service_and_no_frame_is_refused_on_the_way() {
+    let mut room = heard();
+    assert_eq!(room.command(rotate()), None);
+    assert_eq!(room.rotations(), [(1, SALT)]);
+    assert_eq!(room.node().key.unwrap().next, Some(1));
+    // Frames of the old key that were under way.
+    room.heartbeat(0, 0);
+    room.changes_key(1);
+    room.heartbeat(0, 0);
+    // From now on the node is spoken to with the new one.
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    let downs = room.downs();
+    assert!(
+        downs
+            .iter()
+            .any(|(header, body)| *body == Down::Ack { upto: 1 } && header.key_id == 1)
+    );
+    let key = room.node().key.unwrap();
+    assert_eq!((key.id, key.next), (Some(1), None));
+    assert_eq!(room.state("node-1.refused"), None);
+    assert_eq!(room.state("node-1.key"), None);
+
+    // The old key is worth nothing now.
+    let new = std::mem::replace(&mut room.key, DeviceKey::new(KEY));
+    room.heartbeat(1, 0);
+    assert_eq!(room.counter("node_frames_refused_forged"), 1);
+    room.key = new;
+
+    // And it can be changed again.
+    room.heartbeat(1, 0);
+    assert_eq!(room.command(rotate()), None);
+    assert_eq!(room.rotations(), [(2, SALT)]);
+}
+
+#[test]
+fn a_restart_at_any_moment_of_a_rotation_knows_both_keys_or_the_right_one() {
+    let mut room = heard();
+    room.command(rotate());
+    room.downs();
+    room.restart(site());
+    room.heartbeat(0, 0);
+    assert_eq!(
+        room.rotations().len(),
+        1,
+        "it is told again, since nobody knows whether it heard"
+    );
+    room.changes_key(1);
+    room.restart(site());
+    room.heartbeat(0, 0);
+    assert_eq!(room.node().state, "alive");
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    room.restart(site());
+    room.heartbeat(1, 0);
+    assert_eq!(room.node().state, "alive");
+    assert_eq!(room.state("node-1.refused"), None);
+}
+
+#[test]
+fn a_node_that_does_not_hear_of_its_new_key_is_told_again_and_after_a_while_that_is_an_alarm() {
+    let mut room = heard();
+    room.command(rotate());
+    assert_eq!(room.rotations().len(), 1);
+    let mut told = 0;
+    for _ in 0..130 {
+        room.pass(5_000);
+        room.heartbeat(0, 0);
+        told += room.rotations().len();
+    }
+    let minutes = usize::try_from(650_000 / TELL_KEY_EVERY.0).unwrap();
+    assert!((minutes - 1..=minutes).contains(&told), "{told} times");
+    assert_eq!(room.state("node-1.key"), Some(AlarmState::Unacknowledged));
+    assert!(matches!(room.command(rotate()), Some(Refused::Conflict(_))));
+    room.changes_key(1);
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    assert_eq!(room.state("node-1.key"), Some(AlarmState::ReturnedUnacknowledged));
+}
+
+#[test]
+fn a_key_that_the_node_could_not_keep_is_an_alarm_and_the_old_one_stays() {
+    let mut room = heard();
+    room.command(rotate());
+    room.node_event(&Up::Key(KeyEvent::NotKept { key_id: 1 }));
+    assert_eq!(room.state("node-1.key"), Some(AlarmState::ReturnedUnacknowledged));
+    assert_eq!(room.node().key.unwrap().next, None);
+    room.restart(site());
+    room.heartbeat(1, 0);
+    assert_eq!(room.node().state, "alive");
+    assert_eq!(room.command(rotate()), None, "it can be tried again");
+}
+
+#[test]
+fn a_rotation_of_an_earlier_provisioning_does_not_touch_the_new_key() {
+    let mut room = heard();
+    room.command(rotate());
+    room.changes_key(1);
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    // The board was provisioned anew, and its key file with it.
+    let fresh = DeviceKey::new([0x44; 32]);
+    let site: Site<_> = site();
+    room.engine = room::Engine::new(site, std::collections::BTreeMap::from([(1, fresh.clone())])).unwrap();
+    let journal = room.journal.clone();
+    let turn = room.engine.start(room.now(), "boot-a", "0.0.0", journal);
+    room.keep(turn);
+    (room.key, room.key_id) = (fresh, 0);
+    room.boot = 2;
+    room.telemetry_seq = 0;
+    room.heartbeat(1, 0);
+    assert_eq!(room.node().state, "alive");
+}
+
+#[test]
+fn the_salt_never_leaves_with_the_command_and_must_be_drawn() {
+    let json = serde_json::to_string(&rotate()).unwrap();
+    assert!(!json.contains("salt"), "{json}");
+    let mut room = heard();
+    let drawn: Command = serde_json::from_str(&json).unwrap();
+    assert!(matches!(room.command(drawn), Some(Refused::Invalid(_))));
+}
+
+#[test]
+fn orders_to_a_node_that_is_not_there_are_refused() {
+    let mut room = Bench::new();
+    let orders = |node: &str| {
+        let node = node.to_owned();
+        [
+            Command::RotateKey {
+                node: node.clone(),
+                salt: SALT,
+            },
+            Command::EraseNode { node: node.clone() },
+            Command::RestartNode { node },
+        ]
+    };
+    for order in orders("node-9") {
+        assert!(matches!(room.command(order), Some(Refused::NotFound(_))));
+    }
+    for order in orders("node-1") {
+        assert!(
+            matches!(room.command(order), Some(Refused::Conflict(_))),
+            "never heard"
+        );
+    }
+    room.heartbeat(0, 0);
+    room.pass(10_001);
+    for order in orders("node-1") {
+        assert!(
+            matches!(room.command(order), Some(Refused::Conflict(_))),
+            "silent"
+        );
+    }
+    assert!(room.journal.iter().all(|entry| !matches!(
+        entry.record,
+        Record::NodeOrder { .. } | Record::KeyRotation { .. }
+    )));
+}
+
+#[test]
+fn a_node_is_started_again_and_a_node_is_taken_out_of_service_by_order() {
+    let mut room = heard();
+    assert_eq!(
+        room.command(Command::RestartNode {
+            node: "node-1".to_owned()
+        }),
+        None
+    );
+    assert_eq!(
+        room.recorded(|record| matches!(
+            record,
+            Record::NodeOrder { order: NodeOrder::Restart, by, .. } if by == "山田"
+        )),
+        1
+    );
+    assert!(room.downs().iter().any(|(_, body)| *body == Down::Restart));
+
+    room.command(Command::EraseNode {
+        node: "node-1".to_owned(),
+    });
+    assert!(room.downs().iter().any(|(_, body)| *body == Down::Erase));
+    assert!(!room.node().erased, "not before it says so");
+    room.node_event(&Up::Key(KeyEvent::Erased));
+    assert_eq!(room.acked(), Some(1), "its last word is acknowledged");
+    assert!(room.node().erased);
+    room.restart(site());
+    assert!(room.node().erased);
+    let alarms = room.engine.snapshot(room.now()).alarms;
+    let silent = alarms.iter().find(|alarm| alarm.id == "node-1.silent").unwrap();
+    assert!(silent.because.en.contains("erased"), "{}", silent.because.en);
+
+    // Provisioned anew it is in service again.
+    room.boot = 2;
+    room.node_event(&Up::Hello {
+        firmware: (1, 0, 0),
+        cause: ResetCause::PowerOn,
+        channels: 3,
+    });
+    assert!(!room.node().erased);
+}
