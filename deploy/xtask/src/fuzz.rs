@@ -256,7 +256,13 @@ fn reader() -> Vec<Vec<u8>> {
 fn probes() -> Vec<Vec<u8>> {
     let answer = [1, 4, 4, 0x01, 0x31, 0x02, 0x22, 0x2a, 0xce];
     let refusal = [1, 0x84, 2, 0xc2, 0xc1];
-    let good = [&[0, 0, 30, 9][..], &answer, &[255, 0, 255, 0, 255, 0, 255, 0, 30, 9], &answer].concat();
+    let good = [
+        &[0, 0, 30, 9][..],
+        &answer,
+        &[255, 0, 255, 0, 255, 0, 255, 0, 30, 9],
+        &answer,
+    ]
+    .concat();
     let refused = [&[0, 0, 30, 5][..], &refusal, &[50, 0, 30, 9], &answer].concat();
     let late = [&[0, 0, 201, 0, 50, 12, 0, 1, 4][..], &answer].concat();
     vec![good, refused, late]
