@@ -39,6 +39,7 @@ pub fn contact_id(point: &str, kind: ContactKind) -> String {
         ContactKind::Breaker => "tripped",
         ContactKind::ExtinguishingAgent => "low",
         ContactKind::MainsPresent => "lost",
+        ContactKind::KeyOverride => "turned",
     };
     format!("{point}.{word}")
 }
@@ -172,7 +173,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
             RACK_ON_DELAY,
             false,
         ),
-        ContactKind::LockBolt | ContactKind::RequestToExit => return None,
+        ContactKind::LockBolt | ContactKind::RequestToExit | ContactKind::KeyOverride => return None,
     };
     Some(Definition {
         id: contact_id(&channel.point, kind),

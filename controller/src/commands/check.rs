@@ -5,6 +5,7 @@
 //! changes nothing.
 
 use super::Failure;
+use crate::core::cards::CardsError;
 use clap::Args;
 use room::plan::Plan;
 use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
@@ -150,6 +151,7 @@ fn summary(site: &Site<Real>) -> String {
     let mut lines = vec![
         format!("  room      {}", both(&site.name)),
         format!("  nodes     {} with {channels} channels", site.nodes.len()),
+        format!("  portals   {}", site.access.portals.len()),
         format!("  devices   {}, of them {ups} UPS", site.devices.len()),
         format!("  limits    {}", site.limits.len()),
         format!("  hosts     {}", site.hosts.len()),
@@ -249,6 +251,28 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             SECRET_MODE,
         );
     }
+    let cards = [Step::Key("access"), Step::Key("cards_file")];
+    match crate::core::cards::read(site) {
+        Ok(_) => {}
+        Err(CardsError::Read(path, error)) if error.kind() == std::io::ErrorKind::NotFound => disk.absent(
+            &cards,
+            format!("{} does not exist", path.display()),
+            "without any card make an empty file",
+        ),
+        Err(why) => disk.error(
+            &cards,
+            why.to_string(),
+            "correct that file; the site itself is good",
+        ),
+    }
+    // Only provisioning reads the card key, and the first one makes it.
+    let way = [Step::Key("access"), Step::Key("card_key_file")];
+    if let Some(file) = site.access.card_key_file.as_ref().filter(|file| file.exists())
+        && let Some(secret) = disk.secret(&way, file, SECRET_MODE)
+        && let Err(why) = node_key(&secret)
+    {
+        disk.error(&way, format!("{}: {why}", file.display()), NEW_KEY);
+    }
     disk.data_dir(&site.data_dir);
     let community = site.devices.iter().any(|device| device.community.0 != "public");
     if community && fs::metadata(config).is_ok_and(|meta| meta.mode() & 0o004 != 0) {
@@ -265,7 +289,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
 /// Every secret has one reader: core the nodes' keys (broker is sent digests of the passwords that
 /// come of them) and the broker's password, act the keys that stop servers.
 const SECRET_MODE: u32 = 0o600;
-const NEW_KEY: &str = "64 hex digits, as written when the node was given its key (openssl rand -hex 32)";
+const NEW_KEY: &str = "64 hex digits, as `yagura node provision` writes them";
 const SSH_KEY: &str =
     "make one without passphrase for this purpose alone: ssh-keygen -t ed25519 -N '' -f FILE";
 
@@ -469,6 +493,8 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../../../deploy/example/site.toml");
 
+    const CARDS: &str = include_str!("../../../deploy/example/cards.toml");
+
     fn write(path: &Path, text: &str, mode: u32) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -494,6 +520,8 @@ mod tests {
             &"fedcba9876543210".repeat(4),
             0o600,
         );
+        write(&folder.join("secrets/card.key"), &"00112233".repeat(8), 0o600);
+        write(&folder.join("cards.toml"), CARDS, 0o640);
         write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
         let config = folder.join("site.toml");
         let text = EXAMPLE
@@ -520,7 +548,7 @@ mod tests {
         assert_eq!(problems(&config), Vec::<String>::new());
         let summary = summary(&load::<Real>(&config).unwrap());
         assert!(
-            summary.contains("2 with 7 channels") && summary.contains("4 steps"),
+            summary.contains("2 with 9 channels") && summary.contains("4 steps"),
             "{summary}"
         );
         assert!(
@@ -532,7 +560,7 @@ mod tests {
     #[test]
     fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
         type Spoil = fn(&Path);
-        let cases: [(&str, Spoil, &str); 11] = [
+        let cases: [(&str, Spoil, &str); 14] = [
             (
                 "\"secrets/node-1.key\"",
                 |f| fs::remove_file(f.join("secrets/node-1.key")).unwrap(),
@@ -609,6 +637,24 @@ mod tests {
                 |f| write(&f.join("data"), "a file", 0o644),
                 "not a folder",
             ),
+            (
+                "cards_file",
+                |folder| {
+                    let text = CARDS.replace("3f9c1b7e22d84a60", "1234");
+                    write(&folder.join("cards.toml"), &text, 0o640);
+                },
+                "cards.toml:9:6: error: `id` is not a card's id",
+            ),
+            (
+                "cards_file",
+                |folder| fs::remove_file(folder.join("cards.toml")).unwrap(),
+                "make an empty file",
+            ),
+            (
+                "card_key_file",
+                |folder| write(&folder.join("secrets/card.key"), "12", 0o600),
+                "64 hex digits",
+            ),
         ];
         for (place, spoil, word) in cases {
             let folder = tempfile::tempdir().unwrap();
@@ -649,7 +695,7 @@ mod tests {
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 6"), "{found:?}");
+        assert!(found[0].contains("warning: none of the 7"), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 

@@ -61,6 +61,9 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: &'static str,
     },
+    /// The file with the cards.
+    #[error(transparent)]
+    Cards(#[from] super::cards::CardsError),
     /// The site's plan.
     #[error("the shutdown plan cannot be made: {0}")]
     Plan(String),
@@ -88,8 +91,9 @@ pub enum Error {
 ///
 /// # Errors
 /// [`Error`] when it cannot begin; once it runs, troubles are alarms.
-pub async fn run<W: World>(site: Site<W>, stop: impl Future<Output = ()>) -> Result<(), Error> {
+pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let dir = site.data_dir.clone();
+    site.access.cards = super::cards::read(&site)?.0;
     let keys = read_keys(&site)?;
     let store_error = |source| Error::Store {
         dir: dir.clone(),

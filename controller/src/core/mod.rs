@@ -4,6 +4,7 @@
 //! socket, `store` the files, `source` what happens outside.
 
 mod app;
+pub mod cards;
 mod roles;
 mod run;
 pub mod source;

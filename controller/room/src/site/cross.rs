@@ -27,6 +27,10 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     names(raw, sink);
     listeners(raw, sink, simulated);
     channels(raw, sink);
+    for node in &raw.nodes {
+        super::mounts::check(node, sink);
+    }
+    super::doors::check(&raw.nodes, raw.access.as_ref(), sink);
     devices(raw, sink, simulated);
     hosts(raw, sink, simulated);
     cycles(&raw.hosts, sink);

@@ -8,20 +8,30 @@
 pub mod parse;
 pub mod problem;
 
+pub mod block;
+pub mod doors;
+
+mod calendar;
 mod cross;
 mod host_key;
+mod mounts;
 mod preset;
 mod raw;
 mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_nodes;
 
 use crate::time::Millis;
 use shared::Quantity;
 use shared::access::{CardId, UnsetClock};
+use shared::board::Board;
+use shared::mount::Mount;
+use shared::provision::{Address, PortalConfig, UPDATE_KEY_LEN};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Text in both languages of the product.
@@ -202,6 +212,23 @@ pub struct Node {
     pub silent_after: Millis,
     /// What is mounted where.
     pub channels: Vec<Channel>,
+    /// What it is provisioned with beside that.
+    pub hardware: Hardware,
+}
+
+/// What a node is provisioned with; nothing of it is needed to watch one that has its block.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hardware {
+    /// Which board it is; `None`: the block fits any.
+    pub board: Option<Board>,
+    /// Where it finds the broker; `None`: at the address of `[mqtt]`.
+    pub broker: Option<SocketAddrV4>,
+    /// Its own address; `None`: by DHCP.
+    pub address: Option<Address>,
+    /// The door that it guards.
+    pub portal: Option<PortalConfig>,
+    /// The Ed25519 public key whose firmware images it takes; `None`: it takes none.
+    pub update_key: Option<[u8; UPDATE_KEY_LEN]>,
 }
 
 /// `[[node.channel]]`
@@ -217,6 +244,8 @@ pub struct Channel {
     pub quantity: Quantity,
     /// What an open contact means; `None` for measurements.
     pub contact: Option<ContactKind>,
+    /// Which part measures it, and where; `None` when the site does not say.
+    pub mount: Option<Mount>,
 }
 
 /// What a contact guards.
@@ -249,12 +278,18 @@ pub enum ContactKind {
     ExtinguishingAgent,
     /// A relay on the mains: open is no mains.
     MainsPresent,
+    /// The contact of the key cylinder: open is turned. No alarm by itself.
+    KeyOverride,
 }
 
 /// `[access]`, `[[portal]]` and `[[card]]`: who may enter where. Without portals nobody is let in
 /// by a node, and every opening of a door is forced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
+    /// File with the site's 32-byte card key as 64 hex digits; only provisioning reads it.
+    pub card_key_file: Option<PathBuf>,
+    /// File with the cards, see [`doors::cards`].
+    pub cards_file: Option<PathBuf>,
     /// Local time minus UTC in minutes; windows and holidays are in local time.
     pub utc_offset_min: i16,
     /// What a node does while it does not know the time.
@@ -273,6 +308,8 @@ pub struct Access {
 impl Default for Access {
     fn default() -> Self {
         Self {
+            card_key_file: None,
+            cards_file: None,
             utc_offset_min: 540,
             unset_clock: UnsetClock::Deny,
             stale_after_days: 14,

@@ -243,7 +243,7 @@ pub fn locate(text: &str, way: &[Step<'_>]) -> (usize, usize) {
 }
 
 /// One syntax error, named after the character that most probably caused it.
-fn syntax(sink: &Sink<'_>, error: &toml::de::Error) {
+pub(super) fn syntax(sink: &Sink<'_>, error: &toml::de::Error) {
     let span = error.span().unwrap_or(0..0);
     let text = sink.text();
     let start = (0..=span.start.min(text.len()))

@@ -3,12 +3,16 @@
 
 use super::reader::{At, Found};
 use super::{
-    Channel, Confirm, ContactKind, Device, DeviceKind, Host, Label, Limit, Mqtt, Node, OnFailure,
-    OutagePolicy, Priority, Secret, Side, Site, SnmpVersion, Web, World,
+    Channel, Confirm, ContactKind, Device, DeviceKind, Hardware, Host, Label, Limit, Mqtt, Node, OnFailure,
+    OutagePolicy, Portal, Priority, Secret, Side, Site, SnmpVersion, Web, World,
 };
 use crate::time::Millis;
 use shared::Quantity;
-use std::net::SocketAddr;
+use shared::access::UnsetClock;
+use shared::board::Board;
+use shared::mount::{Mount, PortalInput};
+use shared::provision::{Address, PortalConfig, UPDATE_KEY_LEN};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -23,6 +27,30 @@ pub(super) struct Raw<W: World> {
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
+    pub(super) access: Option<RawAccess>,
+    /// The public key whose firmware images every node takes.
+    pub(super) update_key: Found<[u8; UPDATE_KEY_LEN]>,
+}
+
+pub(super) struct RawAccess {
+    pub(super) card_key_file: Found<PathBuf>,
+    pub(super) cards_file: Found<PathBuf>,
+    pub(super) utc_offset_min: Option<i16>,
+    pub(super) unset_clock: UnsetClock,
+    pub(super) stale_after_days: u8,
+    pub(super) holidays: Vec<u16>,
+}
+
+pub(super) struct RawPortal {
+    pub(super) span: Range<usize>,
+    pub(super) name: Found<String>,
+    pub(super) label: Found<Label>,
+    pub(super) keypad: bool,
+    pub(super) strike: Found<Millis>,
+    pub(super) held_open: Found<Millis>,
+    pub(super) warn: Found<Millis>,
+    /// Use, key, point.
+    pub(super) inputs: Vec<(PortalInput, &'static str, At<String>)>,
 }
 
 pub(super) struct RawWeb {
@@ -49,6 +77,10 @@ pub(super) struct RawNode {
     pub(super) key_file: Found<PathBuf>,
     pub(super) silent_after: Found<Millis>,
     pub(super) channels: Vec<RawChannel>,
+    pub(super) board: Found<Board>,
+    pub(super) broker: Found<SocketAddrV4>,
+    pub(super) address: Found<Address>,
+    pub(super) portal: Option<RawPortal>,
 }
 
 pub(super) struct RawChannel {
@@ -57,6 +89,10 @@ pub(super) struct RawChannel {
     pub(super) label: Found<Label>,
     pub(super) quantity: Found<Quantity>,
     pub(super) contact: Option<ContactKind>,
+    pub(super) span: Range<usize>,
+    /// A part is named, whether or not it is right.
+    pub(super) has_part: bool,
+    pub(super) mount: Found<Mount>,
 }
 
 pub(super) struct RawDevice {
@@ -144,37 +180,90 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
             mains_stable: outage.mains_stable?.value,
         }),
     };
+    let update_key = raw.update_key.map(|key| key.value);
+    let mut portals = Vec::new();
+    let mut nodes = Vec::new();
+    for node in raw.nodes {
+        let (node, portal) = build_node(node, update_key)?;
+        nodes.push(node);
+        portals.extend(portal);
+    }
     Some(Site {
         name: raw.name?.value,
         data_dir: raw.data_dir?.value,
         web,
         mqtt,
-        nodes: raw.nodes.into_iter().map(build_node).collect::<Option<_>>()?,
+        nodes,
         devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
         hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
-        access: super::Access::default(),
+        access: super::doors::build(raw.access, portals)?,
     })
 }
 
-fn build_node(raw: RawNode) -> Option<Node> {
-    let channels = raw.channels.into_iter().map(|raw| {
-        Some(Channel {
-            channel: raw.channel?.value,
-            point: raw.point?.value,
+fn build_node(raw: RawNode, update_key: Option<[u8; UPDATE_KEY_LEN]>) -> Option<(Node, Option<Portal>)> {
+    let id = raw.id?.value;
+    let mut channels = raw
+        .channels
+        .into_iter()
+        .map(build_channel)
+        .collect::<Option<Vec<_>>>()?;
+    let mut hardware = Hardware {
+        board: raw.board.map(|board| board.value),
+        broker: raw.broker.map(|broker| broker.value),
+        address: raw.address.map(|address| address.value),
+        portal: None,
+        update_key,
+    };
+    let mut portal = None;
+    if let Some(raw) = raw.portal {
+        let whole_secs = |length: Millis| length.0 / 1000;
+        hardware.portal = Some(PortalConfig {
+            keypad: raw.keypad,
+            strike_ms: u16::try_from(raw.strike?.value.0).ok()?,
+            held_open_s: u16::try_from(whole_secs(raw.held_open?.value)).ok()?,
+            warn_s: u8::try_from(whole_secs(raw.warn?.value)).ok()?,
+        });
+        for (input, _, point) in &raw.inputs {
+            let channel = channels.iter_mut().find(|channel| channel.point == point.value);
+            if let Some(mount) = channel.and_then(|channel| channel.mount.as_mut()) {
+                *mount = mount.with_portal(*input);
+            }
+        }
+        let door = raw
+            .inputs
+            .into_iter()
+            .find(|(input, ..)| *input == PortalInput::Door);
+        portal = Some(Portal {
+            name: raw.name?.value,
             label: raw.label?.value,
-            quantity: raw.quantity?.value,
-            contact: raw.contact,
-        })
-    });
-    Some(Node {
-        id: raw.id?.value,
+            node: id,
+            portal: 0,
+            reader: 0,
+            door: door.map(|(.., point)| point.value),
+        });
+    }
+    let node = Node {
+        id,
         name: raw.name?.value,
         label: raw.label?.value,
         key_file: raw.key_file?.value,
         silent_after: raw.silent_after?.value,
-        channels: channels.collect::<Option<_>>()?,
+        channels,
+        hardware,
+    };
+    Some((node, portal))
+}
+
+fn build_channel(raw: RawChannel) -> Option<Channel> {
+    Some(Channel {
+        channel: raw.channel?.value,
+        point: raw.point?.value,
+        label: raw.label?.value,
+        quantity: raw.quantity?.value,
+        contact: raw.contact,
+        mount: raw.mount.map(|mount| mount.value),
     })
 }
 

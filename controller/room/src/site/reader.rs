@@ -365,6 +365,35 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A whole number within `range`, also as a text like `"0x44"`, or nothing.
+    pub(super) fn whole_or_text(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Found<i64> {
+        let Some(DeValue::String(text)) = self.table.get(key).map(Spanned::get_ref) else {
+            return self.whole_or(key, range);
+        };
+        let number = match text.strip_prefix("0x") {
+            Some(digits) => u16::from_str_radix(digits, 16).ok(),
+            None => text.parse::<u16>().ok(),
+        };
+        let span = self.get(key)?.span();
+        match number.map(i64::from).filter(|number| range.contains(number)) {
+            Some(value) => Some(At { value, span }),
+            None => {
+                let hint = format!(
+                    "a number from {} to {}, or its hex digits as \"0x44\"",
+                    range.start(),
+                    range.end()
+                );
+                self.refuse(
+                    &span,
+                    format!("`{key}` = \"{text}\" is not a number"),
+                    text,
+                    &hint,
+                );
+                None
+            }
+        }
+    }
+
     /// A whole number within `range` that must be there.
     pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>, hint: &str) -> Found<i64> {
         if !self.has(key) {

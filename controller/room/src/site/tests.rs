@@ -199,7 +199,7 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "contact = \"door\"\n",
         "",
         "[[node.channel]]\nchannel = 1",
-        "door, leak",
+        "door, window",
     ),
     ("feeds = [\"ups-a\"]\nbudget", "budget", "[[host]]", "feeds"),
     // types, words, units

@@ -4,7 +4,7 @@ use room::Engine;
 use room::event::{Command, Effect, Event, Message, Refused, Turn};
 use room::record::{Entry, Record};
 use room::site::{
-    Access, Channel, ContactKind, Label, Limit, Mqtt, Node, Portal, Priority, Real, Side, Site, Web,
+    Access, Channel, ContactKind, Hardware, Label, Limit, Mqtt, Node, Portal, Priority, Real, Side, Site, Web,
 };
 use room::snapshot::AlarmState;
 use room::time::{Millis, Mono, Now, Wall};
@@ -25,6 +25,7 @@ pub(crate) fn site() -> Site<Real> {
         label: Label::new(point, point),
         quantity,
         contact,
+        mount: None,
     };
     Site {
         name: Label::new("試験室", "test room"),
@@ -46,6 +47,7 @@ pub(crate) fn site() -> Site<Real> {
                 channel(1, "leak.1", Quantity::Contact, Some(ContactKind::Leak)),
                 channel(2, "inlet.temperature", Quantity::Temperature, None),
             ],
+            hardware: Hardware::default(),
         }],
         devices: vec![],
         hosts: vec![],

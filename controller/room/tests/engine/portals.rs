@@ -366,6 +366,7 @@ fn every_kind_of_contact_rings_with_what_to_do_or_is_a_condition_only() {
             label: Label::new("p", "p"),
             quantity: Quantity::Contact,
             contact: Some(kind),
+            mount: None,
         }];
         place.nodes[0].silent_after = room::time::Millis(3_600_000);
         place.limits.clear();
