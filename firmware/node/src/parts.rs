@@ -101,11 +101,10 @@ table! {
 /// What is told of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// A measurement in thousandths of the unit, or why there is none; also for a line that could
-    /// not be read.
+    /// A measurement in thousandths of the unit, or why there is none.
     Value(Reading),
-    /// The state of a supervised line.
-    Line(LineState),
+    /// The state of a supervised line, or why there is none.
+    Line(Result<LineState, NoData>),
 }
 
 /// What a call of [`Parts::poll`] leaves to the board.
@@ -164,15 +163,12 @@ impl Row {
     fn tell(&mut self, reading: Reading, tell: &mut impl FnMut(u8, Heard)) {
         let heard = match (&mut self.take, reading) {
             (Take::AsItIs, reading) => Some(Heard::Value(reading)),
-            (Take::Divided(thousandths), Ok(milli)) => {
+            (Take::Divided(thousandths), reading) => Some(Heard::Value(reading.and_then(|milli| {
                 let milli = i64::from(milli) * i64::from(*thousandths) / 1_000;
-                // 32 767 mV times 65 at most.
-                Some(Heard::Value(
-                    i32::try_from(milli).map_err(|_| NoData::Implausible),
-                ))
-            }
-            (Take::Line(line), Ok(millivolts)) => line.feed(millivolts).map(Heard::Line),
-            (Take::Divided(_) | Take::Line(_), Err(reason)) => Some(Heard::Value(Err(reason))),
+                i32::try_from(milli).map_err(|_| NoData::Implausible)
+            }))),
+            (Take::Line(line), Ok(millivolts)) => line.feed(millivolts).map(|state| Heard::Line(Ok(state))),
+            (Take::Line(_), Err(reason)) => Some(Heard::Line(Err(reason))),
         };
         if let Some(heard) = heard {
             tell(self.channel, heard);
@@ -317,7 +313,7 @@ impl Parts {
         if now_ms >= self.refused_ms {
             self.refused_ms = now_ms + REPORT_MS;
             for row in self.rows.iter_mut().filter(|row| row.source == Source::Nothing) {
-                tell(row.channel, Heard::Value(Err(NoData::NotSupported)));
+                row.tell(Err(NoData::NotSupported), tell);
             }
         }
     }

@@ -106,7 +106,7 @@ fn every_row_gets_its_output_and_each_part_is_read_once() {
     assert_eq!(last(&told, AIR), value(25_000));
     assert_eq!(last(&told, RACK), value(25_000));
     assert_eq!(last(&told, RACK_HUMIDITY), value(60_001));
-    assert_eq!(last(&told, ROPE), Some(Heard::Line(LineState::Normal)));
+    assert_eq!(last(&told, ROPE), Some(Heard::Line(Ok(LineState::Normal))));
     // 1.090 V behind a divider by eleven.
     assert_eq!(last(&told, SUPPLY), value(11_990));
     assert_eq!(last(&told, 4), None);
@@ -141,7 +141,7 @@ fn a_frozen_bus_is_no_value_for_anybody_until_it_is_freed() {
             assert!(
                 of_it
                     .iter()
-                    .all(|(_, _, what)| matches!(what, Heard::Value(Err(_)))),
+                    .all(|(_, _, what)| matches!(what, Heard::Value(Err(_)) | Heard::Line(Err(_)))),
                 "{byte:#x} {of_it:?}"
             );
             assert!(of_it.len() >= 2);
@@ -151,7 +151,7 @@ fn a_frozen_bus_is_no_value_for_anybody_until_it_is_freed() {
         let told = run(&mut parts, &mut world, from_ms + 3_000, from_ms + 6_000);
         assert_eq!(last(&told, AIR), value(25_000));
         assert_eq!(last(&told, RACK), value(25_000));
-        assert_eq!(last(&told, ROPE), Some(Heard::Line(LineState::Normal)));
+        assert_eq!(last(&told, ROPE), Some(Heard::Line(Ok(LineState::Normal))));
         from_ms += 6_000;
     }
 }
@@ -231,7 +231,7 @@ fn a_rope_says_dry_wet_cut_and_shorted() {
             .parts
             .insert(MAX34451, Box::new(max34451::tests::Part::new(inputs)));
         let told = run(&mut parts, &mut world, from_ms, from_ms + 3_000);
-        assert_eq!(last(&told, ROPE), Some(Heard::Line(state)));
+        assert_eq!(last(&told, ROPE), Some(Heard::Line(Ok(state))));
     }
 }
 
@@ -240,8 +240,11 @@ fn a_row_that_cannot_be_read_says_so_again_and_again() {
     let wrong = [
         Mount::new(Part::Tmp105, TMP105, 1),
         Mount::new(Part::Voltage, 0x10, 1).with_converter(Converter::Adm1272),
-        Mount::new(Part::LeakRope, 0x48, 4).with_converter(Converter::Ads1115),
+        Mount::new(Part::Lis3dh, 0x18, 1),
     ];
+    let rope = Mount::new(Part::LeakRope, 0x48, 4).with_converter(Converter::Ads1115);
+    let told = run(&mut Parts::new(&[Some(rope)], false), &mut world(), 0, 1);
+    assert_eq!(last(&told, 0), Some(Heard::Line(Err(NoData::NotSupported))));
     let mut parts = Parts::new(&wrong.map(Some), false);
     assert_eq!(parts.count(), 0);
     let told = run(&mut parts, &mut world(), 0, 10_001);
@@ -274,8 +277,8 @@ fn a_converter_of_the_board_feeds_its_rows() {
         parts.board_input(3, reading, &mut |channel, what| heard.push((channel, what)));
         parts.board_input(2, reading, &mut |_, _| panic!("nobody wants it"));
     }
-    assert_eq!(heard[0].1, Heard::Line(LineState::Active));
-    assert_eq!(heard.last().unwrap().1, Heard::Value(Err(NoData::DeviceError)));
+    assert_eq!(heard[0].1, Heard::Line(Ok(LineState::Active)));
+    assert_eq!(heard.last().unwrap().1, Heard::Line(Err(NoData::DeviceError)));
 }
 
 #[test]
