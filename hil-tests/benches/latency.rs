@@ -7,17 +7,18 @@
 //! ```
 //! The split uses the wall time in the records, which is in whole milliseconds; the totals do not.
 
-use hil_tests::bench::{HOST, QemuBench};
+use hil_tests::bench::{Bench, HOST, QemuBench};
 use hil_tests::http::Stream;
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::{Yagura, write_secret};
+use hil_tests::rack::ups;
 use hil_tests::sitefile::{HostLine, SiteFile};
 use hil_tests::{free_port, installed, wait_for};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 use shared::provision::Provision;
 use simroom::server::{Config, Mode, Server, new_key, private_text};
-use simroom::ups::{Mib, Model, Ups};
+use simroom::ups::Mib;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -251,20 +252,4 @@ async fn outage(poll: &str, interval: Duration, phase: Duration) -> Outage {
         ordered,
         command,
     }
-}
-
-async fn ups(mib: Mib) -> Ups {
-    let model = Model {
-        maker: "Simulated".to_owned(),
-        name: "Rack UPS".to_owned(),
-        serial: "1".to_owned(),
-        capacity_wh: 200.0,
-        rated_w: 1000.0,
-        charger_w: 100.0,
-        load_w: 300.0,
-        volts: 100.0,
-        hertz: 60.0,
-        low_s: 60.0,
-    };
-    Ups::start(model, mib, "hil").await.expect("a loopback socket")
 }

@@ -7,9 +7,13 @@ pub mod bench;
 mod binary;
 pub mod http;
 pub mod mosquitto;
+pub mod pn532;
+pub mod probe;
 pub mod product;
+pub mod rack;
 pub mod sitefile;
 pub mod sshd;
+pub mod standin;
 
 pub use binary::yagura_bin;
 
@@ -153,6 +157,10 @@ pub async fn wait_for<T>(what: &str, bound: Duration, mut condition: impl AsyncF
 pub fn skip(test: &str, why: &str) {
     assert!(std::env::var_os("CI").is_none(), "{test} cannot run: {why}");
     eprintln!("SKIPPED {test}: {why}");
+    note_skipped(test, why);
+}
+
+fn note_skipped(test: &str, why: &str) {
     if let Some(file) = std::env::var_os("YAGURA_SKIPPED") {
         let note = std::fs::OpenOptions::new().append(true).create(true).open(file);
         // The list is for the reader's comfort; the log has the line as well.

@@ -11,7 +11,12 @@ use tokio::time::Instant;
 /// Longest time until it listens.
 pub const START: Duration = Duration::from_secs(10);
 
-/// A running mosquitto that lets everybody in.
+/// The controller reads and writes every branch; a node its own one only. "%u" is its user name.
+const RIGHTS: &str = "user controller\ntopic readwrite fac/v1/#\n\
+    pattern write fac/v1/%u/ev\npattern write fac/v1/%u/t\n\
+    pattern write fac/v1/%u/up\npattern read fac/v1/%u/cmd\n";
+
+/// A running mosquitto. Nothing of its sessions outlives it.
 #[derive(Debug)]
 pub struct Mosquitto {
     child: Child,
@@ -22,15 +27,53 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts it, with its files in `dir`.
+    /// Starts one that lets everybody in, with its files in `dir`.
     ///
     /// # Panics
     /// When it does not listen within [`START`], with what it logged.
     #[must_use]
     pub fn start(dir: &Path) -> Self {
-        let addr = free_port();
+        Self::listen(dir, free_port(), "allow_anonymous true\n")
+    }
+
+    /// Starts one with accounts (user, password): `controller` sees everything, every other user
+    /// is a node with its own branch.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start`], and when `mosquitto_passwd` cannot make an account.
+    #[must_use]
+    pub fn with_accounts(dir: &Path, accounts: &[(&str, &str)]) -> Self {
+        Self::with_accounts_on(dir, free_port(), accounts)
+    }
+
+    /// As [`Mosquitto::with_accounts`], on an address that a real board can reach.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::with_accounts`].
+    #[must_use]
+    pub fn with_accounts_on(dir: &Path, addr: SocketAddr, accounts: &[(&str, &str)]) -> Self {
+        let passwords = dir.join("passwords");
+        for (user, password) in accounts {
+            let mut command = Command::new("mosquitto_passwd");
+            if !passwords.exists() {
+                command.arg("-c");
+            }
+            let status = command.arg("-b").arg(&passwords).args([user, password]).status();
+            assert!(status.is_ok_and(|status| status.success()), "mosquitto_passwd");
+        }
+        let rights = dir.join("rights");
+        fs::write(&rights, RIGHTS).expect("writing mosquitto's rights");
+        let text = format!(
+            "allow_anonymous false\npersistence false\nuser root\npassword_file {}\nacl_file {}\n",
+            passwords.display(),
+            rights.display()
+        );
+        Self::listen(dir, addr, &text)
+    }
+
+    fn listen(dir: &Path, addr: SocketAddr, rest: &str) -> Self {
         let config = dir.join("mosquitto.conf");
-        let text = format!("listener {} {}\nallow_anonymous true\n", addr.port(), addr.ip());
+        let text = format!("listener {} {}\n{rest}", addr.port(), addr.ip());
         fs::write(&config, text).expect("writing mosquitto.conf");
         let log = dir.join("mosquitto.log");
         let mut broker = Self {

@@ -3,18 +3,16 @@
 //!
 //! Skips aloud where QEMU, the firmware or mosquitto is missing; under CI that is a failure.
 
-mod line;
-
-use hil_tests::bench::QemuBench;
+use hil_tests::bench::{Bench, HOST, QemuBench};
+use hil_tests::mosquitto::Mosquitto;
+use hil_tests::standin::{ACCOUNT, BOUND, Controller, Heard, sample};
 use hil_tests::{cannot_run, lacking, wait_for};
-use line::{Controller, Heard, Mosquitto, down_header, key, ours, sample};
+use shared::provision::Provision;
 use shared::wire::{DeviceKey, Down, Header, Refusal, ResetCause, Up, seal_down};
 use shared::{NoData, Quantity, Sample};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Longest wait for anything that must happen.
-const BOUND: Duration = Duration::from_secs(40);
 const NODE: u16 = 7;
 const DOOR: u8 = QemuBench::DOOR;
 const LEAK: u8 = QemuBench::LEAK;
@@ -24,11 +22,21 @@ fn missing() -> Option<String> {
     QemuBench::missing().or_else(|| lacking(&["mosquitto"]))
 }
 
-async fn room() -> (QemuBench, Controller, Mosquitto) {
-    let mosquitto = Mosquitto::start(&key()).await;
-    let controller = Controller::start(mosquitto.addr).await;
-    let board = QemuBench::start(&ours(mosquitto.addr.port())).await;
-    (board, controller, mosquitto)
+/// The broker and its files.
+type Broker = (Mosquitto, tempfile::TempDir);
+
+async fn room() -> (QemuBench, Controller, Broker) {
+    let folder = tempfile::tempdir().unwrap();
+    let (node, password) = (NODE.to_string(), ours(0).broker_password());
+    let mosquitto = Mosquitto::with_accounts(folder.path(), &[ACCOUNT, (&node, &password)]);
+    let provision = ours(mosquitto.addr.port());
+    let controller = Controller::start(mosquitto.addr, &provision).await;
+    let board = QemuBench::start(&provision).await;
+    (board, controller, (mosquitto, folder))
+}
+
+fn ours(port: u16) -> Provision {
+    Provision::new(NODE, 1, [0x5a; 32], HOST, port)
 }
 
 const fn contact(channel: u8, open: bool) -> Up {
@@ -63,7 +71,7 @@ async fn edges_of_the_contacts_arrive() {
         })
         .await;
     // The will speaks when the power goes.
-    board.power_cut();
+    board.power_cut().await;
     controller
         .until("the will", |heard| {
             heard
@@ -164,11 +172,14 @@ async fn after_eight_seconds_without_cable_every_event_arrives_once_and_in_order
     assert_eq!(doors[1..], expected.collect::<Vec<_>>());
 }
 
-/// Waits until the event `seq` is in the EEPROM: slots of 64 bytes from 256 on, 124 of them.
+/// Waits until the event `seq` is in the EEPROM: in slots of 64 bytes, behind everything else.
 async fn stored(board: &QemuBench, seq: u32) {
-    let at = 256 + seq as usize % 124 * 64;
+    const SLOT: usize = 64;
+    const RING_AT: usize = 2048;
     wait_for(&format!("event {seq} in the EEPROM"), BOUND, async || {
-        (board.eeprom()[at..at + 4] == seq.to_le_bytes()).then_some(())
+        let eeprom = board.eeprom()?;
+        let mut slots = eeprom[RING_AT..].chunks(SLOT);
+        slots.any(|slot| slot[..4] == seq.to_le_bytes()).then_some(())
     })
     .await;
 }
@@ -185,7 +196,7 @@ async fn events_of_before_a_power_cut_arrive_after_it() {
         board.contact(channel, open).await;
         stored(&board, first + offset).await;
     }
-    board.power_cut();
+    board.power_cut().await;
     board.link(true).await;
     board.power_on().await;
     // Door and leak are still open when the node wakes up.
@@ -230,7 +241,7 @@ async fn the_brokers_acknowledgement_is_not_the_controllers() {
     board.contact(DOOR, true).await;
     let seq = controller.event(contact(DOOR, true)).await.seq;
     // mosquitto has acknowledged it. The node still has it, also after a power cut.
-    board.power_cut();
+    board.power_cut().await;
     board.power_on().await;
     let times = |heard: &mut Heard| {
         heard
@@ -327,7 +338,7 @@ async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
     }
     let (board, controller, _broker) = room().await;
     controller.event(hello(ResetCause::PowerOn)).await;
-    controller.connected(&board).await;
+    board.console_wait("broker: connected", BOUND).await;
     let heartbeats = |heard: &mut Heard| {
         let heartbeat = |(_, body): &&(Header, Up)| matches!(body, Up::Heartbeat { .. });
         heard.telemetry.iter().filter(heartbeat).count()
@@ -342,9 +353,13 @@ async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
         .await;
 
     let other_key = DeviceKey::new([1; 32]);
-    let boot = controller.read(|heard| heard.boot);
-    let forged = seal_down(&other_key, &down_header(boot, 900), &Down::Ack { upto: 9_999 }).unwrap();
-    let other_boot = seal_down(&key(), &down_header(boot + 1, 901), &Down::Report).unwrap();
+    let (header, later) = controller.read(|heard| (heard.header(900), heard.header(901)));
+    let forged = seal_down(&other_key, &header, &Down::Ack { upto: 9_999 }).unwrap();
+    let later = Header {
+        boot: later.boot + 1,
+        ..later
+    };
+    let other_boot = seal_down(&ours(0).device_key(), &later, &Down::Report).unwrap();
     let mut flipped = controller.frame(Down::Ack { upto: 9_999 });
     flipped[10] ^= 4;
     let truncated = &good[..good.len() - 1];

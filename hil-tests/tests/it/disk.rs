@@ -93,7 +93,7 @@ async fn a_full_disk_is_an_alarm_and_holds_up_neither_doors_nor_shutdown() {
             "no file system may be mounted here (run the tests as root)",
         );
     };
-    let ups = crate::outage::ups(Mib::Rfc1628).await;
+    let ups = hil_tests::rack::ups(Mib::Rfc1628).await;
     let (app, app_key) = host("app1", dir.path()).await;
     let (db, db_key) = host("db1", dir.path()).await;
     let endpoint = free_port();

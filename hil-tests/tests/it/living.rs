@@ -2,10 +2,12 @@
 //! real controller, and what staff see of it. Once with Debian's mosquitto, once with the
 //! endpoint of our own.
 
-use hil_tests::bench::{HOST, QemuBench};
+use hil_tests::bench::{Bench, HOST, QemuBench};
+use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::SiteFile;
-use hil_tests::{Child, cannot_run, free_port, lacking, wait_for};
+use hil_tests::standin::ACCOUNT;
+use hil_tests::{cannot_run, free_port, lacking, wait_for};
 use room::snapshot::AlarmState;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, MqttOptions};
@@ -13,8 +15,6 @@ use serde_json::Value;
 use shared::provision::Provision;
 use shared::wire::{DeviceKey, Header, Stream, Up, seal_up};
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longest wait for anything that must happen.
@@ -33,7 +33,7 @@ struct Room {
     board: QemuBench,
     yagura: Yagura,
     broker: SocketAddr,
-    _mosquitto: Option<Child>,
+    _mosquitto: Option<Mosquitto>,
     _dir: tempfile::TempDir,
 }
 
@@ -44,8 +44,10 @@ impl Room {
         let mut file = SiteFile::new(dir.path());
         let mut mosquitto = None;
         if with_mosquitto {
-            mosquitto = Some(start_mosquitto(dir.path(), broker));
-            file = file.external_mqtt(broker, "controller", "c");
+            let (node, password) = (NODE.to_string(), DeviceKey::new(KEY).broker_password());
+            let accounts = [ACCOUNT, (&node, &password)];
+            mosquitto = Some(Mosquitto::with_accounts_on(dir.path(), broker, &accounts));
+            file = file.external_mqtt(broker, ACCOUNT.0, ACCOUNT.1);
         } else {
             file = file.builtin_mqtt(broker);
         }
@@ -111,42 +113,6 @@ impl Room {
 
 fn node_seq(row: &Value) -> u64 {
     row["event_seq"].as_u64().expect("the node's own sequence")
-}
-
-fn start_mosquitto(dir: &Path, addr: SocketAddr) -> Child {
-    let at = dir.display();
-    let passwords = dir.join("passwords");
-    let node_password = DeviceKey::new(KEY).broker_password();
-    for (user, password) in [
-        ("controller", "c"),
-        (&NODE.to_string()[..], node_password.as_str()),
-    ] {
-        let mut command = Command::new("mosquitto_passwd");
-        if !passwords.exists() {
-            command.arg("-c");
-        }
-        assert!(
-            command
-                .arg("-b")
-                .arg(&passwords)
-                .args([user, password])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-    let rights = "user controller\ntopic readwrite fac/v1/#\npattern write fac/v1/%u/ev\npattern write fac/v1/%u/t\n\
-                  pattern write fac/v1/%u/up\npattern read fac/v1/%u/cmd\n";
-    std::fs::write(dir.join("rights"), rights).unwrap();
-    let config = format!(
-        "listener {} {}\nallow_anonymous false\npersistence false\nuser root\npassword_file {at}/passwords\nacl_file {at}/rights\n",
-        addr.port(),
-        addr.ip()
-    );
-    std::fs::write(dir.join("mosquitto.conf"), config).unwrap();
-    let mut command = Command::new("/usr/sbin/mosquitto");
-    command.arg("-c").arg(dir.join("mosquitto.conf"));
-    Child::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// Everything in one life of the room: starting it costs more than any single step.
@@ -235,7 +201,7 @@ async fn a_power_cut_loses_nothing(room: &mut Room) {
         room.board.contact(QemuBench::LEAK, open).await;
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    room.board.power_cut();
+    room.board.power_cut().await;
     room.board.contact(QemuBench::LEAK, false).await;
     room.board.link(true).await;
     room.board.power_on().await;

@@ -2,6 +2,7 @@
 //! abandoned within its budget, and a controller killed at any record goes on where it was.
 
 use hil_tests::product::Yagura;
+use hil_tests::rack::ups;
 use hil_tests::sitefile::{HostLine, SiteFile};
 use hil_tests::sshd::Sshd;
 use hil_tests::{Child, LOOK_EVERY, cannot_run, free_port, lacking, yagura_bin};
@@ -9,7 +10,7 @@ use room::snapshot::AlarmState;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use simroom::server::{Config, Mode, Server, new_key, private_text};
-use simroom::ups::{Mib, Model, Ups};
+use simroom::ups::{Mib, Ups};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -22,22 +23,6 @@ const RUN: Duration = Duration::from_secs(60);
 /// A plan that starts a second after two signs of the outage.
 const AT_ONCE: &str = "on_battery_delay = \"500ms\"\nreserve = \"1s\"\nstart_at_charge = 5\n\
     longest_on_battery = \"1s\"\ncontact_lost_after = \"5s\"\nmains_stable = \"1s\"";
-
-pub(super) async fn ups(mib: Mib) -> Ups {
-    let model = Model {
-        maker: "Simulated".to_owned(),
-        name: "Rack UPS".to_owned(),
-        serial: "1".to_owned(),
-        capacity_wh: 200.0,
-        rated_w: 1000.0,
-        charger_w: 100.0,
-        load_w: 300.0,
-        volts: 100.0,
-        hertz: 60.0,
-        low_s: 60.0,
-    };
-    Ups::start(model, mib, "hil").await.expect("a loopback socket")
-}
 
 /// A server that Debian's sshd stands for: its forced command notes the request and ends it.
 struct Debian {
