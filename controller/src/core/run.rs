@@ -12,7 +12,7 @@
 
 use super::roles::{Outboxes, RoleInput};
 use super::source::Message;
-use super::store::{self, History, Journal, Reader, StoreError};
+use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{FromAct, FromWeb, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
 use room::device::Poll;
@@ -92,7 +92,7 @@ impl Held {
 
 struct UnderWay {
     held: Held,
-    done: oneshot::Receiver<Result<(), StoreError>>,
+    done: oneshot::Receiver<Result<Tip, StoreError>>,
     since: Instant,
     is_late: bool,
 }
@@ -204,7 +204,7 @@ impl<W: World> Loop<W> {
                 break;
             };
             match tokio::time::timeout(DRAIN, &mut under_way.done).await {
-                Ok(Ok(Ok(()))) => self.release(under_way.held),
+                Ok(Ok(Ok(_))) => self.release(under_way.held),
                 _ => return,
             }
             self.send_batch();
@@ -285,6 +285,7 @@ impl<W: World> Loop<W> {
                     answers: vec![(token, answer.clone(), scenario)],
                     ..Held::default()
                 };
+                let command = furnish(command);
                 let mut turn = self.handle(Event::Command { by, command });
                 match turn.refused.take() {
                     Some(refused) => {
@@ -381,14 +382,15 @@ impl<W: World> Loop<W> {
         });
     }
 
-    fn committed(&mut self, result: Result<(), StoreError>) {
+    fn committed(&mut self, result: Result<Tip, StoreError>) {
         let Some(under_way) = self.under_way.take() else {
             return;
         };
         match result {
-            Ok(()) => {
+            Ok(tip) => {
                 self.retry_at = None;
                 self.release(under_way.held);
+                self.tell_checkpoint(tip);
                 self.event(
                     Event::Trouble {
                         part: Part::Journal,
@@ -418,6 +420,15 @@ impl<W: World> Loop<W> {
                 self.dispatch_safety();
             }
         }
+    }
+
+    /// What is on disk now, for the nodes to witness; the engine gives it to them now and then.
+    fn tell_checkpoint(&mut self, tip: Tip) {
+        let checkpoint = Event::Checkpoint {
+            size: tip.seq,
+            root: tip.hash,
+        };
+        self.event(checkpoint, Held::default());
     }
 
     /// An operator is told that nothing was stored yet, instead of waiting for a disk.
@@ -642,7 +653,7 @@ impl<W: World> Loop<W> {
 
 enum Next {
     Stop,
-    Committed(Result<(), StoreError>),
+    Committed(Result<Tip, StoreError>),
     Poll(Poll),
     Role(RoleInput),
     Message(Message),
@@ -651,11 +662,19 @@ enum Next {
 }
 
 /// Resolves when the batch under way is on disk or failed; never when there is none.
-async fn commit_of(under_way: Option<&mut UnderWay>) -> Result<(), StoreError> {
+async fn commit_of(under_way: Option<&mut UnderWay>) -> Result<Tip, StoreError> {
     match under_way {
         Some(under_way) => (&mut under_way.done).await.unwrap_or(Err(StoreError::Gone)),
         None => std::future::pending().await,
     }
+}
+
+/// What a command needs that the engine cannot have: it draws nothing.
+fn furnish(mut command: event::Command) -> event::Command {
+    if let event::Command::RotateKey { salt, .. } = &mut command {
+        rand::fill(salt);
+    }
+    command
 }
 
 /// The part whose alarm stands for a missing role; act's is the outage engine's.

@@ -84,6 +84,15 @@ pub struct Opened {
     pub journal: Journal,
 }
 
+/// Where the journal ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Sequence of its last record; 0 in an empty journal.
+    pub seq: u64,
+    /// Hash of the chain there.
+    pub hash: [u8; 32],
+}
+
 /// The append side of the journal; one batch at a time.
 #[derive(Debug)]
 pub struct Journal {
@@ -93,7 +102,7 @@ pub struct Journal {
 #[derive(Debug)]
 struct Batch {
     entries: Vec<Entry>,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    done: oneshot::Sender<Result<Tip, StoreError>>,
 }
 
 /// Opens the journal, verifies it, hands every readable record to `replay` in order, and starts
@@ -126,6 +135,10 @@ pub fn open_journal(dir: &Path, replay: impl FnMut(Entry)) -> Result<Opened, Sto
         broken,
     } = verified;
     let broken = broken.or(undecodable);
+    let tip = Tip {
+        seq: last_seq,
+        hash: tip,
+    };
     // One batch is in the thread at a time, by the loop's own rule.
     let (batches, inbox) = std_mpsc::sync_channel::<Batch>(1);
     std::thread::Builder::new()
@@ -140,9 +153,9 @@ pub fn open_journal(dir: &Path, replay: impl FnMut(Entry)) -> Result<Opened, Sto
 }
 
 impl Journal {
-    /// Appends and syncs; the receiver answers when it is on disk.
+    /// Appends and syncs; the receiver answers when it is on disk, with the journal's new end.
     #[must_use]
-    pub fn append(&self, entries: Vec<Entry>) -> oneshot::Receiver<Result<(), StoreError>> {
+    pub fn append(&self, entries: Vec<Entry>) -> oneshot::Receiver<Result<Tip, StoreError>> {
         let (done, answer) = oneshot::channel();
         // A dead thread drops `done`; the loop reads that as a failure.
         let _ = self.batches.try_send(Batch { entries, done });
@@ -166,8 +179,17 @@ impl StuckDisk {
     pub(super) fn answer(&self) -> usize {
         self.0
             .try_iter()
-            .filter_map(|batch| batch.done.send(Ok(())).ok())
+            .filter_map(|batch| batch.done.send(Ok(end_of(&batch.entries))).ok())
             .count()
+    }
+}
+
+/// The end of a journal that is not written: its hash says nothing.
+#[cfg(test)]
+fn end_of(entries: &[Entry]) -> Tip {
+    Tip {
+        seq: entries.last().map_or(0, |entry| entry.seq),
+        hash: [0; 32],
     }
 }
 
@@ -310,25 +332,21 @@ fn chain(tip: &[u8; 32], seq: u64, now: Now, body: &[u8]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn write_journal(mut connection: Connection, mut tip: [u8; 32], inbox: &std_mpsc::Receiver<Batch>) {
+fn write_journal(mut connection: Connection, mut tip: Tip, inbox: &std_mpsc::Receiver<Batch>) {
     while let Ok(batch) = inbox.recv() {
-        let result = append(&mut connection, &tip, &batch.entries);
-        let answer = match result {
-            Ok(new_tip) => {
-                tip = new_tip;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        let _ = batch.done.send(answer);
+        let result = append(&mut connection, tip, &batch.entries);
+        if let Ok(new_tip) = result {
+            tip = new_tip;
+        }
+        let _ = batch.done.send(result);
     }
 }
 
-fn append(connection: &mut Connection, tip: &[u8; 32], entries: &[Entry]) -> Result<[u8; 32], StoreError> {
+fn append(connection: &mut Connection, tip: Tip, entries: &[Entry]) -> Result<Tip, StoreError> {
     let transaction = connection
         .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
         .map_err(StoreError::Append)?;
-    let mut tip = *tip;
+    let mut tip = tip;
     {
         let mut insert = transaction
             .prepare_cached(
@@ -337,14 +355,17 @@ fn append(connection: &mut Connection, tip: &[u8; 32], entries: &[Entry]) -> Res
             .map_err(StoreError::Append)?;
         for entry in entries {
             let body = serde_json::to_string(&entry.record).map_err(StoreError::Encode)?;
-            tip = chain(&tip, entry.seq, entry.now, body.as_bytes());
+            tip = Tip {
+                seq: entry.seq,
+                hash: chain(&tip.hash, entry.seq, entry.now, body.as_bytes()),
+            };
             insert
                 .execute(params![
                     i64::try_from(entry.seq).unwrap_or(i64::MAX),
                     i64::try_from(entry.now.mono.0).unwrap_or(i64::MAX),
                     entry.now.wall.0,
                     body,
-                    &tip[..]
+                    &tip.hash[..]
                 ])
                 .map_err(StoreError::Append)?;
         }

@@ -99,6 +99,7 @@ impl<W: World> Engine<W> {
             return;
         }
         self.witness.given_at = Some(now.mono);
+        self.count("checkpoints_given");
         let given = Record::CheckpointGiven {
             size,
             root: hex(root),
