@@ -1,54 +1,191 @@
-//! One contact: debounce, and what is said about it.
+//! One contact: supervision, debounce, chatter, and what is said about it.
 //!
-//! Contacts are normally closed: 0 is closed (door shut, floor dry), 1 is open, wet or a cut
-//! wire. A node starts out believing "closed", so that a contact found open at power-on is an
-//! event and not a silent fact.
+//! ```text
+//!            [CHATTER_EDGES settled edges a minute, or restless for RESTLESS_MS]
+//! telling ------------------------------------------------------------------> chattering
+//!    ^                                                                            |
+//!    +--------------------[no edge for CHATTER_REST_MS: Rested]-------------------+
+//! ```
+//! A contact is normally closed unless its mount says otherwise: closed is well (door shut, floor
+//! dry), open is the alarm side, and a cut wire looks open. A node starts out believing "well", so
+//! that a contact on the alarm side at power-on is an event and not a silent fact.
+//!
+//! A contact that chatters is one event, and one when it rests again; the edges in between are
+//! counted. A relay that buzzes faster than the hold never settles; it is chattering, too, and not
+//! well.
 
 use crate::{CONTACT_HOLD_MS, REPORT_MS};
 use shared::filter::{Deadband, Debounce};
+use shared::mount::Mount;
 use shared::wire::Up;
 
-/// Value of an open contact on the wire.
-const OPEN_MILLI: i32 = 1_000;
+/// Value of a contact on its alarm side on the wire.
+pub const OPEN_MILLI: i32 = 1_000;
+/// Settled edges within [`CHATTER_WINDOW_MS`] that are told one by one; a door in the busiest hour
+/// has fewer.
+pub const CHATTER_EDGES: u16 = 20;
+/// The time in which they are counted, in milliseconds.
+pub const CHATTER_WINDOW_MS: u64 = 60_000;
+/// Milliseconds of edges without a pause of the hold after which a contact chatters. Contacts of
+/// doors and relays bounce for less than a tenth of that.
+pub const RESTLESS_MS: u64 = 2_000;
+/// Milliseconds without an edge after which a chattering contact rests.
+pub const CHATTER_REST_MS: u64 = 60_000;
 
 /// A contact of the node.
 #[derive(Debug)]
 pub struct Contact {
     channel: u8,
+    normally_open: bool,
+    hold_ms: u64,
     filter: Debounce,
     band: Deadband,
     due: bool,
+    /// When it was fed first.
+    seen_ms: Option<u64>,
+    /// The raw side fed last, when it changed, and since when it has not paused.
+    raw: bool,
+    raw_at_ms: u64,
+    restless_since_ms: u64,
+    /// Settled edges told in the window that began at `window_ms`; while it chatters, that is when
+    /// its level was last reported.
+    told: u16,
+    window_ms: u64,
+    /// Raw edges since it chatters; `None`: it does not.
+    untold: Option<u32>,
 }
 
 impl Contact {
-    /// A contact that has not been looked at yet.
+    /// A normally-closed contact with the usual hold, that has not been looked at yet.
     #[must_use]
     pub const fn new(channel: u8) -> Self {
+        Self::with(channel, false, CONTACT_HOLD_MS)
+    }
+
+    /// A contact as it is mounted.
+    #[must_use]
+    pub fn mounted(channel: u8, mount: &Mount) -> Self {
+        let hold_ms = match mount.param {
+            0 => CONTACT_HOLD_MS,
+            hold_ms => hold_ms.into(),
+        };
+        Self::with(channel, mount.is_normally_open(), hold_ms)
+    }
+
+    const fn with(channel: u8, normally_open: bool, hold_ms: u64) -> Self {
         Self {
             channel,
-            filter: Debounce::new(false, CONTACT_HOLD_MS),
+            normally_open,
+            hold_ms,
+            filter: Debounce::new(false, hold_ms),
             band: Deadband::new(OPEN_MILLI, REPORT_MS),
             due: true,
+            seen_ms: None,
+            raw: false,
+            raw_at_ms: 0,
+            restless_since_ms: 0,
+            told: 0,
+            window_ms: 0,
+            untold: None,
         }
     }
 
-    /// Feeds the level of the pin; an event when it has settled on another level.
-    pub fn feed(&mut self, open: bool, now_ms: u64) -> Option<Up> {
-        let event = self.filter.feed(open, now_ms).map(|open| Up::Contact {
+    /// Feeds the level of the pin (true: the circuit is open); an event when there is one.
+    pub fn feed(&mut self, level_open: bool, now_ms: u64) -> Option<Up> {
+        let raw = level_open != self.normally_open;
+        self.seen_ms.get_or_insert(now_ms);
+        let restless = self.note_raw(raw, now_ms);
+        let settled = self.filter.feed(raw, now_ms);
+        if self.untold.is_some() {
+            return self.feed_chattering(now_ms);
+        }
+        self.due |= self.band.feed(self.milli(), now_ms);
+        if restless {
+            return Some(self.chatters(now_ms));
+        }
+        let open = settled?;
+        if now_ms.saturating_sub(self.window_ms) >= CHATTER_WINDOW_MS {
+            self.window_ms = now_ms;
+            self.told = 0;
+        }
+        self.told = self.told.saturating_add(1);
+        if self.told > CHATTER_EDGES {
+            return Some(self.chatters(now_ms));
+        }
+        Some(Up::Contact {
             channel: self.channel,
             open,
-        });
-        self.due |= self.band.feed(self.milli(), now_ms);
-        event
+        })
     }
 
-    /// When the level must be fed again for a change to settle, if one is running.
+    /// Notes an edge of the pin; true when the edges do not pause any more.
+    fn note_raw(&mut self, raw: bool, now_ms: u64) -> bool {
+        if raw == self.raw {
+            return false;
+        }
+        if now_ms.saturating_sub(self.raw_at_ms) >= self.hold_ms.max(1) {
+            self.restless_since_ms = now_ms;
+        }
+        self.raw = raw;
+        self.raw_at_ms = now_ms;
+        if let Some(untold) = &mut self.untold {
+            *untold = untold.saturating_add(1);
+        }
+        now_ms.saturating_sub(self.restless_since_ms) >= RESTLESS_MS
+    }
+
+    fn chatters(&mut self, now_ms: u64) -> Up {
+        self.untold = Some(0);
+        let edges = self.told;
+        self.told = 0;
+        self.window_ms = now_ms;
+        Up::Chattering {
+            channel: self.channel,
+            edges,
+        }
+    }
+
+    fn feed_chattering(&mut self, now_ms: u64) -> Option<Up> {
+        if now_ms.saturating_sub(self.window_ms) >= REPORT_MS {
+            self.window_ms = now_ms;
+            self.due = true;
+        }
+        if now_ms.saturating_sub(self.raw_at_ms) < CHATTER_REST_MS {
+            return None;
+        }
+        self.due = true;
+        Some(Up::Rested {
+            channel: self.channel,
+            open: self.filter.level(),
+            edges: self.untold.take().unwrap_or_default(),
+        })
+    }
+
+    /// When the level must be fed again for a change to settle or a rest to be noticed.
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
-        self.filter.next_ms()
+        let rested = self
+            .untold
+            .map(|_| self.raw_at_ms.saturating_add(CHATTER_REST_MS));
+        [self.filter.next_ms(), rested].into_iter().flatten().min()
     }
 
-    /// Value on the wire: 0 closed, 1000 open.
+    /// The side on which it rests; `None` until it has held one since power-on, and while it
+    /// chatters.
+    #[must_use]
+    pub fn settled(&self, now_ms: u64) -> Option<bool> {
+        let since_ms = self.seen_ms?.max(self.raw_at_ms);
+        let held = now_ms.saturating_sub(since_ms) >= self.hold_ms && self.filter.next_ms().is_none();
+        (held && self.untold.is_none()).then(|| self.filter.level())
+    }
+
+    /// True while its edges are not told.
+    #[must_use]
+    pub const fn is_chattering(&self) -> bool {
+        self.untold.is_some()
+    }
+
+    /// Value on the wire: 0 closed, 1000 on the alarm side.
     #[must_use]
     pub const fn milli(&self) -> i32 {
         if self.filter.level() { OPEN_MILLI } else { 0 }
@@ -68,6 +205,8 @@ impl Contact {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use shared::mount::{NORMALLY_OPEN, Part};
+    use std::vec::Vec;
 
     #[test]
     fn an_edge_is_one_event_after_its_hold() {
@@ -81,6 +220,25 @@ mod tests {
         assert_eq!(door.feed(true, 105), Some(open));
         assert_eq!(door.feed(true, 106), None);
         assert_eq!(door.milli(), 1_000);
+    }
+
+    #[test]
+    fn a_normally_open_contact_with_a_long_hold_is_mounted_so() {
+        let mount = Mount {
+            flags: NORMALLY_OPEN,
+            param: 300,
+            ..Mount::new(Part::Contact, 4, 0)
+        };
+        let mut panel = Contact::mounted(3, &mount);
+        assert_eq!(panel.feed(true, 1_000), None, "open is well");
+        assert_eq!(panel.feed(true, 1_400), None);
+        panel.feed(false, 2_000);
+        assert_eq!(panel.feed(false, 2_299), None);
+        let alarm = Up::Contact {
+            channel: 3,
+            open: true,
+        };
+        assert_eq!(panel.feed(false, 2_300), Some(alarm));
     }
 
     #[test]
@@ -100,12 +258,96 @@ mod tests {
     #[test]
     fn the_level_is_reported_at_first_on_change_and_regularly() {
         let mut door = Contact::new(0);
-        let reported: std::vec::Vec<u64> = (0..=10_000)
+        let reported: Vec<u64> = (0..=10_000)
             .filter(|&ms| {
                 door.feed(ms >= 2_000, ms);
                 door.take_due()
             })
             .collect();
         assert_eq!(reported, [0, 2_005, 7_005]);
+    }
+
+    /// Feeds a level every millisecond and returns what was said and when.
+    fn said(contact: &mut Contact, from_ms: u64, to_ms: u64, level: impl Fn(u64) -> bool) -> Vec<(u64, Up)> {
+        (from_ms..to_ms)
+            .filter_map(|ms| contact.feed(level(ms), ms).map(|up| (ms, up)))
+            .collect()
+    }
+
+    #[test]
+    fn a_chattering_contact_is_one_event_and_one_when_it_rests() {
+        let mut door = Contact::new(0);
+        // A loose wire: an edge every 100 ms for ten seconds.
+        let events = said(&mut door, 100, 10_100, |ms| ms / 100 % 2 == 1);
+        let told = usize::from(CHATTER_EDGES);
+        assert_eq!(events.len(), told + 1);
+        assert!(
+            events[..told]
+                .iter()
+                .all(|(_, up)| matches!(up, Up::Contact { .. }))
+        );
+        let chattering = Up::Chattering {
+            channel: 0,
+            edges: CHATTER_EDGES + 1,
+        };
+        assert_eq!(events[told], (2_105, chattering));
+        assert!(door.untold.is_some());
+        let rested = Up::Rested {
+            channel: 0,
+            open: true,
+            edges: 80,
+        };
+        let rest = said(&mut door, 10_100, 80_000, |_| true);
+        assert_eq!(rest, [(10_100 + CHATTER_REST_MS, rested)]);
+        assert!(door.untold.is_none());
+        let again = said(&mut door, 80_000, 80_100, |_| false);
+        assert_eq!(again.len(), 1, "its edges are told again");
+    }
+
+    #[test]
+    fn the_rest_is_noticed_at_the_deadline_that_was_named() {
+        let mut door = Contact::new(0);
+        said(&mut door, 0, 5_000, |ms| ms / 100 % 2 == 1);
+        assert_eq!(door.next_ms(), Some(4_900 + CHATTER_REST_MS));
+        assert!(matches!(
+            door.feed(true, 4_900 + CHATTER_REST_MS),
+            Some(Up::Rested { .. })
+        ));
+    }
+
+    #[test]
+    fn a_relay_that_buzzes_faster_than_its_hold_chatters_and_is_not_well() {
+        let mut relay = Contact::new(2);
+        let events = said(&mut relay, 0, 10_000, |ms| ms / 3 % 2 == 1);
+        assert!(
+            matches!(events[..], [(2_000..=2_010, Up::Chattering { channel: 2, .. })]),
+            "{events:?}"
+        );
+    }
+
+    #[test]
+    fn a_busy_door_does_not_chatter() {
+        let mut door = Contact::new(0);
+        // Ten passages a minute for an hour, each bouncing for 4 ms at both ends.
+        let level = |ms: u64| {
+            let at = ms % 6_000;
+            (1_000..3_000).contains(&at) && !matches!(at, 1_001 | 1_003) || matches!(at, 3_001 | 3_003)
+        };
+        let events = said(&mut door, 0, 3_600_000, level);
+        assert_eq!(events.len(), 2 * 600);
+    }
+
+    #[test]
+    fn while_it_chatters_samples_keep_their_usual_rhythm() {
+        let mut door = Contact::new(0);
+        said(&mut door, 0, 5_000, |ms| ms / 50 % 2 == 1);
+        door.take_due();
+        let reports = (5_000..65_000)
+            .filter(|&ms| {
+                door.feed(ms / 50 % 2 == 1, ms);
+                door.take_due()
+            })
+            .count();
+        assert!((11..=13).contains(&reports), "{reports} in a minute");
     }
 }
