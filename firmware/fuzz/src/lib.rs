@@ -13,6 +13,7 @@ pub use update::update;
 
 use node::drivers::pn532::{Receiver, Technology, antenna_is_well, is_pn532, targets};
 use node::guard::Guard;
+use node::identity::{Keys, NumberedKey};
 use node::reader::{Config, Reader};
 use rig::Bytes;
 use shared::access::{self, Entry, ListHead};
@@ -62,7 +63,14 @@ pub fn guard(data: &[u8]) {
     let (node, boot) = (300, 7);
     let mut guard = Guard::new(node, boot);
     let key = DeviceKey::new(KEY);
-    let _ = guard.accept(&key, data);
+    let keys = Keys {
+        current: NumberedKey {
+            id: 1,
+            key: key.clone(),
+        },
+        previous: None,
+    };
+    let _ = guard.accept(&keys, data);
     let mut guard = Guard::new(node, boot);
     let (mut last, mut bytes) = (0, Bytes(data));
     while let Some(seq) = bytes.next() {
@@ -81,13 +89,14 @@ pub fn guard(data: &[u8]) {
         if bytes.next_or(0) == 1 {
             let at = usize::from(bytes.next_or(0)) % frame.len();
             frame[at] ^= 1 << (bytes.next_or(0) % 8);
-            assert_eq!(guard.accept(&key, &frame), Err(Refusal::Forged));
+            assert_eq!(guard.accept(&keys, &frame).unwrap_err(), Refusal::Forged);
         } else if (header.node, header.boot) != (node, boot) {
-            assert_eq!(guard.accept(&key, &frame), Err(Refusal::Misdirected));
+            assert_eq!(guard.accept(&keys, &frame).unwrap_err(), Refusal::Misdirected);
         } else if header.seq <= last {
-            assert_eq!(guard.accept(&key, &frame), Err(Refusal::Replayed));
+            assert_eq!(guard.accept(&keys, &frame).unwrap_err(), Refusal::Replayed);
         } else {
-            assert_eq!(guard.accept(&key, &frame), Ok((header, body)));
+            let accepted = guard.accept(&keys, &frame).expect("sealed with the key");
+            assert_eq!((accepted.header, accepted.body), (header, body));
             last = header.seq;
         }
     }

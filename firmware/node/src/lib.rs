@@ -3,8 +3,9 @@
 //! ```text
 //! contact level --> [contact] --+                        +--> event, QoS 1    (until acknowledged)
 //! sensor reading -> [sensor] ---+--> [node] --> [outbox] +
-//! downward frame -> [guard] ----+       |                +--> telemetry, QoS 0 (latest wins)
-//!                                       +--> [memory] EEPROM: events, boot number
+//! downward frame -> [guard] ----+     |  |               +--> telemetry, QoS 0 (latest wins)
+//!                                     |  +--> [safe] mode after crashes
+//!        [memory] EEPROM, [layout]: [identity] [ring] [list] [checkpoint]
 //! new image ----> [update] slots in flash, signature, trial, way back
 //! ```
 //! The library knows `embedded-hal` traits and [`memory::Memory`]; it has no clock (`now_ms` is
@@ -19,18 +20,24 @@
 
 pub mod backoff;
 pub mod bus;
+pub mod checkpoint;
 pub mod contact;
 pub mod door;
 pub mod drivers;
 pub mod guard;
+pub mod identity;
 pub mod keypad;
+pub mod layout;
 pub mod line;
+pub mod list;
 pub mod memory;
 pub mod node;
 pub mod outbox;
 pub mod parts;
 pub mod portal;
 pub mod reader;
+pub mod ring;
+pub mod safe;
 pub mod sensor;
 pub mod supervisor;
 pub mod takeover;
@@ -53,5 +60,7 @@ pub const RESEND_FIRST_MS: u64 = 10_000;
 pub const RESEND_MAX_MS: u64 = 60_000;
 /// Time between two attempts to write to a memory that refused, in milliseconds.
 pub const STORE_RETRY_MS: u64 = 1_000;
+/// Time between two reports of the node's own health, in milliseconds.
+pub const HEALTH_MS: u64 = 60_000;
 
 const _: () = assert!(RESEND_FIRST_MS <= RESEND_MAX_MS);

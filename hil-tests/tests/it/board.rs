@@ -175,7 +175,7 @@ async fn after_eight_seconds_without_cable_every_event_arrives_once_and_in_order
 /// Waits until the event `seq` is in the EEPROM: in slots of 64 bytes, behind everything else.
 async fn stored(board: &QemuBench, seq: u32) {
     const SLOT: usize = 64;
-    const RING_AT: usize = 2048;
+    const RING_AT: usize = 18_432;
     wait_for(&format!("event {seq} in the EEPROM"), BOUND, async || {
         let eeprom = board.eeprom()?;
         let mut slots = eeprom[RING_AT..].chunks(SLOT);

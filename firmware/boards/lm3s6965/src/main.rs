@@ -7,7 +7,7 @@
 //! | 1       | leak contact, normally closed       | port E, pin 1           |
 //! | 2       | temperature, TMP105                 | I2C 0, address 0x48     |
 //!
-//! The EEPROM (24C64, I2C 0, address 0x50) holds who the node is and the events. Three tasks
+//! (unless the configuration block says otherwise). The EEPROM (24C256, I2C 0, address 0x50) holds who the node is and the events. Three tasks
 //! share one `Node`: the sampler feeds it, the uplink sends what it has to say, the network task
 //! moves frames; the supervisor feeds the watchdog while all of them are heard of. Nothing here
 //! restarts because the controller is away.
@@ -19,7 +19,7 @@ mod ear;
 mod hal;
 mod uplink;
 
-use core::cell::{Cell, RefCell};
+use core::cell::RefCell;
 use core::fmt::Display;
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
@@ -38,24 +38,26 @@ use hal::ethernet::Ethernet;
 use hal::i2c::Bus;
 use node::SENSOR_POLL_MS;
 use node::drivers::{eeprom24::Eeprom24, tmp105::Tmp105};
-use node::memory::{MemoryFault, provision};
-use node::node::{Mount, Node};
-use node::outbox::Waiting;
+use node::identity::provision;
+use node::memory::MemoryFault;
+use node::node::{Boot, Node, Order};
 use node::supervisor::Supervisor;
-use shared::Quantity;
+use node::update::{Firmware, NoSlots};
+use shared::board::Board as Kind;
+use shared::mount::{Mount, Part};
 use shared::provision::Provision;
-use shared::wire::ResetCause;
+use shared::wire::Version;
 use static_cell::{ConstStaticCell, StaticCell};
 
-const FIRMWARE: (u8, u8, u8) = (0, 1, 0);
+const FIRMWARE: Version = Version(0, 1, 0);
 
 const DOOR: usize = 0;
 const LEAK: usize = 1;
 const TEMPERATURE: usize = 2;
 const MOUNTS: [Mount; 3] = [
-    Mount::Contact,
-    Mount::Contact,
-    Mount::Sensor(Quantity::Temperature),
+    Mount::new(Part::Contact, 0, 0),
+    Mount::new(Part::Contact, 1, 0),
+    Mount::new(Part::Tmp105, TMP105_ADDRESS, 0),
 ];
 
 const TMP105_ADDRESS: u8 = 0x48;
@@ -80,10 +82,8 @@ type Eeprom = Eeprom24<Device, Spin>;
 /// What the tasks share. They all run on one executor, so a borrow never meets another one as
 /// long as it is not held across an `await`; none is.
 struct Shared {
-    node: RefCell<&'static mut Node<'static, Eeprom>>,
+    node: RefCell<&'static mut Node<Eeprom, NoSlots>>,
     tasks: RefCell<Supervisor<3>>,
-    /// Connections that ended because another board has logged in as this node.
-    taken_over: Cell<u16>,
 }
 
 impl Shared {
@@ -92,7 +92,7 @@ impl Shared {
     }
 
     fn taken_over(&self) {
-        self.taken_over.set(self.taken_over.get().saturating_add(1));
+        self.node.borrow_mut().taken_over();
     }
 }
 
@@ -150,7 +150,12 @@ fn start() -> Board {
         );
     }
     let bus: &'static RefCell<Bus> = BUS.init(RefCell::new(Bus::start()));
-    let (provision, shared) = start_node(bus, cause);
+    let boot = Boot {
+        cause,
+        crash,
+        rtc_unix_ms: None,
+    };
+    let (provision, shared) = start_node(bus, boot);
     // The chip has no random numbers. The seed only picks port numbers; it differs between nodes
     // and boots and is not to be guessed from outside.
     let [a, b, c, d, ..] = provision.device_key().derive("net");
@@ -202,47 +207,33 @@ fn start_network(
 /// Reads who we are and counts the boot. A node that cannot do either is no node yet: it says why
 /// on its console and tries again.
 #[inline(never)]
-fn start_node(bus: &'static RefCell<Bus>, cause: ResetCause) -> (&'static Provision, &'static Shared) {
-    type Started = Result<Node<'static, Eeprom>, (MemoryFault, &'static mut Waiting)>;
+fn start_node(bus: &'static RefCell<Bus>, boot: Boot) -> (&'static Provision, &'static Shared) {
+    type Started = Result<Node<Eeprom, NoSlots>, MemoryFault>;
 
-    static WAITING: ConstStaticCell<Waiting> = ConstStaticCell::new(Waiting::new());
     static NODE: StaticCell<Started> = StaticCell::new();
     static SHARED: StaticCell<Shared> = StaticCell::new();
 
     let provision = read_provision(bus);
-    let waiting = Cell::new(Some(WAITING.take()));
+    let about = Firmware {
+        board: Kind::Lm3s6965,
+        version: FIRMWARE,
+        key: None,
+    };
     let node = hal::place::make(
         NODE.uninit(),
-        || {
-            let waiting = waiting.take().expect("comes back from every failure");
-            Node::start(
-                memory(bus),
-                waiting,
-                provision,
-                &MOUNTS,
-                FIRMWARE,
-                cause,
-                now_ms(),
-            )
-        },
-        |(fault, room)| {
-            waiting.set(Some(room));
-            retry(bus, &format_args!("cannot count this boot: {fault}"));
-        },
+        || Node::start(memory(bus), NoSlots, provision, about, boot, now_ms()),
+        |fault| retry(bus, &format_args!("cannot count this boot: {fault}")),
     );
     console!(
-        "node {} firmware {}.{}.{} boot {} cause {cause:?} pending {}",
+        "node {} firmware {FIRMWARE} boot {} cause {:?} pending {}",
         provision.node,
-        FIRMWARE.0,
-        FIRMWARE.1,
-        FIRMWARE.2,
         node.boot(),
+        boot.cause,
         node.pending()
     );
     let shared = SHARED.init(Shared {
         node: RefCell::new(node),
         tasks: RefCell::new(Supervisor::new(ALLOWANCES_MS)),
-        taken_over: Cell::new(0),
     });
     (provision, shared)
 }
@@ -257,6 +248,9 @@ fn read_provision(bus: &'static RefCell<Bus>) -> &'static Provision {
 
     loop {
         match provision(&mut memory(bus)) {
+            Ok(Ok(provision)) if provision.mounts.is_empty() => {
+                return PROVISION.init(provision.with_mounts(&MOUNTS));
+            }
             Ok(Ok(provision)) => return PROVISION.init(provision),
             Ok(Err(problem)) => retry(bus, &problem),
             Err(fault) => retry(bus, &format_args!("cannot read the configuration: {fault}")),
@@ -301,6 +295,10 @@ async fn sampler(bus: &'static RefCell<Bus>, shared: &'static Shared) -> ! {
                     console!("freeing the sensor bus");
                     bus.borrow_mut().recover();
                 }
+            }
+            node.tick(now_ms);
+            if matches!(node.take_order(now_ms), Some(Order::Restart | Order::Erased)) {
+                cortex_m::peripheral::SCB::sys_reset();
             }
             settling.into_iter().flatten().fold(read_at_ms, u64::min)
         };
