@@ -141,6 +141,12 @@ pub enum PortalInput {
 /// contact cannot tell a cut wire.
 pub const NORMALLY_OPEN: u8 = 1 << 4;
 
+/// Bit of [`Mount::flags`] of a [`Part::ModbusProbe`]: the line runs at 19 200 bits per second
+/// instead of 9 600. The first probe of the table speaks for the line.
+pub const FAST_LINE: u8 = 1 << 4;
+/// Bit of [`Mount::flags`] of a [`Part::ModbusProbe`]: bytes have even parity instead of none.
+pub const EVEN_PARITY: u8 = 1 << 5;
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mount {

@@ -110,27 +110,43 @@ impl<M: Memory, S: Slots> Node<M, S> {
     ///
     /// # Errors
     /// [`MemoryFault`] when the boot cannot be counted; nothing may be sent then.
+    #[cfg(test)]
     pub fn start(
-        mut memory: M,
+        memory: M,
         slots: S,
         provision: &Provision,
         about: Firmware,
         boot: Boot,
         now_ms: u64,
     ) -> Result<Self, MemoryFault> {
+        let mut place = None;
+        Self::start_in(&mut place, memory, slots, provision, about, boot, now_ms)?;
+        place.ok_or(MemoryFault)
+    }
+
+    /// The same, made where it stays: some kilobytes that need not pass over the stack of a board.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; the place is then as it was.
+    pub fn start_in<'p>(
+        place: &'p mut Option<Self>,
+        mut memory: M,
+        slots: S,
+        provision: &Provision,
+        about: Firmware,
+        boot: Boot,
+        now_ms: u64,
+    ) -> Result<&'p mut Self, MemoryFault> {
         let crashed = matches!(boot.cause, ResetCause::Watchdog | ResetCause::Crash);
         let outbox = Outbox::open(&mut memory, provision.node, crashed)?;
         let list = List::open(&mut memory)?;
         let witness = Witness::open(&mut memory)?;
         let known_s = list.committed_unix_s().max(outbox.confirmed().unix_s);
-        let channels = (0..)
-            .zip(&provision.mounts)
-            .map(|(channel, mount)| Channel::new(channel, mount.as_ref()));
-        let mut node = Self {
+        let node = place.insert(Self {
             id: provision.node,
             keys: Keys::open(&mut memory, provision),
             erase_previous_at_ms: None,
-            channels: channels.collect(),
+            channels: Vec::new(),
             entrance: Entrance::new(provision),
             guard: Guard::new(provision.node, outbox.boot()),
             safe: Safe::new(outbox.crashes(), now_ms),
@@ -147,7 +163,11 @@ impl<M: Memory, S: Slots> Node<M, S> {
             telemetry_seq: 0,
             restart_at_ms: None,
             memory,
-        };
+        });
+        for (channel, mount) in (0..).zip(&provision.mounts) {
+            // There are as many channels as rows.
+            let _ = node.channels.push(Channel::new(channel, mount.as_ref()));
+        }
         node.event(
             &Up::Hello {
                 firmware: (about.version.0, about.version.1, about.version.2),

@@ -15,10 +15,9 @@
 //! The broker keeps no session for us (expiry 0): what is not acknowledged by the controller is
 //! sent again by `node`, so nothing depends on what a broker remembers.
 
+use crate::board::{Link, NEWS, Shared, Task};
 use crate::ear::Ear;
-use crate::hal::clock::now_ms;
 use crate::hal::console::console;
-use crate::{NEWS, Shared, UPLINK};
 use core::cell::Cell;
 use core::fmt::Write as _;
 use core::net::Ipv4Addr;
@@ -103,6 +102,13 @@ enum Lost {
 }
 
 impl Lost {
+    const fn link(self) -> Link {
+        match self {
+            Self::NoAddress => Link::NoAddress,
+            _ => Link::NoBroker,
+        }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::NoAddress => "no address by DHCP",
@@ -116,13 +122,9 @@ impl Lost {
     }
 }
 
-#[embassy_executor::task]
-pub(crate) async fn run(
-    stack: Stack<'static>,
-    provision: &'static Provision,
-    seed: u32,
-    shared: &'static Shared,
-) -> ! {
+/// Keeps a connection for ever.
+pub(crate) async fn run(shared: &'static Shared, stack: Stack<'static>, seed: u32) -> ! {
+    let provision = shared.provision;
     let topics = Topics {
         event: topic::of(provision.node, Leaf::Event),
         telemetry: topic::of(provision.node, Leaf::Telemetry),
@@ -148,7 +150,7 @@ pub(crate) async fn run(
     let mut backoff = Backoff::new(seed);
     let taken_over = Cell::new(false);
     loop {
-        shared.check_in(UPLINK);
+        shared.check_in(Task::Uplink);
         let mut socket = TcpSocket::new(stack, &mut room.socket_receive, &mut room.socket_transmit);
         socket.set_timeout(Some(STEP));
         // An event must not wait for the acknowledgement of the one before it.
@@ -164,9 +166,10 @@ pub(crate) async fn run(
             shared,
         )
         .await;
+        shared.show(|shown| shown.link = lost.link());
         if taken_over.take() {
             lost = Lost::TakenOver;
-            shared.taken_over();
+            shared.step(|node, _| node.taken_over());
         }
         // A connection that does not last is no success: two boards that take each other's place
         // do it ever more slowly.
@@ -175,7 +178,7 @@ pub(crate) async fn run(
         }
         let wait_ms = backoff.failed();
         console!("broker: {}, again in {wait_ms} ms", lost.words());
-        shared.check_in(UPLINK);
+        shared.check_in(Task::Uplink);
         Timer::after_millis(wait_ms).await;
     }
 }
@@ -222,7 +225,7 @@ async fn connect(
         Either::First(Ok(Ok(()))) => {}
         _ => return Lost::Connect,
     }
-    shared.check_in(UPLINK);
+    shared.check_in(Task::Uplink);
     let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(Ear::new(socket, taken_over))).await
     else {
         return Lost::LogIn;
@@ -236,7 +239,8 @@ async fn connect(
         return lost;
     }
     console!("broker: connected");
-    shared.node.borrow_mut().connected(now_ms());
+    shared.show(|shown| shown.link = Link::Online);
+    shared.step(|node, now_ms| node.connected(now_ms));
     serve(&mut connection, topics, shared).await
 }
 
@@ -246,20 +250,19 @@ async fn serve<IO: Io>(connection: &mut Connection<'_, '_, IO>, topics: &Topics,
     // controller must have heard of this one before it acknowledges them.
     let mut sent = send_telemetry(connection, topics, shared).await;
     while sent.is_ok() {
-        shared.check_in(UPLINK);
-        shared.node.borrow_mut().tick(now_ms());
+        shared.check_in(Task::Uplink);
         sent = send_events(connection, topics, shared).await;
         if sent.is_ok() {
             sent = send_telemetry(connection, topics, shared).await;
         }
         // What is due now and could not be sent must not keep us from sleeping.
         let soonest = Instant::now() + Duration::from_millis(SHORTEST_SLEEP_MS);
-        let deadline = Instant::from_millis(shared.node.borrow().next_deadline()).max(soonest);
+        let deadline = Instant::from_millis(shared.look(|node| node.next_deadline())).max(soonest);
         // All three may be dropped half-way: `poll` by its own promise, the others hold nothing.
         match select3(connection.poll(), NEWS.wait(), Timer::at(deadline)).await {
             Either3::First(Ok(Some(message))) => {
                 // We have subscribed to one topic; whatever the broker says, it is a command.
-                shared.node.borrow_mut().downward(message.payload(), now_ms());
+                shared.step(|node, now_ms| node.downward(message.payload(), now_ms));
             }
             Either3::First(Err(_)) => sent = Err(Lost::Receive),
             Either3::First(Ok(None)) | Either3::Second(()) | Either3::Third(()) => {}
@@ -274,8 +277,8 @@ async fn send_events<IO: Io>(
     shared: &Shared,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtLeastOnce) {
-        shared.check_in(UPLINK);
-        let Some(frame) = shared.node.borrow_mut().event_to_send(now_ms()) else {
+        shared.check_in(Task::Uplink);
+        let Some(frame) = shared.send(|node, now_ms| node.event_to_send(now_ms)) else {
             break;
         };
         let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
@@ -290,8 +293,8 @@ async fn send_telemetry<IO: Io>(
     shared: &Shared,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtMostOnce) {
-        shared.check_in(UPLINK);
-        let Some(frame) = shared.node.borrow_mut().telemetry_to_send(now_ms()) else {
+        shared.check_in(Task::Uplink);
+        let Some(frame) = shared.send(|node, now_ms| node.telemetry_to_send(now_ms)) else {
             break;
         };
         publish(connection.publish(Publication::bytes(&topics.telemetry, &frame))).await?;

@@ -30,6 +30,7 @@ pub(super) struct Entrance {
     card_key: CardKey,
     portal: Option<Portal>,
     reader: Option<ReaderState>,
+    last: Option<Decision>,
 }
 
 /// Does not print.
@@ -47,6 +48,7 @@ impl Entrance {
             card_key: CardKey(provision.card_key),
             portal: provision.portal.map(Portal::new),
             reader: None,
+            last: None,
         }
     }
 
@@ -144,6 +146,11 @@ impl<M: Memory, S: Slots> Node<M, S> {
         }
     }
 
+    /// What was decided last in this boot, for a display.
+    pub const fn last_decision(&self) -> Option<Decision> {
+        self.entrance.last
+    }
+
     /// A contact or line of the portal, when its level is another one than the portal knows.
     pub(super) fn portal_input(&mut self, channel: usize, level: Option<Level>, now_ms: u64) {
         let Some(level) = level else {
@@ -174,6 +181,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
     }
 
     fn record(&mut self, credential: Credential, events: Events, now_ms: u64) {
+        self.entrance.last = Some(credential.decision);
         let Credential { kind, id, decision } = credential;
         let credential = Up::Credential {
             reader: PORTAL,

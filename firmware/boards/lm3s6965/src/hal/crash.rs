@@ -194,6 +194,14 @@ unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
     crash()
 }
 
+/// Starts anew because somebody asked for it.
+pub(crate) fn restart() -> ! {
+    cortex_m::interrupt::disable();
+    CONSOLE.flush();
+    NOTE.write(RUNNING);
+    SCB::sys_reset()
+}
+
 fn crash() -> ! {
     NOTE.write(CRASHED);
     CONSOLE.flush();

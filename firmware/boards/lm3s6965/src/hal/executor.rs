@@ -5,7 +5,10 @@
 //! the sleep: an interrupt in between leaves it set, and one after it ends the sleep, also while
 //! interrupts are masked.
 
+use super::crash;
+use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Context, Poll};
 use embassy_executor::{Spawner, raw};
 
 static WORK: AtomicBool = AtomicBool::new(false);
@@ -34,4 +37,30 @@ pub(crate) fn run(executor: &'static mut raw::Executor, start: impl FnOnce(Spawn
 /// An executor that tells [`pender`] when there is work.
 pub(crate) fn new() -> raw::Executor {
     raw::Executor::new(core::ptr::null_mut())
+}
+
+/// A task that a crash record can name: it notes when the executor runs it.
+#[derive(Debug)]
+pub(crate) struct Watched<F> {
+    task: usize,
+    future: F,
+}
+
+impl<F> Watched<F> {
+    pub(crate) const fn new(task: usize, future: F) -> Self {
+        Self { task, future }
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        crash::runs(Some(self.task));
+        // SAFETY: `future` is pinned exactly when `self` is: it is never moved out, and nothing
+        // else gives access to it.
+        let polled = unsafe { self.map_unchecked_mut(|watched| &mut watched.future) }.poll(cx);
+        crash::runs(None);
+        polled
+    }
 }

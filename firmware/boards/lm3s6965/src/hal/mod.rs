@@ -13,7 +13,6 @@ pub(crate) mod ethernet;
 pub(crate) mod executor;
 pub(crate) mod gpio;
 pub(crate) mod i2c;
-pub(crate) mod place;
 pub(crate) mod stack;
 pub(crate) mod uart;
 mod vectors;
