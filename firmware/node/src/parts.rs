@@ -188,6 +188,7 @@ pub struct Parts {
 impl Parts {
     /// The parts of a mount table, none of which was spoken to yet. `has_rail` as for
     /// [`Care::new`].
+    #[inline(never)] // Its stack is for the start only, not for the task that polls.
     #[must_use]
     pub fn new(mounts: &[Option<Mount>], has_rail: bool) -> Self {
         let mut parts = Self {

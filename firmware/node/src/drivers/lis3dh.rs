@@ -13,7 +13,7 @@
 //! Peaks count only after the configuration was read back unchanged: its bytes differ, so a bus
 //! that repeats a byte is no earthquake.
 
-use super::{Driver, Next, Outputs, Reading, register, write};
+use super::{Driver, Next, Outputs, Reading, fetch, register, write};
 use embedded_hal::i2c::I2c;
 use shared::NoData;
 
@@ -119,8 +119,7 @@ impl Lis3dh {
                 let batch = left.min(BATCH);
                 let mut bytes = [0; BATCH as usize * 6];
                 let bytes = &mut bytes[..usize::from(batch) * 6];
-                bus.write_read(self.address, &[OUT_X], bytes)
-                    .map_err(|error| super::reason(&error))?;
+                fetch(bus, self.address, OUT_X, bytes)?;
                 for sample in bytes.chunks_exact(6) {
                     // Twelve bits, left-justified, low byte first.
                     self.sample(core::array::from_fn(|axis| {

@@ -20,7 +20,7 @@
 //!   conversion that does not end, [`NoData::DeviceError`] the part says so itself.
 //!
 //! # Crates
-//! Command and checksum of the Sensirion parts are `sensirion-i2c`, the maker's own. Whole-driver
+//! Words and checksums of the Sensirion parts are `sensirion-i2c`, the maker's own. Whole-driver
 //! crates of these parts own the bus and block for the conversion (`sht4x`, `embedded-sht3x`,
 //! `bme280-rs`), compute in floating point or bring in a generic-array and a macro generation of
 //! their own (`lis3dh`), or a calendar library for seven digits (`ds1307`, `ds323x`).
@@ -95,9 +95,20 @@ pub(crate) fn reason(error: &impl Error) -> NoData {
     }
 }
 
+// Every driver goes through these three. They are not inlined: on the board they would be there
+// some thirty times.
+
 /// Writes to a part.
+#[inline(never)]
 pub(crate) fn write(bus: &mut impl I2c, address: u8, bytes: &[u8]) -> Result<(), NoData> {
     bus.write(address, bytes).map_err(|error| reason(&error))
+}
+
+/// Reads on from a register of a part.
+#[inline(never)]
+pub(crate) fn fetch(bus: &mut impl I2c, address: u8, register: u8, into: &mut [u8]) -> Result<(), NoData> {
+    bus.write_read(address, &[register], into)
+        .map_err(|error| reason(&error))
 }
 
 /// Reads a register of a part.
@@ -107,8 +118,7 @@ pub(crate) fn register<const N: usize>(
     register: u8,
 ) -> Result<[u8; N], NoData> {
     let mut bytes = [0; N];
-    bus.write_read(address, &[register], &mut bytes)
-        .map_err(|error| reason(&error))?;
+    fetch(bus, address, register, &mut bytes)?;
     Ok(bytes)
 }
 
@@ -119,21 +129,27 @@ pub(crate) fn words<const WORDS: usize, const N: usize>(
 ) -> Result<[u16; WORDS], NoData> {
     const { assert!(N == 3 * WORDS) };
     let mut bytes = [0; N];
-    sensirion_i2c::i2c::read_words_with_crc(bus, address, &mut bytes).map_err(|error| match error {
-        sensirion_i2c::i2c::Error::Crc => NoData::Corrupt,
-        sensirion_i2c::i2c::Error::I2cRead(error) | sensirion_i2c::i2c::Error::I2cWrite(error) => {
-            match reason(&error) {
-                // It acknowledged its command just before: it is there, but not ready.
-                NoData::Absent => NoData::Timeout,
-                other => other,
-            }
-        }
+    checked(bus, address, &mut bytes)?;
+    Ok(core::array::from_fn(|index| {
+        u16::from_be_bytes([bytes[3 * index], bytes[3 * index + 1]])
+    }))
+}
+
+/// Reads bytes of which every third is a checksum.
+#[inline(never)]
+fn checked(bus: &mut impl I2c, address: u8, bytes: &mut [u8]) -> Result<(), NoData> {
+    use sensirion_i2c::i2c::{Error, read_words_with_crc};
+    read_words_with_crc(bus, address, bytes).map_err(|error| match error {
+        Error::Crc => NoData::Corrupt,
+        Error::I2cRead(error) | Error::I2cWrite(error) => match reason(&error) {
+            // It acknowledged its command just before: it is there, but not ready.
+            NoData::Absent => NoData::Timeout,
+            other => other,
+        },
     })?;
     // The checksum of 2b 2b is 2b: a bus that repeats this byte for ever passes it.
     if bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err(NoData::BusFault);
     }
-    Ok(core::array::from_fn(|index| {
-        u16::from_be_bytes([bytes[3 * index], bytes[3 * index + 1]])
-    }))
+    Ok(())
 }

@@ -6,13 +6,12 @@
 //! switched on.
 
 use super::sht4x::celsius_milli;
-use super::{Driver, Next, Outputs, Reading, reason, words};
+use super::{Driver, Next, Outputs, Reading, words, write};
 use embedded_hal::i2c::I2c;
-use sensirion_i2c::i2c::write_command_u16;
 use shared::NoData;
 
 /// Single shot, high repeatability, clock stretching disabled.
-const MEASURE: u16 = 0x2400;
+const MEASURE: [u8; 2] = [0x24, 0x00];
 /// The longest high repeatability measurement is 15.5 ms (table 4).
 const MEASURE_MS: u16 = 16;
 
@@ -50,7 +49,7 @@ impl Driver for Sht3x {
         give: &mut impl FnMut(u8, Reading),
     ) -> Result<Next, NoData> {
         if !core::mem::take(&mut self.measuring) {
-            write_command_u16(bus, self.address, MEASURE).map_err(|error| reason(&error))?;
+            write(bus, self.address, &MEASURE)?;
             self.measuring = true;
             return Ok(Next::After(MEASURE_MS));
         }

@@ -5,9 +5,8 @@
 //! (section 4.4). Two words come back, temperature and humidity, each with its checksum. The heater
 //! commands are never sent: they would warm the room's reading.
 
-use super::{Driver, Next, Outputs, Reading, reason, words};
+use super::{Driver, Next, Outputs, Reading, words, write};
 use embedded_hal::i2c::I2c;
-use sensirion_i2c::i2c::write_command_u8;
 use shared::NoData;
 
 /// High precision, without heater (table 8).
@@ -50,7 +49,7 @@ impl Driver for Sht4x {
         give: &mut impl FnMut(u8, Reading),
     ) -> Result<Next, NoData> {
         if !core::mem::take(&mut self.measuring) {
-            write_command_u8(bus, self.address, MEASURE).map_err(|error| reason(&error))?;
+            write(bus, self.address, &[MEASURE])?;
             self.measuring = true;
             return Ok(Next::After(MEASURE_MS));
         }
