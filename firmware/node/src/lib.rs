@@ -6,6 +6,7 @@
 //! downward frame -> [guard] ----+     |  |               +--> telemetry, QoS 0 (latest wins)
 //!                                     |  +--> [safe] mode after crashes
 //!        [memory] EEPROM, [layout]: [identity] [ring] [list] [checkpoint]
+//! serial line --> [console]: provisioning, status, erasing
 //! new image ----> [update] slots in flash, signature, trial, way back
 //! ```
 //! The library knows `embedded-hal` traits and [`memory::Memory`]; it has no clock (`now_ms` is
@@ -21,6 +22,7 @@
 pub mod backoff;
 pub mod bus;
 pub mod checkpoint;
+pub mod console;
 pub mod contact;
 pub mod door;
 pub mod drivers;

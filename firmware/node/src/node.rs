@@ -12,6 +12,7 @@
 //! [`Node::tick`] is called when [`Node::next_deadline`] says so, with or without a connection:
 //! door, memory and safe mode do not wait for the network.
 
+mod answer;
 mod channel;
 mod clock;
 mod down;
