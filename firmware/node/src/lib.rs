@@ -24,6 +24,7 @@ pub mod bus;
 pub mod checkpoint;
 pub mod console;
 pub mod contact;
+pub mod crash;
 pub mod door;
 pub mod drivers;
 pub mod guard;

@@ -29,7 +29,7 @@ impl Stamp {
             "firmware/Cargo.toml",
             "firmware/Cargo.lock",
             "firmware/node",
-            "firmware/boards/uplink",
+            "firmware/boards/common",
         ] {
             collect(&root().join(path), DEPTH, &mut files);
         }
