@@ -1,12 +1,13 @@
 //! What is done about a bus that is stuck, and when.
 //!
 //! ```text
-//! Well --a part fails twice--> Freeing --still failing, FREES_BEFORE_CUT times--> rail cut
-//!   ^                            ^ |                                               | CUT_MS
-//!   +------- all answer ---------+ +------------------ rail on, SETTLE_MS ---------+
+//! Well --a part fails twice--> Troubled --TRIES_BEFORE_CUT tries later--> rail cut
+//!   ^                            ^ |                                        | CUT_MS
+//!   +------- all answer ---------+ +-------------- rail on, SETTLE_MS ------+
 //! ```
 //! First the cheap remedy: nine clocks free a part that was interrupted within a byte (NXP UM10204,
-//! section 3.1.16). When that does not help, the power of the sensors is cut for a moment, where
+//! section 3.1.16); where another part answers, the bus is well and that is left out. When it does
+//! not help, the power of the sensors is cut for a moment, where
 //! the board has a switch for it; that comes back at growing intervals with an end that is named
 //! below, so a part that is really dead does not keep the others from being read.
 //!
@@ -84,11 +85,11 @@ pub enum Remedy {
     RestoreRail,
 }
 
-/// Wait between two attempts to free the bus, in milliseconds. It does not grow: an attempt takes
+/// Wait between two tries, in milliseconds. It does not grow: to free the bus takes
 /// 200 us and disturbs nobody, and what held the bus may let go at any time.
-pub const FREE_MS: u64 = 2_000;
-/// Attempts to free the bus that go before a cut of the rail.
-pub const FREES_BEFORE_CUT: u8 = 3;
+pub const TRY_MS: u64 = 2_000;
+/// Tries that go before a cut of the rail.
+pub const TRIES_BEFORE_CUT: u8 = 3;
 /// How long the rail stays off: supply capacitors empty themselves through the parts, in
 /// milliseconds.
 pub const CUT_MS: u64 = 500;
@@ -100,9 +101,20 @@ pub const CUT_FIRST_MS: u64 = 60_000;
 /// second an hour.
 pub const CUT_MAX_MS: u64 = 3_600_000;
 
-const _: () = assert!(FREE_MS < CUT_FIRST_MS && CUT_FIRST_MS <= CUT_MAX_MS);
+const _: () = assert!(TRY_MS < CUT_FIRST_MS && CUT_FIRST_MS <= CUT_MAX_MS);
 // The cut ends before anybody calls the sensors late.
 const _: () = assert!(CUT_MS + SETTLE_MS < crate::REPORT_MS);
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Every part answers, or failed only now and then.
+    None,
+    /// A part fails again and again, while others answer.
+    Part,
+    /// Nobody has answered since a part began to fail.
+    Bus,
+}
 
 /// Decides about the remedies of one bus.
 #[derive(Debug, Clone, Copy)]
@@ -118,8 +130,8 @@ pub struct Care {
 enum State {
     /// Every part answers, or failed only now and then.
     Well,
-    /// A part fails; `tries` attempts to free the bus were made, the next is due then.
-    Freeing { tries: u8, from_ms: u64 },
+    /// A part fails; so many tries were made, the next is due then.
+    Troubled { tries: u8, from_ms: u64 },
     /// The rail is off until then.
     Cut { until_ms: u64 },
     /// The rail is on; nobody is spoken to until then.
@@ -143,22 +155,25 @@ impl Care {
     #[must_use]
     pub const fn quiet_until(&self) -> Option<u64> {
         match self.state {
-            State::Well | State::Freeing { .. } => None,
+            State::Well | State::Troubled { .. } => None,
             State::Cut { until_ms } => Some(until_ms + SETTLE_MS),
             State::Settling { until_ms } => Some(until_ms),
         }
     }
 
-    /// The remedy that is due, once. `failing` says that a part fails again and again; `may_cut`
-    /// that the power of the sensors may be cut now.
-    pub const fn next(&mut self, failing: bool, may_cut: bool, now_ms: u64) -> Option<Remedy> {
+    /// The remedy that is due, once. `may_cut` says that the power of the sensors may be cut now.
+    pub const fn next(&mut self, trouble: Trouble, may_cut: bool, now_ms: u64) -> Option<Remedy> {
+        let free = match trouble {
+            Trouble::Bus => Some(Remedy::FreeBus),
+            Trouble::None | Trouble::Part => None,
+        };
         match self.state {
-            State::Well if failing => {
-                self.state = State::Freeing {
+            State::Well if !matches!(trouble, Trouble::None) => {
+                self.state = State::Troubled {
                     tries: 1,
-                    from_ms: now_ms + FREE_MS,
+                    from_ms: now_ms + TRY_MS,
                 };
-                Some(Remedy::FreeBus)
+                free
             }
             State::Well => {
                 // Well for as long as a cut would have to wait: the past is forgiven.
@@ -167,15 +182,15 @@ impl Care {
                 }
                 None
             }
-            State::Freeing { .. } if !failing => {
+            State::Troubled { .. } if matches!(trouble, Trouble::None) => {
                 self.state = State::Well;
                 None
             }
-            State::Freeing { tries, from_ms } => {
+            State::Troubled { tries, from_ms } => {
                 if now_ms < from_ms {
                     return None;
                 }
-                if self.has_rail && may_cut && tries >= FREES_BEFORE_CUT && now_ms >= self.cut_from_ms {
+                if self.has_rail && may_cut && tries >= TRIES_BEFORE_CUT && now_ms >= self.cut_from_ms {
                     self.cut_from_ms = now_ms + self.cut_wait_ms;
                     self.cut_wait_ms = at_most(self.cut_wait_ms * 2, CUT_MAX_MS);
                     self.state = State::Cut {
@@ -183,11 +198,11 @@ impl Care {
                     };
                     return Some(Remedy::CutRail);
                 }
-                self.state = State::Freeing {
+                self.state = State::Troubled {
                     tries: tries.saturating_add(1),
-                    from_ms: now_ms + FREE_MS,
+                    from_ms: now_ms + TRY_MS,
                 };
-                Some(Remedy::FreeBus)
+                free
             }
             State::Cut { until_ms } if now_ms >= until_ms => {
                 self.state = State::Settling {
@@ -196,10 +211,10 @@ impl Care {
                 Some(Remedy::RestoreRail)
             }
             State::Settling { until_ms } if now_ms >= until_ms => {
-                // One more attempt to free, after the parts had their chance.
-                self.state = State::Freeing {
-                    tries: FREES_BEFORE_CUT,
-                    from_ms: now_ms + FREE_MS,
+                // One more try, after the parts had their chance.
+                self.state = State::Troubled {
+                    tries: TRIES_BEFORE_CUT,
+                    from_ms: now_ms + TRY_MS,
                 };
                 None
             }
@@ -212,7 +227,7 @@ impl Care {
     pub const fn next_ms(&self) -> Option<u64> {
         match self.state {
             State::Well => None,
-            State::Freeing { from_ms, .. } => Some(from_ms),
+            State::Troubled { from_ms, .. } => Some(from_ms),
             State::Cut { until_ms } | State::Settling { until_ms } => Some(until_ms),
         }
     }
@@ -301,12 +316,26 @@ mod tests {
         fails: std::ops::Range<u64>,
         until: u64,
     ) -> Vec<(u64, Remedy)> {
+        remedies_of(Trouble::Bus, has_rail, may_cut, fails, until)
+    }
+
+    fn remedies_of(
+        trouble: Trouble,
+        has_rail: bool,
+        may_cut: bool,
+        fails: std::ops::Range<u64>,
+        until: u64,
+    ) -> Vec<(u64, Remedy)> {
         let mut care = Care::new(has_rail);
         (0..until)
             .step_by(100)
             .filter_map(|now| {
-                care.next(fails.contains(&now), may_cut, now)
-                    .map(|remedy| (now, remedy))
+                let trouble = if fails.contains(&now) {
+                    trouble
+                } else {
+                    Trouble::None
+                };
+                care.next(trouble, may_cut, now).map(|remedy| (now, remedy))
             })
             .collect()
     }
@@ -328,6 +357,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bus_on_which_others_answer_is_not_freed_but_the_dead_part_is_power_cycled() {
+        assert_eq!(
+            remedies_of(Trouble::Part, true, true, 1_000..30_000, 13_000),
+            [(7_000, Remedy::CutRail), (7_500, Remedy::RestoreRail)]
+        );
+        assert_eq!(remedies_of(Trouble::Part, false, true, 0..600_000, 600_000), []);
+    }
+
+    #[test]
     fn without_a_rail_or_leave_to_cut_it_the_bus_is_only_freed() {
         for (has_rail, may_cut) in [(false, true), (true, false)] {
             let remedies = remedies(has_rail, may_cut, 0..600_000, 600_000);
@@ -344,7 +382,7 @@ mod tests {
             .map(|(at, _)| at)
             .collect();
         let gaps: Vec<u64> = cuts.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.is_sorted_by(|a, b| *a <= b + FREE_MS), "{gaps:?}");
+        assert!(gaps.is_sorted_by(|a, b| *a <= b + TRY_MS), "{gaps:?}");
         assert!(gaps.iter().all(|gap| *gap >= CUT_FIRST_MS));
         assert!(cuts.len() < 34, "{}", cuts.len());
     }
@@ -358,14 +396,17 @@ mod tests {
     fn while_the_rail_is_off_nobody_is_spoken_to_and_it_always_comes_back() {
         let mut care = Care::new(true);
         let mut now = 0;
-        while care.next(true, true, now) != Some(Remedy::CutRail) {
+        while care.next(Trouble::Bus, true, now) != Some(Remedy::CutRail) {
             now += 100;
         }
         assert_eq!(care.quiet_until(), Some(now + CUT_MS + SETTLE_MS));
         // Even when the parts are said to be well, or cutting is forbidden meanwhile.
-        assert_eq!(care.next(false, false, now + CUT_MS - 1), None);
-        assert_eq!(care.next(false, false, now + CUT_MS), Some(Remedy::RestoreRail));
-        assert_eq!(care.next(false, false, now + CUT_MS + SETTLE_MS), None);
+        assert_eq!(care.next(Trouble::None, false, now + CUT_MS - 1), None);
+        assert_eq!(
+            care.next(Trouble::None, false, now + CUT_MS),
+            Some(Remedy::RestoreRail)
+        );
+        assert_eq!(care.next(Trouble::None, false, now + CUT_MS + SETTLE_MS), None);
         assert_eq!(care.quiet_until(), None);
     }
 }

@@ -14,7 +14,7 @@
 //! again, so that a wrong table is seen on the controller and not only missing.
 
 use crate::REPORT_MS;
-use crate::bus::{Care, Remedy};
+use crate::bus::{Care, Remedy, Trouble};
 use crate::drivers::adm1272::Adm1272;
 use crate::drivers::ads1115::Ads1115;
 use crate::drivers::bme280::Bme280;
@@ -36,7 +36,7 @@ use shared::filter::Unchanged;
 use shared::limit::MAX_CHANNELS;
 use shared::mount::{Converter, Mount, Part};
 
-/// Most parts on the bus of one node. A server room's corner has fewer than this; each takes 104
+/// Most parts on the bus of one node. A server room's corner has fewer than this; each takes 112
 /// bytes of RAM.
 pub const MAX_PARTS: usize = 10;
 
@@ -124,8 +124,10 @@ struct Instance {
     at: u8,
     wanted: Outputs,
     every_ms: u16,
-    /// Failed measurements in a row that the bus or the power may be to blame for.
+    /// Failed measurements in a row that the bus or the power may be to blame for, and when they
+    /// began.
     failed: u8,
+    failed_since_ms: u64,
     /// When the running measurement was begun; `None` between two of them.
     begun_ms: Option<u64>,
     next_ms: u64,
@@ -182,6 +184,8 @@ pub struct Parts {
     instances: Vec<Instance, MAX_PARTS>,
     rows: Vec<Row, MAX_CHANNELS>,
     care: Care,
+    /// When a part was last measured well.
+    well_ms: Option<u64>,
     refused_ms: u64,
 }
 
@@ -195,6 +199,7 @@ impl Parts {
             instances: Vec::new(),
             rows: Vec::new(),
             care: Care::new(has_rail),
+            well_ms: None,
             refused_ms: 0,
         };
         for (channel, mount) in (0..).zip(mounts.iter().take(MAX_CHANNELS)) {
@@ -250,6 +255,7 @@ impl Parts {
                 wanted: 0,
                 every_ms,
                 failed: 0,
+                failed_since_ms: 0,
                 begun_ms: None,
                 next_ms: 0,
                 unchanged: Unchanged::new(),
@@ -281,11 +287,7 @@ impl Parts {
                 self.step(index, bus, now_ms, tell);
             }
         }
-        let failing = self
-            .instances
-            .iter()
-            .any(|instance| instance.failed >= LOST_AFTER);
-        let remedy = self.care.next(failing, may_cut, now_ms);
+        let remedy = self.care.next(self.trouble(), may_cut, now_ms);
         Polled {
             remedy,
             next_ms: self.next_ms(now_ms),
@@ -295,6 +297,21 @@ impl Parts {
     /// Feeds a channel of the board's own converter, in millivolts.
     pub fn board_input(&mut self, output: u8, reading: Reading, tell: &mut impl FnMut(u8, Heard)) {
         self.tell(Source::Board, output, reading, tell);
+    }
+
+    fn trouble(&self) -> Trouble {
+        let failing = self
+            .instances
+            .iter()
+            .filter(|instance| instance.failed >= LOST_AFTER);
+        let Some(last) = failing.map(|instance| instance.failed_since_ms).max() else {
+            return Trouble::None;
+        };
+        if self.well_ms.is_some_and(|well_ms| well_ms > last) {
+            Trouble::Part
+        } else {
+            Trouble::Bus
+        }
     }
 
     fn next_ms(&self, now_ms: u64) -> u64 {
@@ -334,12 +351,19 @@ impl Parts {
             Ok(Next::Done) => {
                 instance.begun_ms = None;
                 instance.next_ms = (begun_ms + u64::from(instance.every_ms)).max(now_ms + 1);
-                instance.failed = 0;
-                if let Some(after_ms) = instance.driver.stuck_after_ms()
-                    && !given.is_empty()
-                    && instance.unchanged.feed(fingerprint(&given), now_ms) >= u64::from(after_ms)
-                {
+                self.well_ms = Some(now_ms);
+                let stuck = !given.is_empty()
+                    && instance.driver.stuck_after_ms().is_some_and(|after_ms| {
+                        instance.unchanged.feed(fingerprint(&given), now_ms) >= u64::from(after_ms)
+                    });
+                if !stuck {
+                    instance.failed = 0;
+                } else if instance.failed < LOST_AFTER {
                     instance.failed = LOST_AFTER;
+                    // Its bytes came well: it is not the bus.
+                    instance.failed_since_ms = now_ms.saturating_sub(1);
+                }
+                if stuck {
                     for (_, reading) in &mut given {
                         *reading = Err(NoData::Stuck);
                     }
@@ -349,6 +373,9 @@ impl Parts {
                 instance.begun_ms = None;
                 instance.next_ms = now_ms + u64::from(instance.every_ms);
                 if blames_the_bus(reason) {
+                    if instance.failed == 0 {
+                        instance.failed_since_ms = now_ms;
+                    }
                     instance.failed = instance.failed.saturating_add(1);
                 }
                 let source = Source::Instance(index as u8);
