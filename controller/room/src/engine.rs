@@ -12,6 +12,7 @@ mod nodes;
 mod orders;
 mod points;
 mod portals;
+mod updates;
 mod witness;
 
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
@@ -19,6 +20,7 @@ pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use orders::TELL_KEY_EVERY;
 pub use points::no_data_words;
 pub use portals::JUDGED_WITHIN;
+pub use updates::{MAX_ATTEMPTS, MAX_UPDATES_AT_ONCE};
 pub use witness::{GIVE_EVERY, MAX_GIVEN};
 
 use crate::alarm::{self, Book, Condition};
@@ -56,6 +58,7 @@ pub struct Engine<W: World> {
     portals: Vec<portals::Portal>,
     lists: BTreeMap<u16, lists::Wanted>,
     witness: witness::Witness,
+    updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, Device>,
@@ -98,6 +101,7 @@ impl<W: World> Engine<W> {
             portals: vec![portals::Portal::default(); site.access.portals.len()],
             lists: BTreeMap::new(),
             witness: witness::Witness::default(),
+            updates: BTreeMap::new(),
             limits: BTreeMap::new(),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
@@ -330,6 +334,7 @@ impl<W: World> Engine<W> {
                 }
                 self.evaluate(now, &mut turn);
                 self.run_lists(now, &mut turn);
+                self.run_updates(now, &mut turn);
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
@@ -516,10 +521,8 @@ impl<W: World> Engine<W> {
             Command::RestartNode { node } => {
                 return self.order_node(now, by, &node, NodeOrder::Restart, turn);
             }
-            Command::UpdateNode { .. } => {
-                return Err(Refused::Unavailable(
-                    "nodes of this release do not take this command".to_owned(),
-                ));
+            Command::UpdateNode { node, file, image } => {
+                return self.update_node(now, by, &node, &file, &image, turn);
             }
             Command::Scenario { name } => {
                 if !W::SIMULATED {
@@ -593,6 +596,7 @@ impl<W: World> Engine<W> {
             .chain(occurrences)
             .chain(self.portal_deadline())
             .chain(self.list_deadline(now))
+            .chain(self.update_deadline(now))
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()
@@ -659,6 +663,7 @@ impl<W: World> Engine<W> {
             erased: known.erased,
             list: self.list_row(node.id),
             key: self.key_row(node.id),
+            update: self.update_row(node.id),
             witness: self.witness_row(node.id),
             health: self.health.get(&node.id).map(|(at, health)| snapshot::Health {
                 age_ms: now.mono.since(*at).0,

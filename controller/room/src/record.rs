@@ -127,6 +127,17 @@ pub enum Record {
         /// Who.
         by: String,
     },
+    /// A node is given a new firmware.
+    UpdateBegun {
+        /// Node id.
+        node: u16,
+        /// Its version, `major.minor.patch`.
+        version: String,
+        /// Name of the signed image.
+        file: String,
+        /// Who asked for it.
+        by: String,
+    },
     /// A checkpoint of this journal was given to the nodes as witnesses.
     CheckpointGiven {
         /// Records before this one that it covers.

@@ -147,6 +147,9 @@ pub struct Node {
     /// Its key; `null` when the controller has none for it.
     #[serde(default)]
     pub key: Option<Key>,
+    /// The last update that it was given since the controller started.
+    #[serde(default)]
+    pub update: Option<Update>,
     /// What it says it was given to witness, when it said so since the controller started.
     #[serde(default)]
     pub witness: Option<Witness>,
@@ -177,6 +180,23 @@ pub struct Key {
     pub id: Option<u8>,
     /// Id of the key that it is changing to.
     pub next: Option<u8>,
+}
+
+/// A firmware that a node is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Update {
+    /// Its version, `major.minor.patch`.
+    pub version: String,
+    /// Name of the signed image.
+    pub file: String,
+    /// `under_way`, `staged`, `confirmed`, `rolled_back` or `failed`.
+    pub state: String,
+    /// Bytes of the image,
+    pub size: u32,
+    /// and how many of them the node has.
+    pub have: u32,
+    /// Why it failed.
+    pub problem: Option<String>,
 }
 
 /// What a node was given to witness.

@@ -13,11 +13,32 @@
 //! anew has forgotten what was under way. Nothing here knows what is sent, and it reads no clock.
 
 use crate::time::{Millis, Mono};
+use shared::limit::{CHUNK_LEN, ENTRIES_PER_FRAME};
 
-/// Frames under way at a time; the node needs some 20 ms for each.
-pub const WINDOW: u32 = 4;
-/// Without an answer for so long the last frames are sent again.
-pub const ANSWER_WITHIN: Millis = Millis(3_000);
+/// How something is brought over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Units in a frame.
+    pub per_frame: u32,
+    /// Frames under way at a time.
+    pub window: u32,
+    /// Without an answer for so long the last frames are sent again.
+    pub answer_within: Millis,
+}
+
+/// Entries of a list: the node answers every frame, and needs some 20 ms to keep one.
+pub const OF_LISTS: Pace = Pace {
+    per_frame: ENTRIES_PER_FRAME as u32,
+    window: 4,
+    answer_within: Millis(3_000),
+};
+/// Bytes of an image: the node answers every 2 KiB, so the window is twice that; it may have to
+/// erase a sector first, which takes up to 2 s (STM32F76xxx datasheet, flash memory programming).
+pub const OF_IMAGES: Pace = Pace {
+    per_frame: CHUNK_LEN as u32,
+    window: 16,
+    answer_within: Millis(8_000),
+};
 /// So many times without any progress; then the attempt has failed.
 pub const MAX_TRIES: u32 = 5;
 /// Rest after the first failed attempt; each further one doubles it,
@@ -49,7 +70,7 @@ pub struct Transfer {
     /// Version of what is sent, as the node names it.
     pub version: u32,
     total: u32,
-    per_frame: u32,
+    pace: Pace,
     phase: Phase,
     failures: u32,
     /// Frames that may still be sent in this attempt.
@@ -74,13 +95,13 @@ enum Phase {
 }
 
 impl Transfer {
-    /// Of `total` units, `per_frame` in a frame; begins at the next [`Self::tick`].
+    /// Of `total` units; begins at the next [`Self::tick`].
     #[must_use]
-    pub const fn new(now: Mono, version: u32, total: u32, per_frame: u32) -> Self {
+    pub const fn new(now: Mono, version: u32, total: u32, pace: Pace) -> Self {
         Self {
             version,
             total,
-            per_frame,
+            pace,
             phase: Phase::Resting { until: now },
             failures: 0,
             allowance: 0,
@@ -120,8 +141,8 @@ impl Transfer {
     pub const fn next_deadline(&self) -> Mono {
         match self.phase {
             Phase::Resting { until } => until,
-            Phase::Beginning { sent, .. } | Phase::Ending { sent, .. } => sent.after(ANSWER_WITHIN),
-            Phase::Sending { moved, .. } => moved.after(ANSWER_WITHIN),
+            Phase::Beginning { sent, .. } | Phase::Ending { sent, .. } => sent.after(self.pace.answer_within),
+            Phase::Sending { moved, .. } => moved.after(self.pace.answer_within),
         }
     }
 
@@ -132,7 +153,7 @@ impl Transfer {
         }
         match self.phase {
             Phase::Resting { .. } => {
-                let frames = self.total.div_ceil(self.per_frame).saturating_add(2);
+                let frames = self.total.div_ceil(self.pace.per_frame).saturating_add(2);
                 self.allowance = frames.saturating_mul(MAX_REPETITION);
                 self.begin(now, 0)
             }
@@ -238,9 +259,9 @@ impl Transfer {
         if let Phase::Sending { have, sent, .. } = &mut self.phase {
             let end = self
                 .total
-                .min(have.saturating_add(WINDOW.saturating_mul(self.per_frame)));
+                .min(have.saturating_add(self.pace.window.saturating_mul(self.pace.per_frame)));
             while *sent < end {
-                let len = self.per_frame.min(self.total - *sent);
+                let len = self.pace.per_frame.min(self.total - *sent);
                 parts.push(Send::Part { at: *sent, len });
                 *sent += len;
             }

@@ -175,6 +175,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         publish,
         snmp: client,
         polling,
+        firmware: dir.join(super::images::FOLDER),
         simroom,
     };
     let inputs = Inputs {

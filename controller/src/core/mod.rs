@@ -1,10 +1,11 @@
 //! Role `core`: sources, engine, journal. It listens on nothing but the roles' unix socket.
 //!
 //! [`run()`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
-//! socket, `store` the files, `source` what happens outside.
+//! socket, `store` the files, `images` the firmware for nodes, `source` what happens outside.
 
 mod app;
 pub mod cards;
+mod images;
 mod roles;
 mod run;
 pub mod source;

@@ -10,6 +10,7 @@
 //! messages) and are tried again; safety effects leave at once and the failure is an alarm.
 //! Nothing is acknowledged to a node before it is on disk.
 
+use super::images::{Images, Loaded};
 use super::roles::{Outboxes, RoleInput};
 use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
@@ -68,6 +69,8 @@ pub(super) struct Outputs {
     pub snmp: crate::snmp::Client,
     /// Orders to the poller.
     pub polling: mpsc::Sender<super::source::snmp::Control>,
+    /// Folder of the signed firmware images.
+    pub firmware: std::path::PathBuf,
     /// The data folder in which the simulated room listens, on a simulated site.
     pub simroom: Option<std::path::PathBuf>,
 }
@@ -104,6 +107,8 @@ pub(super) struct Loop<W: World> {
     history: History,
     reader: Reader,
     outputs: Outputs,
+    images: Images,
+    loaded: mpsc::Receiver<Loaded>,
     next_seq: u64,
     waiting: Held,
     under_way: Option<UnderWay>,
@@ -128,7 +133,10 @@ impl<W: World> Loop<W> {
         outputs: Outputs,
         next_seq: u64,
     ) -> Self {
+        let (images, loaded) = Images::of(outputs.firmware.clone());
         Self {
+            images,
+            loaded,
             engine,
             journal,
             history,
@@ -171,6 +179,7 @@ impl<W: World> Loop<W> {
                 Some(poll) = inputs.polls.recv() => Next::Poll(poll),
                 Some(input) = inputs.act.recv() => Next::Role(input),
                 Some(input) = inputs.roles.recv() => Next::Role(input),
+                Some(loaded) = self.loaded.recv() => Next::Loaded(loaded),
                 Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
                 Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
                 () = tokio::time::sleep_until(wake_at) => Next::Due,
@@ -180,6 +189,7 @@ impl<W: World> Loop<W> {
                 Next::Committed(result) => self.committed(result),
                 Next::Poll(poll) => self.event(Event::Poll(poll), Held::default()),
                 Next::Role(input) => self.role(input),
+                Next::Loaded(loaded) => self.loaded(loaded),
                 Next::Message(message) => self.message(message),
                 Next::Mqtt(problem) => self.event(
                     Event::Trouble {
@@ -276,25 +286,12 @@ impl<W: World> Loop<W> {
 
     fn web(&mut self, message: FromWeb, answer: mpsc::Sender<ToWeb>) {
         match message {
-            FromWeb::Command { token, by, command } => {
-                let scenario = match &command {
-                    event::Command::Scenario { name } => Some(name.clone()),
-                    _ => None,
-                };
-                let held = Held {
-                    answers: vec![(token, answer.clone(), scenario)],
-                    ..Held::default()
-                };
-                let command = furnish(command);
-                let mut turn = self.handle(Event::Command { by, command });
-                match turn.refused.take() {
-                    Some(refused) => {
-                        self.take(turn, Held::default());
-                        reply(&answer, token, Err(refused));
-                    }
-                    None => self.take(turn, held),
+            FromWeb::Command { token, by, command } => match command {
+                event::Command::UpdateNode { node, file, .. } => {
+                    self.images.load(node, file, token, by, answer);
                 }
-            }
+                command => self.command(token, by, furnish(command), answer),
+            },
             FromWeb::History {
                 token,
                 point,
@@ -316,6 +313,39 @@ impl<W: World> Loop<W> {
             FromWeb::Records { token, after, limit } => {
                 self.query(token, answer, store::Query::Records { after, limit });
             }
+        }
+    }
+
+    fn command(&mut self, token: u64, by: String, command: event::Command, answer: mpsc::Sender<ToWeb>) {
+        let scenario = match &command {
+            event::Command::Scenario { name } => Some(name.clone()),
+            _ => None,
+        };
+        let held = Held {
+            answers: vec![(token, answer.clone(), scenario)],
+            ..Held::default()
+        };
+        let mut turn = self.handle(Event::Command { by, command });
+        match turn.refused.take() {
+            Some(refused) => {
+                self.take(turn, Held::default());
+                reply(&answer, token, Err(refused));
+            }
+            None => self.take(turn, held),
+        }
+    }
+
+    /// An image is read, or cannot be.
+    fn loaded(&mut self, loaded: Loaded) {
+        let Loaded {
+            token,
+            by,
+            answer,
+            result,
+        } = loaded;
+        match result {
+            Ok(command) => self.command(token, by, command, answer),
+            Err(refused) => reply(&answer, token, Err(refused)),
         }
     }
 
@@ -656,6 +686,7 @@ enum Next {
     Committed(Result<Tip, StoreError>),
     Poll(Poll),
     Role(RoleInput),
+    Loaded(Loaded),
     Message(Message),
     Mqtt(Option<String>),
     Due,
@@ -694,7 +725,7 @@ fn in_future(now: Mono, at: Mono) -> Instant {
     Instant::now() + Duration::from_millis(at.since(now).0)
 }
 
-fn reply(answer: &mpsc::Sender<ToWeb>, token: u64, result: Result<Vec<u8>, Refused>) {
+pub(super) fn reply(answer: &mpsc::Sender<ToWeb>, token: u64, result: Result<Vec<u8>, Refused>) {
     // A web role that is gone or does not read needs no answer.
     let _ = answer.try_send(ToWeb::Answer { token, result });
 }

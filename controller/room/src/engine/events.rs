@@ -13,7 +13,7 @@ use crate::record::{NodeEvent, Record};
 use crate::site::{Label, World};
 use crate::time::{Mono, Now};
 use shared::NoData;
-use shared::wire::{Header, LineFault, Up, UpdateOutcome};
+use shared::wire::{Header, LineFault, Up};
 
 /// The event as it is recorded, and the channel it is about.
 fn recorded(body: Result<Up, Vec<u8>>) -> (Option<u8>, NodeEvent) {
@@ -245,6 +245,8 @@ impl<W: World> Engine<W> {
         self.evaluate_chattering(now, node, turn);
         self.forget_portals(now, node, turn);
         self.list_reboot(now, node);
+        self.update_reboot(now, node);
+        self.run_updates(now, turn);
     }
 
     /// An edge is an alarm even when it is old, or the contact has closed again before we heard
@@ -335,24 +337,6 @@ impl<W: World> Engine<W> {
             &catalog::node_id(&name, NodeTrouble::SafeMode),
             condition,
         );
-    }
-
-    fn update_outcome(&mut self, now: Now, id: u16, version: &str, outcome: UpdateOutcome, turn: &mut Turn) {
-        match outcome {
-            UpdateOutcome::Refused(why) => {
-                self.occurred(now, id, NodeTrouble::Update, &format!("{version}: {why:?}"), turn);
-            }
-            UpdateOutcome::RolledBack => {
-                self.occurred(
-                    now,
-                    id,
-                    NodeTrouble::Update,
-                    &format!("{version}: rolled back"),
-                    turn,
-                );
-            }
-            UpdateOutcome::Staged | UpdateOutcome::Confirmed => {}
-        }
     }
 }
 

@@ -20,8 +20,7 @@ use crate::record::Record;
 use crate::site::{Label, World};
 use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
-use crate::transfer::{Send, Transfer};
-use shared::limit::ENTRIES_PER_FRAME;
+use crate::transfer::{OF_LISTS, Send, Transfer};
 use shared::wire::{Down, Health, ListEvent, ListProblem};
 
 /// Nodes that are given a list at the same time; the others wait.
@@ -32,8 +31,6 @@ pub const CONFIRM_EVERY: Millis = Millis(12 * 3_600_000);
 pub const CONFIRM_AGAIN: Millis = Millis(3_600_000);
 /// A node that counts so many hours since the last confirmation has not heard it.
 const UNHEARD_HOURS: u16 = 13;
-
-const PER_FRAME: u32 = ENTRIES_PER_FRAME as u32;
 
 /// The list of one node.
 #[derive(Debug, Default)]
@@ -257,7 +254,7 @@ impl<W: World> Engine<W> {
             }
             let Some(list) = &wanted.list else { continue };
             let transfer = wanted.transfer.get_or_insert_with(|| {
-                Transfer::new(now.mono, list.version(), u32::from(list.count()), PER_FRAME)
+                Transfer::new(now.mono, list.version(), u32::from(list.count()), OF_LISTS)
             });
             if !transfer.is_busy() && busy >= MAX_LISTS_AT_ONCE {
                 continue;

@@ -307,6 +307,7 @@ impl<W: World> Engine<W> {
                     node.holds(now.mono, *last_event, *pending);
                 }
                 self.tell_key(now, header.node, turn);
+                self.run_updates(now, turn);
                 if *dropped > 0 {
                     self.counters
                         .insert(format!("node_{}_dropped", header.node), u64::from(*dropped));
@@ -318,6 +319,11 @@ impl<W: World> Engine<W> {
                 version,
                 have,
             } => self.list_progress(now, header.node, *version, *have, turn),
+            Up::Transfer {
+                what: TransferKind::Image,
+                version,
+                have,
+            } => self.image_progress(now, header.node, *version, *have, turn),
             Up::Checkpoint {
                 size,
                 root,

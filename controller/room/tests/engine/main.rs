@@ -8,4 +8,5 @@ mod lists;
 mod portals;
 mod story;
 mod twins;
+mod updates;
 mod witness;

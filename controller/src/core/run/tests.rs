@@ -67,6 +67,7 @@ impl Bench {
             publish: None,
             snmp: crate::snmp::Client::bind().await.unwrap(),
             polling,
+            firmware: dir.join("firmware"),
             simroom: None,
         };
         let history = store::open_history(dir).unwrap();
