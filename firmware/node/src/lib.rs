@@ -48,8 +48,6 @@ pub mod update;
 
 /// Milliseconds for which a contact must hold its level before it counts.
 pub const CONTACT_HOLD_MS: u64 = 5;
-/// Milliseconds between two readings of a sensor.
-pub const SENSOR_POLL_MS: u64 = 500;
 /// Change of a temperature that is sent at once, in thousandths of a degree.
 pub const TEMPERATURE_DELTA_MILLI: i32 = 100;
 /// Longest silence of a channel and between two heartbeats, in milliseconds.

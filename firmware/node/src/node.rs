@@ -248,14 +248,6 @@ impl<M: Memory, S: Slots> Node<M, S> {
         }
     }
 
-    /// True when the board is to free the bus of this sensor now.
-    pub fn take_recovery(&mut self, channel: usize, now_ms: u64) -> bool {
-        match self.channels.get_mut(channel) {
-            Some(Channel::Sensor(sensor)) => sensor.take_recovery(now_ms),
-            _ => false,
-        }
-    }
-
     /// A connection to the broker stands: everything unacknowledged goes out again, and every
     /// channel says where it is.
     pub fn connected(&mut self, now_ms: u64) {

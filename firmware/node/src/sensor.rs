@@ -24,8 +24,6 @@ use shared::{NoData, Quantity, Sample};
 pub const LOST_AFTER: u8 = 2;
 /// Good readings in a row that end one.
 pub const BACK_AFTER: u8 = 3;
-/// Time between two attempts to free the bus of a lost sensor, in milliseconds.
-pub const RECOVERY_MS: u64 = 2_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -36,7 +34,7 @@ enum State {
     /// `bad` readings in a row were not.
     Doubtful { bad: u8 },
     /// Reported lost; `good` readings in a row since.
-    Lost { good: u8, recover_at_ms: u64 },
+    Lost { good: u8 },
 }
 
 /// How a quantity behaves.
@@ -119,24 +117,15 @@ impl Sensor {
             (State::Unproven | State::Good | State::Doubtful { .. }, Ok(_)) => (State::Good, None),
             (State::Unproven | State::Good, Err(_)) => (State::Doubtful { bad: 1 }, None),
             (State::Doubtful { bad }, Err(reason)) if bad + 1 >= LOST_AFTER => {
-                let lost = State::Lost {
-                    good: 0,
-                    recover_at_ms: now_ms,
-                };
+                let lost = State::Lost { good: 0 };
                 (lost, Some(Up::SensorLost { channel, reason }))
             }
             (State::Doubtful { bad }, Err(_)) => (State::Doubtful { bad: bad + 1 }, None),
-            (State::Lost { good, .. }, Ok(_)) if good + 1 >= BACK_AFTER => {
+            (State::Lost { good }, Ok(_)) if good + 1 >= BACK_AFTER => {
                 (State::Good, Some(Up::SensorBack { channel }))
             }
-            (State::Lost { good, recover_at_ms }, Ok(_)) => {
-                let good = good + 1;
-                (State::Lost { good, recover_at_ms }, None)
-            }
-            (State::Lost { recover_at_ms, .. }, Err(_)) => {
-                let good = 0;
-                (State::Lost { good, recover_at_ms }, None)
-            }
+            (State::Lost { good }, Ok(_)) => (State::Lost { good: good + 1 }, None),
+            (State::Lost { .. }, Err(_)) => (State::Lost { good: 0 }, None),
         };
         self.state = state;
         // While a loss lasts, a value now and then is not yet believed.
@@ -146,21 +135,6 @@ impl Sensor {
         };
         self.due |= self.worth_reporting(now_ms);
         event
-    }
-
-    /// True when the bus is to be freed now: at once when the sensor is lost, then every
-    /// [`RECOVERY_MS`].
-    pub const fn take_recovery(&mut self, now_ms: u64) -> bool {
-        match &mut self.state {
-            State::Lost {
-                good: 0,
-                recover_at_ms,
-            } if now_ms >= *recover_at_ms => {
-                *recover_at_ms = now_ms + RECOVERY_MS;
-                true
-            }
-            _ => false,
-        }
     }
 
     /// The sample to report, once when it is due.
@@ -301,18 +275,5 @@ mod tests {
             sensor.feed(Ok(after), 1_500);
             assert_eq!(sensor.take_due(1_500).unwrap().value, Ok(after), "{quantity:?}");
         }
-    }
-
-    #[test]
-    fn the_bus_is_freed_at_once_and_then_every_two_seconds() {
-        let mut sensor = Sensor::new(2, Quantity::Temperature);
-        let tried: Vec<u64> = (0..=6_000)
-            .step_by(500)
-            .filter(|&now_ms| {
-                sensor.feed(BAD, now_ms);
-                sensor.take_recovery(now_ms)
-            })
-            .collect();
-        assert_eq!(tried, [500, 2_500, 4_500]);
     }
 }
