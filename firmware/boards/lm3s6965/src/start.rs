@@ -40,8 +40,6 @@ pub(crate) struct Network {
 #[inline(never)]
 pub(crate) fn start() -> (&'static Shared, &'static mut Parts, Network) {
     static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
-    static SHARED: StaticCell<Shared> = StaticCell::new();
-    static PARTS: StaticCell<Parts> = StaticCell::new();
 
     let mut core = cortex_m::Peripherals::take().expect("taken once, here");
     hal::start();
@@ -51,11 +49,27 @@ pub(crate) fn start() -> (&'static Shared, &'static mut Parts, Network) {
     let provision = read_provision(bus);
     let node = start_node(bus, provision);
     let boot = node.boot();
-    let shared: &'static Shared = SHARED.init_with(|| Shared::new(provision, bus, node));
-    let parts = PARTS.init_with(|| Parts::new(&provision.mounts, true));
+    let shared = share(provision, bus, node);
+    let parts = make_parts(provision);
     let network = start_network(provision, boot);
     hal::watchdog::start();
     (shared, parts, network)
+}
+
+#[inline(never)]
+fn share(
+    provision: &'static Provision,
+    bus: &'static RefCell<Bus>,
+    node: &'static mut TheNode,
+) -> &'static Shared {
+    static SHARED: StaticCell<Shared> = StaticCell::new();
+    SHARED.init_with(|| Shared::new(provision, bus, node))
+}
+
+#[inline(never)]
+fn make_parts(provision: &Provision) -> &'static mut Parts {
+    static PARTS: StaticCell<Parts> = StaticCell::new();
+    PARTS.init_with(|| Parts::new(&provision.mounts, true))
 }
 
 /// Reads who we are. A node that cannot is no node yet: it says why on its console and tries again.
