@@ -29,14 +29,16 @@ pub(crate) enum Task {
     Display,
     Reader,
     Probes,
+    Console,
 }
 
-const TASKS: usize = Task::Probes as usize + 1;
+const TASKS: usize = Task::Console as usize + 1;
 /// Longest silence of each in milliseconds.
 const ALLOWANCES_MS: [u64; TASKS] = [
     3_000,
     5_000,
     crate::uplink::LONGEST_SILENCE_MS,
+    5_000,
     5_000,
     5_000,
     5_000,

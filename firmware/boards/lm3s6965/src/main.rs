@@ -24,6 +24,7 @@
 #![deny(unsafe_code)]
 
 mod board;
+mod console;
 mod display;
 mod ear;
 mod expander;
@@ -71,6 +72,7 @@ fn spawn(spawner: Spawner, shared: &'static Shared, parts: &'static mut Parts, n
     spawner.spawn(display(shared).expect("spawned once"));
     spawner.spawn(reader(shared).expect("spawned once"));
     spawner.spawn(probes(shared).expect("spawned once"));
+    spawner.spawn(console(shared).expect("spawned once"));
     spawner.spawn(supervise(shared).expect("spawned once"));
 }
 
@@ -117,6 +119,11 @@ async fn reader(shared: &'static Shared) -> ! {
 #[embassy_executor::task]
 async fn probes(shared: &'static Shared) -> ! {
     Watched::new(Task::Probes as usize, probes::run(shared)).await
+}
+
+#[embassy_executor::task]
+async fn console(shared: &'static Shared) -> ! {
+    Watched::new(Task::Console as usize, console::run(shared)).await
 }
 
 #[embassy_executor::task]

@@ -6,10 +6,12 @@ use crate::hal::clock::{Spin, now_ms};
 use crate::hal::console::console;
 use crate::hal::ethernet::Ethernet;
 use crate::hal::i2c::Bus;
+use crate::hal::uart::CONSOLE;
 use core::cell::RefCell;
 use core::fmt::Display;
 use embassy_net::{Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
 use embedded_hal::delay::DelayNs as _;
+use node::console::{Console, Workbench};
 use node::drivers::ds1307::Ds1307;
 use node::drivers::eeprom24::Eeprom24;
 use node::identity;
@@ -17,11 +19,20 @@ use node::node::{Boot, Node};
 use node::parts::Parts;
 use node::update::{Firmware, NoSlots};
 use shared::board::Board;
-use shared::provision::Provision;
+use shared::provision::{Provision, ProvisionError};
 use shared::wire::Version;
 use static_cell::{ConstStaticCell, StaticCell};
 
 const VERSION: Version = Version(0, 1, 0);
+const ABOUT: Firmware = Firmware {
+    board: Board::Lm3s6965,
+    version: VERSION,
+    // Its flash cannot take a second image.
+    key: None,
+};
+/// Silence on the console after which a board without a block looks at its memory again, in
+/// milliseconds.
+const LOOK_AGAIN_MS: u64 = 5_000;
 const EEPROM_ADDRESS: u8 = 0x50;
 /// Sockets: DHCP, the connection to the broker, one spare while an old one is closing.
 const SOCKETS: usize = 3;
@@ -72,7 +83,8 @@ fn make_parts(provision: &Provision) -> &'static mut Parts {
     PARTS.init_with(|| Parts::new(&provision.mounts, true))
 }
 
-/// Reads who we are. A node that cannot is no node yet: it says why on its console and tries again.
+/// Reads who we are. A board that cannot is no node yet: it says why on its console, takes a block
+/// there, and looks again, because a disturbed bus reads like a damaged block.
 #[inline(never)]
 fn read_provision(bus: &'static RefCell<Bus>) -> &'static Provision {
     static PROVISION: StaticCell<Provision> = StaticCell::new();
@@ -80,9 +92,31 @@ fn read_provision(bus: &'static RefCell<Bus>) -> &'static Provision {
     loop {
         match identity::provision(&mut memory(bus)) {
             Ok(Ok(provision)) => return PROVISION.init(provision),
-            Ok(Err(problem)) => retry(bus, &problem),
+            Ok(Err(problem)) => take_block(bus, problem),
             Err(fault) => retry(bus, &fault),
         }
+    }
+}
+
+/// Takes a block over the console; returns when nobody has said anything for a while.
+#[inline(never)]
+fn take_block(bus: &'static RefCell<Bus>, why: ProvisionError) {
+    console!("{why}");
+    let mut bench = Workbench::new(ABOUT, why);
+    let mut console = Console::new();
+    let mut until_ms = now_ms() + LOOK_AGAIN_MS;
+    while now_ms() < until_ms {
+        while let Some(byte) = CONSOLE.try_read() {
+            until_ms = now_ms() + LOOK_AGAIN_MS;
+            if let Some(request) = console.feed(byte) {
+                console!("{}", bench.answer(request, &mut memory(bus)));
+            }
+        }
+        if bench.is_done() {
+            hal::crash::restart();
+        }
+        // The next byte, or the next second.
+        cortex_m::asm::wfi();
     }
 }
 
@@ -92,12 +126,6 @@ fn start_node(bus: &'static RefCell<Bus>, provision: &Provision) -> &'static mut
     static NODE: StaticCell<Option<TheNode>> = StaticCell::new();
 
     let (cause, crash) = hal::crash::cause();
-    let about = Firmware {
-        board: Board::Lm3s6965,
-        version: VERSION,
-        // Its flash cannot take a second image.
-        key: None,
-    };
     // A clock that is not there or not to be believed is set when the controller tells the time.
     let rtc_unix_ms = Ds1307::Ds1338.read(&mut Device::new(bus)).ok();
     let boot = Boot {
@@ -106,7 +134,7 @@ fn start_node(bus: &'static RefCell<Bus>, provision: &Provision) -> &'static mut
         rtc_unix_ms,
     };
     let place = NODE.init_with(|| None);
-    while let Err(fault) = Node::start_in(place, memory(bus), NoSlots, provision, about, boot, now_ms()) {
+    while let Err(fault) = Node::start_in(place, memory(bus), NoSlots, provision, ABOUT, boot, now_ms()) {
         retry(bus, &format_args!("cannot count this boot: {fault}"));
     }
     let node = place.as_mut().expect("made by the loop");

@@ -107,6 +107,12 @@ impl<const IN: usize, const OUT: usize> Uart<IN, OUT> {
         self.heard.read(into).await
     }
 
+    /// Takes a byte that is there.
+    pub(crate) fn try_read(&self) -> Option<u8> {
+        let mut byte = [0];
+        self.heard.try_read(&mut byte).is_ok().then_some(byte[0])
+    }
+
     /// Puts bytes into the ring; what finds no room is lost and counted.
     pub(crate) fn write(&self, bytes: &[u8]) {
         let taken = self.to_send.try_write(bytes).unwrap_or(0);
