@@ -15,7 +15,7 @@
 //! well.
 
 use crate::{CONTACT_HOLD_MS, REPORT_MS};
-use shared::filter::{Deadband, Debounce};
+use shared::filter::Debounce;
 use shared::mount::Mount;
 use shared::wire::Up;
 
@@ -37,18 +37,18 @@ pub const CHATTER_REST_MS: u64 = 60_000;
 pub struct Contact {
     channel: u8,
     normally_open: bool,
-    hold_ms: u64,
+    hold_ms: u16,
     filter: Debounce,
-    band: Deadband,
+    /// When its level was reported last.
+    reported_ms: Option<u64>,
     due: bool,
-    /// When it was fed first.
-    seen_ms: Option<u64>,
+    /// It was fed at least once.
+    seen: bool,
     /// The raw side fed last, when it changed, and since when it has not paused.
     raw: bool,
     raw_at_ms: u64,
     restless_since_ms: u64,
-    /// Settled edges told in the window that began at `window_ms`; while it chatters, that is when
-    /// its level was last reported.
+    /// Settled edges told in the window that began at `window_ms`.
     told: u16,
     window_ms: u64,
     /// Raw edges since it chatters; `None`: it does not.
@@ -59,28 +59,28 @@ impl Contact {
     /// A normally-closed contact with the usual hold, that has not been looked at yet.
     #[must_use]
     pub const fn new(channel: u8) -> Self {
-        Self::with(channel, false, CONTACT_HOLD_MS)
+        Self::with(channel, false, CONTACT_HOLD_MS as u16)
     }
 
     /// A contact as it is mounted.
     #[must_use]
     pub fn mounted(channel: u8, mount: &Mount) -> Self {
         let hold_ms = match mount.param {
-            0 => CONTACT_HOLD_MS,
-            hold_ms => hold_ms.into(),
+            0 => CONTACT_HOLD_MS as u16,
+            hold_ms => hold_ms,
         };
         Self::with(channel, mount.is_normally_open(), hold_ms)
     }
 
-    const fn with(channel: u8, normally_open: bool, hold_ms: u64) -> Self {
+    const fn with(channel: u8, normally_open: bool, hold_ms: u16) -> Self {
         Self {
             channel,
             normally_open,
             hold_ms,
-            filter: Debounce::new(false, hold_ms),
-            band: Deadband::new(OPEN_MILLI, REPORT_MS),
+            filter: Debounce::new(false, hold_ms as u64),
+            reported_ms: None,
             due: true,
-            seen_ms: None,
+            seen: false,
             raw: false,
             raw_at_ms: 0,
             restless_since_ms: 0,
@@ -93,13 +93,18 @@ impl Contact {
     /// Feeds the level of the pin (true: the circuit is open); an event when there is one.
     pub fn feed(&mut self, level_open: bool, now_ms: u64) -> Option<Up> {
         let raw = level_open != self.normally_open;
-        self.seen_ms.get_or_insert(now_ms);
+        if !self.seen {
+            // Only now it begins to hold a level.
+            self.seen = true;
+            self.raw_at_ms = now_ms;
+            self.restless_since_ms = now_ms;
+        }
         let restless = self.note_raw(raw, now_ms);
         let settled = self.filter.feed(raw, now_ms);
         if self.untold.is_some() {
             return self.feed_chattering(now_ms);
         }
-        self.due |= self.band.feed(self.milli(), now_ms);
+        self.report(settled.is_some(), now_ms);
         if restless {
             return Some(self.chatters(now_ms));
         }
@@ -123,7 +128,7 @@ impl Contact {
         if raw == self.raw {
             return false;
         }
-        if now_ms.saturating_sub(self.raw_at_ms) >= self.hold_ms.max(1) {
+        if now_ms.saturating_sub(self.raw_at_ms) >= self.hold_ms.max(1).into() {
             self.restless_since_ms = now_ms;
         }
         self.raw = raw;
@@ -146,10 +151,8 @@ impl Contact {
     }
 
     fn feed_chattering(&mut self, now_ms: u64) -> Option<Up> {
-        if now_ms.saturating_sub(self.window_ms) >= REPORT_MS {
-            self.window_ms = now_ms;
-            self.due = true;
-        }
+        // Its samples keep to the regular reports.
+        self.report(false, now_ms);
         if now_ms.saturating_sub(self.raw_at_ms) < CHATTER_REST_MS {
             return None;
         }
@@ -159,6 +162,17 @@ impl Contact {
             open: self.filter.level(),
             edges: self.untold.take().unwrap_or_default(),
         })
+    }
+
+    /// Makes a report due when the level changed or was not reported for long.
+    fn report(&mut self, changed: bool, now_ms: u64) {
+        let late = self
+            .reported_ms
+            .is_none_or(|at| now_ms.saturating_sub(at) >= REPORT_MS);
+        if changed || late {
+            self.reported_ms = Some(now_ms);
+            self.due = true;
+        }
     }
 
     /// When the level must be fed again for a change to settle or a rest to be noticed.
@@ -174,9 +188,9 @@ impl Contact {
     /// chatters.
     #[must_use]
     pub fn settled(&self, now_ms: u64) -> Option<bool> {
-        let since_ms = self.seen_ms?.max(self.raw_at_ms);
-        let held = now_ms.saturating_sub(since_ms) >= self.hold_ms && self.filter.next_ms().is_none();
-        (held && self.untold.is_none()).then(|| self.filter.level())
+        let held =
+            now_ms.saturating_sub(self.raw_at_ms) >= self.hold_ms.into() && self.filter.next_ms().is_none();
+        (self.seen && held && self.untold.is_none()).then(|| self.filter.level())
     }
 
     /// True while its edges are not told.

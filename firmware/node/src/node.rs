@@ -350,13 +350,22 @@ impl<M: Memory, S: Slots> Node<M, S> {
         self.clock.take_rtc(now_ms).map(Order::SetRtc)
     }
 
-    /// When [`Self::tick`], [`Self::take_order`] or the two `to_send` functions have something to
-    /// do though nothing new happens. Contacts and sensors have their own rhythm.
+    /// When [`Self::tick`], [`Self::take_order`] or, with a connection, the two `to_send` functions
+    /// have something to do though nothing new happens. Contacts and sensors have their own rhythm.
     pub fn next_deadline(&self) -> u64 {
+        let send = self.outbox.next_send().filter(|_| !self.erasing.is_on());
+        [self.next_tick(), self.reports.next_deadline()]
+            .into_iter()
+            .chain(send)
+            .fold(u64::MAX, u64::min)
+    }
+
+    /// The same without reports, which are due all the time while nobody listens.
+    pub fn next_tick(&self) -> u64 {
         let refused = self.refusals.unreported.map(|_| self.refusals.report_from_ms);
         [
             self.erasing.next_deadline(),
-            self.outbox.next_deadline(),
+            self.outbox.next_maintain(),
             self.witness.next_deadline(),
             self.list.next_deadline(),
             self.update.next_deadline(),
@@ -368,7 +377,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
         ]
         .into_iter()
         .flatten()
-        .fold(self.reports.next_deadline(), u64::min)
+        .fold(u64::MAX, u64::min)
     }
 
     fn tell_safe_mode(&mut self, now_ms: u64) {

@@ -399,13 +399,16 @@ impl Outbox {
                 .is_some_and(|loss| is_unstored(loss, self.offered))
     }
 
-    /// When [`Self::next_to_send`] or [`Self::maintain`] is due though nothing new happens.
-    pub fn next_deadline(&self) -> Option<u64> {
-        let again = (self.unreadable_since_ms.is_some() || self.has_unstored()).then_some(self.again_at_ms);
-        [self.resend_at_ms, again, self.forget_at_ms]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When [`Self::maintain`] is due though nothing new happens.
+    pub fn next_maintain(&self) -> Option<u64> {
+        let again = self.has_unstored().then_some(self.again_at_ms);
+        [again, self.forget_at_ms].into_iter().flatten().min()
+    }
+
+    /// When [`Self::next_to_send`] is due though nothing new happens.
+    pub fn next_send(&self) -> Option<u64> {
+        let again = self.unreadable_since_ms.map(|_| self.again_at_ms);
+        [self.resend_at_ms, again].into_iter().flatten().min()
     }
 
     /// See [`Ring::confirm`].

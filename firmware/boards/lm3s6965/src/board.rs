@@ -137,7 +137,7 @@ impl Shared {
         let now_ms = now_ms();
         self.switched.borrow_mut().set(&node.outputs(), now_ms);
         NEWS.signal(());
-        if node.next_deadline() < self.life_at_ms.get() {
+        if node.next_tick() < self.life_at_ms.get() {
             LIFE.signal(());
         }
     }

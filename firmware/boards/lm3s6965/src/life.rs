@@ -43,7 +43,7 @@ pub(crate) async fn run(shared: &'static Shared) -> ! {
         let now = now_ms();
         // What is due now and could not be done must not keep the others from their turn.
         let next = shared
-            .look(|node| node.next_deadline())
+            .look(|node| node.next_tick())
             .clamp(now + SHORTEST_SLEEP_MS, now + LONGEST_SLEEP_MS);
         shared.life_sleeps_until(next);
         select(LIFE.wait(), Timer::at(Instant::from_millis(next))).await;

@@ -420,12 +420,72 @@ fn health_is_said_every_minute_with_what_the_board_counts() {
 fn a_node_is_small() {
     let size = size_of::<Node<(), NoSlots>>();
     println!(
-        "a node has {size} bytes: channel {}, outbox {}, list {}, update {}, keys {}",
+        "a node has {size} bytes: channel {}, outbox {}, list {}, update {}, keys {}, sensor {}, contact {}",
         size_of::<Channel>(),
         size_of::<Outbox>(),
         size_of::<List>(),
         size_of::<Update<NoSlots>>(),
-        size_of::<Keys>()
+        size_of::<Keys>(),
+        size_of::<crate::sensor::Sensor>(),
+        size_of::<crate::contact::Contact>(),
     );
     assert!(size <= 8 * 1024, "{size} bytes");
+}
+
+/// A day without a controller that listens, with contacts that move, a sensor that comes and goes and
+/// a memory that freezes: the heart beats every five seconds, and the node rests in between.
+#[test]
+fn for_a_whole_day_no_heartbeat_is_missed() {
+    let mut rig = Rig::new();
+    rig.node.connected(0);
+    let mut random = Random(24);
+    let (mut last_ms, mut wakes) = (0, 0_u32);
+    while rig.now_ms < 24 * 3_600_000 {
+        rig.chip.freeze(random.below(50) == 0);
+        let contact = random.below(2) as usize;
+        let again = rig.node.contact(contact, random.below(20) == 0, rig.now_ms);
+        rig.node.reading(
+            2,
+            if random.below(9) == 0 {
+                Err(NoData::Absent)
+            } else {
+                Ok(21_000)
+            },
+            rig.now_ms,
+        );
+        rig.node.tick(rig.now_ms);
+        if random.below(40) == 0 {
+            rig.events();
+        }
+        if rig
+            .telemetry()
+            .iter()
+            .any(|body| matches!(body, Up::Heartbeat { .. }))
+        {
+            assert!(
+                rig.now_ms - last_ms <= crate::REPORT_MS + 500,
+                "silent since {last_ms}"
+            );
+            last_ms = rig.now_ms;
+        }
+        let next = rig.node.next_deadline().min(again.unwrap_or(u64::MAX));
+        rig.now_ms = next.clamp(rig.now_ms + 1, rig.now_ms + 500);
+        wakes += 1;
+    }
+    assert!(wakes < 3 * 24 * 3_600, "{wakes} wakes");
+    assert!(
+        rig.node.outbox.lost_total() > 0,
+        "the day was long enough to fill the ring"
+    );
+}
+
+#[test]
+fn without_a_connection_a_quiet_node_has_nothing_to_do() {
+    let mut rig = Rig::new();
+    rig.events();
+    for now_ms in (0..600_000).step_by(500) {
+        rig.now_ms = now_ms;
+        rig.node.tick(now_ms);
+        assert_eq!(rig.node.next_tick(), u64::MAX, "at {now_ms}");
+    }
 }

@@ -78,6 +78,14 @@ impl Rig {
         self.outbox.acknowledged(&mut self.chip, upto, now_ms);
     }
 
+    /// When anything is due.
+    fn deadline(&self) -> Option<u64> {
+        [self.outbox.next_send(), self.outbox.next_maintain()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
     fn maintain(&mut self, now_ms: u64) {
         self.outbox.maintain(&mut self.chip, now_ms);
     }
@@ -96,7 +104,7 @@ fn events_go_out_in_order_and_stay_until_acknowledged() {
     rig.acknowledged(3, 0);
     assert_eq!((rig.outbox.pending(), rig.outbox.unreleased()), (0, 3));
     rig.maintain(FORGET_IDLE_MS);
-    assert_eq!((rig.outbox.unreleased(), rig.outbox.next_deadline()), (0, None));
+    assert_eq!((rig.outbox.unreleased(), rig.deadline()), (0, None));
 }
 
 #[test]
@@ -121,7 +129,7 @@ fn without_acknowledgement_events_are_sent_again_ever_more_slowly() {
     for now_ms in (0..300_000).step_by(1_000) {
         assert_eq!(
             rig.outbox.wants_to_send(now_ms),
-            rig.outbox.next_deadline().is_none_or(|at| now_ms >= at)
+            rig.deadline().is_none_or(|at| now_ms >= at)
         );
         if !rig.drain(now_ms).is_empty() {
             times.push(now_ms / 1_000);
@@ -194,7 +202,7 @@ fn a_dead_memory_delays_nothing_and_is_caught_up_with() {
     assert_eq!(rig.seqs(0), [1, 2, 3]);
     rig.maintain(0);
     chip.freeze(false);
-    assert_eq!(rig.outbox.next_deadline(), Some(STORE_RETRY_MS));
+    assert_eq!(rig.deadline(), Some(STORE_RETRY_MS));
     rig.maintain(STORE_RETRY_MS);
     assert_eq!(open(&chip).seqs(0), [1, 2, 3]);
 }
@@ -229,7 +237,7 @@ fn events_out_of_reach_hold_up_the_others_for_a_while_and_then_count_as_lost() {
     chip.freeze(true);
     rig.push(777);
     assert_eq!(rig.drain(0), []);
-    assert_eq!(rig.outbox.next_deadline(), Some(STORE_RETRY_MS));
+    assert_eq!(rig.deadline(), Some(STORE_RETRY_MS));
     assert!(!rig.outbox.wants_to_send(STORE_RETRY_MS - 1) && rig.outbox.wants_to_send(STORE_RETRY_MS));
     assert_eq!(rig.drain(GIVE_UP_MS - 1), []);
     let sent = rig.drain(GIVE_UP_MS + STORE_RETRY_MS);
