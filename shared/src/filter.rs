@@ -10,7 +10,8 @@ use crate::NoData;
 pub struct Debounce {
     settled: bool,
     candidate: Option<(bool, u64)>,
-    hold_ms: u64,
+    /// A node has dozens of these and little RAM; 49 days are long enough for all of them.
+    hold_ms: u32,
 }
 
 impl Debounce {
@@ -20,7 +21,7 @@ impl Debounce {
         Self {
             settled: level,
             candidate: None,
-            hold_ms,
+            hold_ms: whole_u32(hold_ms),
         }
     }
 
@@ -43,7 +44,7 @@ impl Debounce {
                 now_ms
             }
         };
-        if now_ms.saturating_sub(since) >= self.hold_ms {
+        if now_ms.saturating_sub(since) >= u64::from(self.hold_ms) {
             self.settled = raw;
             self.candidate = None;
             return Some(raw);
@@ -55,7 +56,7 @@ impl Debounce {
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {
         self.candidate
-            .map(|(_, since)| since.saturating_add(self.hold_ms))
+            .map(|(_, since)| since.saturating_add(self.hold_ms.into()))
     }
 }
 
@@ -64,7 +65,7 @@ impl Debounce {
 pub struct Deadband {
     last: Option<(i32, u64)>,
     delta: i32,
-    heartbeat_ms: u64,
+    heartbeat_ms: u32,
 }
 
 impl Deadband {
@@ -74,7 +75,7 @@ impl Deadband {
         Self {
             last: None,
             delta,
-            heartbeat_ms,
+            heartbeat_ms: whole_u32(heartbeat_ms),
         }
     }
 
@@ -84,7 +85,7 @@ impl Deadband {
             None => true,
             Some((last, at)) => {
                 (i64::from(value) - i64::from(last)).abs() >= i64::from(self.delta)
-                    || now_ms.saturating_sub(at) >= self.heartbeat_ms
+                    || now_ms.saturating_sub(at) >= u64::from(self.heartbeat_ms)
             }
         };
         if send {
@@ -92,6 +93,10 @@ impl Deadband {
         }
         send
     }
+}
+
+const fn whole_u32(ms: u64) -> u32 {
+    if ms > u32::MAX as u64 { u32::MAX } else { ms as u32 }
 }
 
 /// The median of the last three values: one disturbed value never comes through, a real change

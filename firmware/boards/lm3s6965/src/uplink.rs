@@ -50,21 +50,21 @@ const CONNECTING_TICK_MS: u64 = 20;
 const SHORTEST_SLEEP_MS: u64 = 20;
 
 /// Longest packet we take: a frame with what MQTT puts around it, and properties of a broker.
-const RECEIVE_LEN: usize = 512;
+const RECEIVE_LEN: usize = 432;
 const _: () = assert!(MAX_DOWN_FRAME + AROUND <= RECEIVE_LEN);
 /// Events in flight at once; the client keeps each until the broker has it, and counts to eight.
 const IN_FLIGHT: usize = 8;
 /// What MQTT puts around a frame: two lengths, packet id, topic, properties.
 const AROUND: usize = 2 + 2 + 2 + MAX_TOPIC + 1;
 /// Largest packet that is made beside those in flight: the log-in with its will.
-const LOG_IN_LEN: usize = 256;
+const LOG_IN_LEN: usize = 192;
 /// Longest frame of an event.
 const EVENT_LEN: usize = MAX_HEADER + MAX_EVENT_BODY + TAG_LEN;
 const TRANSMIT_LEN: usize = IN_FLIGHT * (EVENT_LEN + AROUND) + LOG_IN_LEN;
 /// What the broker may send before we look: the longest packet we take.
 const SOCKET_RECEIVE_LEN: usize = RECEIVE_LEN;
-/// What we may send before the broker answers: one segment.
-const SOCKET_TRANSMIT_LEN: usize = 512;
+/// What we may send before the broker answers.
+const SOCKET_TRANSMIT_LEN: usize = 384;
 
 /// Buffers of the one connection. Not in the task's own storage, which travels over the stack
 /// when the task is made.

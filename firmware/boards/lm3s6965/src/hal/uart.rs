@@ -57,7 +57,7 @@ pub(crate) struct Uart<const IN: usize, const OUT: usize> {
 
 /// The console. A line of what is typed waits while the node works; the configuration block comes
 /// in lines, each answered before the next.
-pub(crate) static CONSOLE: Uart<160, 256> = Uart::new(0x4000_c000, Interrupt::Uart0);
+pub(crate) static CONSOLE: Uart<144, 128> = Uart::new(0x4000_c000, Interrupt::Uart0);
 /// The card reader: two of its longest answers, one of our longest commands with its wake-up.
 pub(crate) static READER: Uart<128, 64> = Uart::new(0x4000_d000, Interrupt::Uart1);
 /// The probes: two of their answers, a question.
