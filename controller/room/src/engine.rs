@@ -13,6 +13,7 @@ mod orders;
 mod points;
 mod portals;
 mod updates;
+mod view;
 mod witness;
 
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
@@ -33,10 +34,9 @@ use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
 use crate::record::{Entry, NodeOrder, Record};
 use crate::site::{self, DeviceKind, Label, Limit, Site, World};
-use crate::snapshot::{self, Snapshot};
 use crate::time::{Millis, Mono, Now};
 use nodes::{Downlink, hex};
-use shared::wire::{ClockState, Health, LineFault};
+use shared::wire::{Health, LineFault};
 use std::collections::BTreeMap;
 
 /// Most facts of one device that become points.
@@ -600,112 +600,6 @@ impl<W: World> Engine<W> {
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()
-    }
-
-    // ---- view --------------------------------------------------------------------------
-
-    /// The picture of the room.
-    #[must_use]
-    pub fn snapshot(&self, now: Now) -> Snapshot {
-        let mut counters = self.counters.clone();
-        for (role, rows) in &self.role_counters {
-            counters.extend(
-                rows.iter()
-                    .map(|(name, value)| (format!("{role}_{name}"), *value)),
-            );
-        }
-        Snapshot {
-            version: self.version,
-            wall_ms: now.wall.0,
-            site: self.site.name.clone(),
-            simulated: W::SIMULATED,
-            points: self.points.values().map(|point| point.view(now)).collect(),
-            alarms: self.book.view(now),
-            nodes: self
-                .site
-                .nodes
-                .iter()
-                .map(|node| self.node_row(now, node))
-                .collect(),
-            devices: self
-                .site
-                .devices
-                .iter()
-                .map(|device| self.device_row(now, device))
-                .collect(),
-            power: self.outage.view(now),
-            counters,
-            portals: (0..self.portals.len())
-                .map(|index| self.portal_row(now, index))
-                .collect(),
-        }
-    }
-
-    fn node_row(&self, now: Now, node: &site::Node) -> snapshot::Node {
-        let known = self.nodes.get(&node.id).cloned().unwrap_or_default();
-        let state = match known.heard {
-            None => "never_heard",
-            Some(at) if now.mono.since(at) > node.silent_after => "silent",
-            Some(_) => "alive",
-        };
-        snapshot::Node {
-            id: node.id,
-            name: node.name.clone(),
-            label: node.label.clone(),
-            state: state.to_owned(),
-            age_ms: known.heard.map(|at| now.mono.since(at).0),
-            boot: known.boot,
-            firmware: known.firmware,
-            last_event: known.last_event,
-            missing: known.missing,
-            refused: known.refused,
-            twin: self.is_twin(node.id),
-            erased: known.erased,
-            list: self.list_row(node.id),
-            key: self.key_row(node.id),
-            update: self.update_row(node.id),
-            witness: self.witness_row(node.id),
-            health: self.health.get(&node.id).map(|(at, health)| snapshot::Health {
-                age_ms: now.mono.since(*at).0,
-                running: health.running.to_string(),
-                previous: health.previous.map(|version| version.to_string()),
-                refused: health.refused.map(|(version, _)| version.to_string()),
-                refused_because: health.refused.map(|(_, why)| format!("{why:?}")),
-                safe_mode: health.safe_mode,
-                crashes: health.crashes,
-                clock: match health.clock {
-                    ClockState::Unset => "unset",
-                    ClockState::Rtc => "rtc",
-                    ClockState::Controller => "controller",
-                }
-                .to_owned(),
-                list: health.list,
-                list_age_h: (health.list_age_h != u16::MAX).then_some(health.list_age_h),
-                connects: health.connects,
-                taken_over: health.taken_over,
-                garbled: health.garbled,
-                recoveries: health.recoveries,
-                stack_free: (health.stack_free != u16::MAX).then_some(health.stack_free),
-            }),
-        }
-    }
-
-    fn device_row(&self, now: Now, device: &site::Device) -> snapshot::Device {
-        let known = self.devices.get(&device.name).cloned().unwrap_or_default();
-        let state = match known.heard {
-            None => "never_heard",
-            Some(_) if known.failed > 0 => "silent",
-            Some(_) => "answering",
-        };
-        snapshot::Device {
-            name: device.name.clone(),
-            label: device.label.clone(),
-            kind: device.kind,
-            state: state.to_owned(),
-            age_ms: known.heard.map(|at| now.mono.since(at).0),
-            profile: known.profile,
-            failed_polls: known.failed,
-        }
     }
 
     /// Hash of the plan, for the act role.

@@ -9,6 +9,7 @@
 //! When the journal fails, records wait in memory (bounded by back-pressure on the nodes'
 //! messages) and are tried again; safety effects leave at once and the failure is an alarm.
 //! Nothing is acknowledged to a node before it is on disk.
+// Long because every input of core meets every other one here, in one order of importance.
 
 use super::images::{Images, Loaded};
 use super::roles::{Outboxes, RoleInput};

@@ -344,7 +344,11 @@ impl<W: World> Engine<W> {
         ] {
             self.counters.insert(format!("node_{id}_{name}"), value);
         }
-        self.health.insert(id, (now.mono, health));
+        let before = self.health.insert(id, (now.mono, health));
+        // Its counters begin anew with every boot, so a higher one happened in this one.
+        if before.is_some_and(|(_, before)| health.taken_over > before.taken_over) {
+            self.occurred(now, id, NodeTrouble::Twin, "taken over", turn);
+        }
         self.safe_mode(now, id, health.safe_mode, health.crashes, turn);
         self.list_health(now, id, &health, turn);
     }

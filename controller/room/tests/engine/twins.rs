@@ -1,6 +1,6 @@
 //! Two boards with one identity: a memory was copied, or a board provisioned twice.
 
-use crate::bench::{Bench, NODE, seal, site};
+use crate::bench::{Bench, NODE, health, seal, site};
 use room::node::Stray;
 use room::record::{NodeEvent, Record};
 use room::snapshot::AlarmState;
@@ -206,6 +206,26 @@ fn two_clocks_in_one_boot_are_seen_at_the_second_heartbeat() {
     assert_eq!(room.state("node-1.twin"), Some(AlarmState::Unacknowledged));
     assert_eq!(room.state("node-1.refused"), None, "it is not called a forgery");
     assert_eq!(room.counter("node_frames_refused_twin"), 1);
+}
+
+#[test]
+fn a_node_whose_connection_another_one_took_over_is_not_alone() {
+    let mut room = Bench::new();
+    let taken_over = |times| {
+        let Up::Health(health) = health(0, u16::MAX) else {
+            panic!("health");
+        };
+        Up::Health(shared::wire::Health {
+            taken_over: times,
+            ..health
+        })
+    };
+    for times in [3, 3, 0] {
+        room.telemetry(&taken_over(times));
+        assert_eq!(room.state("node-1.twin"), None, "nobody knows when that was");
+    }
+    room.telemetry(&taken_over(1));
+    assert_eq!(room.state("node-1.twin"), Some(AlarmState::Unacknowledged));
 }
 
 #[test]

@@ -1,0 +1,197 @@
+//! Records of nodes as they stand in journals in use. A line that changes here is a journal that
+//! does not replay any more: revert, do not update. New records are added at the end.
+
+use room::node::Stray;
+use room::record::{NodeEvent, NodeOrder, Record};
+use shared::wire::{
+    Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ListProblem, OpenedBy,
+    ReaderProblem, ReaderState, UpdateOutcome, UpdateRefusal,
+};
+
+fn event(event: NodeEvent) -> Record {
+    Record::NodeEvent {
+        node: 1,
+        boot: 2,
+        event_seq: 3,
+        up_ms: 4,
+        unix_ms: 5,
+        point: None,
+        event,
+        mark: Some(6),
+    }
+}
+
+fn door(door: DoorEvent) -> NodeEvent {
+    NodeEvent::Door { portal: 0, door }
+}
+
+fn records() -> Vec<Record> {
+    let mut records: Vec<Record> = [
+        NodeEvent::Credential {
+            reader: 0,
+            credential: CredentialKind::Felica,
+            card: "0102030405060708".to_owned(),
+            decision: "outside_hours".to_owned(),
+            list: 7,
+        },
+        door(DoorEvent::Opened(OpenedBy::Grant)),
+        door(DoorEvent::Opened(OpenedBy::RequestToExit)),
+        door(DoorEvent::Opened(OpenedBy::KeyOverride)),
+        door(DoorEvent::Forced),
+        door(DoorEvent::HeldOpen),
+        door(DoorEvent::Closed),
+        door(DoorEvent::Unused),
+        door(DoorEvent::RequestToExit),
+        door(DoorEvent::KeyOverride(true)),
+        door(DoorEvent::Tamper(true)),
+        door(DoorEvent::Unlocked(false)),
+        door(DoorEvent::FoundOpen),
+        NodeEvent::Reader {
+            reader: 0,
+            state: ReaderState::Well,
+        },
+        NodeEvent::Reader {
+            reader: 0,
+            state: ReaderState::Fault(ReaderProblem::OtherPart),
+        },
+        NodeEvent::LineFault {
+            channel: 1,
+            fault: LineFault::Cut,
+        },
+        NodeEvent::LineFault {
+            channel: 1,
+            fault: LineFault::Shorted,
+        },
+        NodeEvent::Chattering {
+            channel: 1,
+            edges: 20,
+        },
+        NodeEvent::Rested {
+            channel: 1,
+            open: false,
+            edges: 900,
+        },
+        NodeEvent::Crashed {
+            crash: Crash {
+                kind: CrashKind::Panic,
+                pc: 1,
+                lr: 2,
+                task: 3,
+                mark: 4,
+                up_ms: 5,
+            },
+        },
+        NodeEvent::SafeMode { on: true, crashes: 5 },
+        NodeEvent::List {
+            list: ListEvent::Committed {
+                version: 7,
+                count: 500,
+            },
+        },
+        NodeEvent::List {
+            list: ListEvent::Dropped {
+                version: 7,
+                why: ListProblem::Digest,
+            },
+        },
+        NodeEvent::List {
+            list: ListEvent::Stale { version: 7, days: 14 },
+        },
+        NodeEvent::Key {
+            key: KeyEvent::Rotated { key_id: 2 },
+        },
+        NodeEvent::Key {
+            key: KeyEvent::NotKept { key_id: 2 },
+        },
+        NodeEvent::Key {
+            key: KeyEvent::Erased,
+        },
+        NodeEvent::Update {
+            version: "1.5.0".to_owned(),
+            outcome: UpdateOutcome::Staged,
+        },
+        NodeEvent::Update {
+            version: "1.5.0".to_owned(),
+            outcome: UpdateOutcome::Refused(UpdateRefusal::Signature),
+        },
+    ]
+    .map(event)
+    .into();
+    records.extend([
+        Record::StrayEvent {
+            node: 1,
+            boot: 2,
+            event_seq: 3,
+            up_ms: 4,
+            unix_ms: 0,
+            point: Some("door.1".to_owned()),
+            event: NodeEvent::Contact {
+                channel: 0,
+                open: true,
+            },
+            why: Stray::Twin,
+            mark: 6,
+        },
+        Record::AccessList {
+            node: 1,
+            version: 7,
+            count: 500,
+            content: "00ff".to_owned(),
+        },
+        Record::ListSent { node: 1, version: 7 },
+        Record::KeyRotation {
+            node: 1,
+            key_id: 2,
+            salt: "00ff".to_owned(),
+            first: "0123456789abcdef".to_owned(),
+            by: "山田".to_owned(),
+        },
+        Record::NodeOrder {
+            node: 1,
+            order: NodeOrder::Erase,
+            by: "山田".to_owned(),
+        },
+        Record::NodeOrder {
+            node: 1,
+            order: NodeOrder::Restart,
+            by: "山田".to_owned(),
+        },
+        Record::UpdateBegun {
+            node: 1,
+            version: "1.5.0".to_owned(),
+            file: "a.img".to_owned(),
+            by: "山田".to_owned(),
+        },
+        Record::CheckpointGiven {
+            size: 100,
+            root: "00ff".to_owned(),
+        },
+        Record::WitnessDisagrees {
+            node: 1,
+            size: 100,
+            root: "00ff".to_owned(),
+            given_unix_s: 1_700_000_000,
+        },
+    ]);
+    records
+}
+
+#[test]
+fn the_lines_of_journals_in_use_stay_as_they_are() {
+    let lines: Vec<String> = records()
+        .iter()
+        .map(|record| serde_json::to_string(record).unwrap())
+        .collect();
+    expect_test::expect_file!["golden-records.jsonl"].assert_eq(&(lines.join("\n") + "\n"));
+    for (line, record) in lines.iter().zip(records()) {
+        assert_eq!(serde_json::from_str::<Record>(line).unwrap(), record);
+    }
+}
+
+#[test]
+fn an_event_of_a_journal_from_before_the_marks_still_replays() {
+    let line = r#"{"kind":"node_event","node":1,"boot":2,"event_seq":3,"up_ms":4,"unix_ms":5,"point":null,"event":{"event":"contact","channel":0,"open":true}}"#;
+    let record: Record = serde_json::from_str(line).unwrap();
+    assert!(matches!(record, Record::NodeEvent { mark: None, .. }));
+    assert_eq!(serde_json::to_string(&record).unwrap(), line);
+}
