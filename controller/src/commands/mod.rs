@@ -2,11 +2,13 @@
 //!
 //! Results go to standard output, progress and the log to standard error.
 
+mod card;
 mod check;
 mod demo;
 mod failure;
 mod firewall;
 mod http;
+mod node;
 mod plan;
 mod probe;
 mod role;
@@ -54,6 +56,10 @@ Examples:
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
       Logs in to every server of the plan and stops none.
+  yagura node provision --config /etc/yagura/site.toml --node node-1 --port /dev/ttyUSB0
+      Gives a sensor node its id, keys and mount table, and prints its label.
+  yagura card enroll --config /etc/yagura/site.toml
+      Unknown cards that were just presented, with the id to write into the file of cards.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
       nftables rules that let in and out what the site file names, and nothing else.
   yagura run --config /etc/yagura/site.toml
@@ -100,6 +106,12 @@ enum Command {
     /// Show or rehearse the shutdown plan (停止計画)
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// Provision, erase, update and restart sensor nodes (端末)
+    #[command(subcommand)]
+    Node(node::NodeCommand),
+    /// Enroll cards (カード)
+    #[command(subcommand)]
+    Card(card::CardCommand),
     /// Run one role; `run` and `demo` do this themselves
     #[command(hide = true, subcommand)]
     Role(role::RoleCommand),
@@ -127,6 +139,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Firewall(args) => firewall::run(&args),
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),
+        Command::Node(command) => single_threaded()?.block_on(node::run(command)),
+        Command::Card(command) => single_threaded()?.block_on(card::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;
             let result = runtime.block_on(role::run(command));

@@ -128,7 +128,7 @@ fn clock(secs: f64) -> String {
 }
 
 /// Where the controller of this site answers.
-fn address(site: &Site<Real>) -> Result<SocketAddr, Failure> {
+pub(super) fn address(site: &Site<Real>) -> Result<SocketAddr, Failure> {
     let listen = site.web.listen;
     let addr = if listen.port() == 0 {
         listen::address_of(&site.data_dir, Role::Web.word()).ok_or_else(|| {
@@ -143,14 +143,17 @@ fn address(site: &Site<Real>) -> Result<SocketAddr, Failure> {
     Ok(http::reachable(addr))
 }
 
+/// No controller answers there.
+pub(super) fn away(addr: SocketAddr, error: &std::io::Error) -> Failure {
+    Failure::because(
+        Failure::AWAY,
+        format!("the controller does not answer at {}", page(addr)),
+        error,
+    )
+}
+
 async fn rehearse(addr: SocketAddr) -> Result<ExitCode, Failure> {
-    let away = |error: std::io::Error| {
-        Failure::because(
-            Failure::AWAY,
-            format!("the controller does not answer at {}", page(addr)),
-            &error,
-        )
-    };
+    let away = |error: std::io::Error| away(addr, &error);
     // The stream first, so that nothing of a quick rehearsal is missed.
     let mut stream = http::stream(addr).await.map_err(away)?;
     let before = next_picture(&mut stream).await.map_err(away)?;

@@ -15,6 +15,12 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// The folder below the data folder.
 pub(super) const FOLDER: &str = "firmware";
+/// Where the command line puts an image for core to read.
+#[must_use]
+pub fn firmware_folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(FOLDER)
+}
+
 /// Longest name of an image.
 const MAX_NAME: usize = 100;
 /// Images that are read or wait for the loop; with their length this bounds the memory.

@@ -27,6 +27,8 @@ use utoipa_axum::routes;
 pub const MAX_NAME: usize = 64;
 /// Longest reason, in characters.
 pub const MAX_REASON: usize = 200;
+/// Longest name of a file, in characters.
+pub const MAX_FILE: usize = 64;
 /// Longest id of a point or alarm, in characters.
 pub const MAX_ID: usize = 128;
 /// Longest time an alarm is put away, in minutes: a working day.
@@ -70,6 +72,10 @@ pub fn router(app: App) -> Router {
         .routes(routes!(records))
         .routes(routes!(rehearse))
         .routes(routes!(scenario))
+        .routes(routes!(rotate_key))
+        .routes(routes!(erase_node))
+        .routes(routes!(restart_node))
+        .routes(routes!(update_node))
         .routes(routes!(openapi))
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))
@@ -131,6 +137,17 @@ struct By {
     /// Name of the person, 1 to 64 characters.
     #[schema(min_length = 1, max_length = 64)]
     by: String,
+}
+
+/// A new firmware for a node.
+#[derive(Debug, Deserialize, ToSchema)]
+struct Image {
+    /// Name of the person, 1 to 64 characters.
+    #[schema(min_length = 1, max_length = 64)]
+    by: String,
+    /// Name of the signed image in the controller's folder of images.
+    #[schema(min_length = 1, max_length = 64)]
+    file: String,
 }
 
 /// Putting an alarm away.
@@ -329,6 +346,106 @@ async fn history(State(app): State<App>, Asked(id, span): Asked<String, Span>) -
         buckets: span.buckets,
     };
     ask(&app, question).await.map(json)
+}
+
+/// Gives a node a new key, derived from the one it has.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{node}/rotate-key", tag = "operator",
+    params(("node" = String, Path, description = "Short name of the node")), request_body = By,
+    responses(
+        (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such node", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn rotate_key(
+    State(app): State<App>,
+    Asked(node, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    let node = checked_id(&app, node)?;
+    command(&app, &body.by, Command::RotateKey { node, salt: [0; 16] }).await
+}
+
+/// Lets a node forget its keys, cards and events, before it leaves the site.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{node}/erase", tag = "operator",
+    params(("node" = String, Path, description = "Short name of the node")), request_body = By,
+    responses(
+        (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such node", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn erase_node(
+    State(app): State<App>,
+    Asked(node, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    let node = checked_id(&app, node)?;
+    command(&app, &body.by, Command::EraseNode { node }).await
+}
+
+/// Restarts a node; this also ends its safe mode.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{node}/restart", tag = "operator",
+    params(("node" = String, Path, description = "Short name of the node")), request_body = By,
+    responses(
+        (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such node", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn restart_node(
+    State(app): State<App>,
+    Asked(node, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<By>,
+) -> Result<Response, ApiError> {
+    let node = checked_id(&app, node)?;
+    command(&app, &body.by, Command::RestartNode { node }).await
+}
+
+/// Gives a node a signed firmware image that lies in the controller's folder of images.
+#[utoipa::path(
+    post, path = "/api/v1/nodes/{node}/update", tag = "operator",
+    params(("node" = String, Path, description = "Short name of the node")), request_body = Image,
+    responses(
+        (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
+        (status = 403, description = "Sent from another site", body = ErrorBody),
+        (status = 404, description = "No such node or image", body = ErrorBody),
+        (status = 409, description = "Not possible in its state", body = ErrorBody),
+        (status = 415, description = "Not JSON", body = ErrorBody),
+        (status = 422, description = "Malformed", body = ErrorBody),
+        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+    )
+)]
+async fn update_node(
+    State(app): State<App>,
+    Asked(node, Nothing {}): Asked<String, Nothing>,
+    Json(body): Json<Image>,
+) -> Result<Response, ApiError> {
+    let node = checked_id(&app, node)?;
+    let file = plain(&body.file, MAX_FILE).ok_or_else(|| {
+        malformed(
+            &app,
+            "ファイル名は1文字以上64文字以内で入力してください。",
+            "Give the name of the image, at most 64 characters.",
+        )
+    })?;
+    let image = Vec::new();
+    command(&app, &body.by, Command::UpdateNode { node, file, image }).await
 }
 
 /// Records of the journal in their order.

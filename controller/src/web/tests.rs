@@ -414,6 +414,37 @@ async fn commands_reach_core_with_name_and_content() {
         ),
         ("/api/v1/plan/rehearse", json!({"by": "当番"}), Command::Rehearse),
         (
+            "/api/v1/nodes/node-1/rotate-key",
+            json!({"by": "当番"}),
+            Command::RotateKey {
+                node: "node-1".into(),
+                salt: [0; 16],
+            },
+        ),
+        (
+            "/api/v1/nodes/node-1/erase",
+            json!({"by": "当番"}),
+            Command::EraseNode {
+                node: "node-1".into(),
+            },
+        ),
+        (
+            "/api/v1/nodes/node-1/restart",
+            json!({"by": "当番"}),
+            Command::RestartNode {
+                node: "node-1".into(),
+            },
+        ),
+        (
+            "/api/v1/nodes/node-1/update",
+            json!({"by": "当番", "file": "2-0.3.0.ygimg"}),
+            Command::UpdateNode {
+                node: "node-1".into(),
+                file: "2-0.3.0.ygimg".into(),
+                image: Vec::new(),
+            },
+        ),
+        (
             "/api/v1/scenarios/mains-back",
             json!({"by": "当番"}),
             Command::Scenario {
@@ -776,6 +807,10 @@ async fn the_document_describes_every_route() {
         "post /api/v1/alarms/{id}/acknowledge",
         "post /api/v1/alarms/{id}/reset",
         "post /api/v1/alarms/{id}/shelve",
+        "post /api/v1/nodes/{node}/erase",
+        "post /api/v1/nodes/{node}/restart",
+        "post /api/v1/nodes/{node}/rotate-key",
+        "post /api/v1/nodes/{node}/update",
         "post /api/v1/plan/rehearse",
         "post /api/v1/scenarios/{name}",
     ]

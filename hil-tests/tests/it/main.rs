@@ -16,6 +16,7 @@ mod living;
 mod mqtt;
 mod outage;
 mod page;
+mod provision;
 mod restart;
 mod simroom;
 mod snmp;
