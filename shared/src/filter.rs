@@ -63,7 +63,8 @@ impl Debounce {
 /// Lets a value through when it moved by at least `delta` or when `heartbeat_ms` have passed.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadband {
-    last: Option<(i32, u64)>,
+    /// With the lower half of its time, for the same reason as above: heartbeats are seconds.
+    last: Option<(i32, u32)>,
     delta: i32,
     heartbeat_ms: u32,
 }
@@ -85,14 +86,19 @@ impl Deadband {
             None => true,
             Some((last, at)) => {
                 (i64::from(value) - i64::from(last)).abs() >= i64::from(self.delta)
-                    || now_ms.saturating_sub(at) >= u64::from(self.heartbeat_ms)
+                    || since(at, now_ms) >= self.heartbeat_ms
             }
         };
         if send {
-            self.last = Some((value, now_ms));
+            self.last = Some((value, now_ms as u32));
         }
         send
     }
+}
+
+/// Milliseconds since a time of which the lower half was kept.
+const fn since(at: u32, now_ms: u64) -> u32 {
+    (now_ms as u32).wrapping_sub(at)
 }
 
 const fn whole_u32(ms: u64) -> u32 {
@@ -144,49 +150,44 @@ impl Median3 {
 ///
 /// The doubtful reading is no value; when the next one agrees with it, the new level is believed,
 /// because then it is the room (or somebody's hand on the sensor) and not the reading.
-#[derive(Debug, Clone, Copy)]
+///
+/// It keeps the lower half of its times: whoever is silent for 49 days may begin anywhere.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct RateLimit {
-    per_second: i32,
-    slack: i32,
-    believed: Option<(i32, u64)>,
-    doubted: Option<(i32, u64)>,
+    believed: Option<(i32, u32)>,
+    doubted: Option<(i32, u32)>,
 }
 
 impl RateLimit {
-    /// `per_second` is the fastest change, `slack` what is allowed at any time besides, both in the
-    /// unit of the value.
+    /// A filter that has seen nothing; its first value is believed.
     #[must_use]
-    pub const fn new(per_second: i32, slack: i32) -> Self {
+    pub const fn new() -> Self {
         Self {
-            per_second,
-            slack,
             believed: None,
             doubted: None,
         }
     }
 
-    /// Feeds a value.
+    /// Feeds a value. `per_second` is the fastest change, `slack` what is allowed at any time
+    /// besides, both in the unit of the value.
     ///
     /// # Errors
     /// [`NoData::Implausible`] when it can be neither the last believed value nor the last doubted
     /// one, moved on.
-    pub fn feed(&mut self, value: i32, now_ms: u64) -> Result<i32, NoData> {
-        let reachable = |from: Option<(i32, u64)>| {
+    pub fn feed(&mut self, value: i32, per_second: u32, slack: u32, now_ms: u64) -> Result<i32, NoData> {
+        let reachable = |from: Option<(i32, u32)>| {
             from.is_some_and(|(from, at)| {
-                let moved = (i64::from(value) - i64::from(from)).unsigned_abs();
-                let elapsed = now_ms.saturating_sub(at);
-                let rate = u64::from(self.per_second.unsigned_abs());
-                let allowed =
-                    u64::from(self.slack.unsigned_abs()).saturating_add(rate.saturating_mul(elapsed) / 1_000);
-                moved <= allowed
+                let moved = u64::from(value.abs_diff(from));
+                // Two factors of 32 bits do not overflow 64.
+                moved <= u64::from(slack) + u64::from(per_second) * u64::from(since(at, now_ms)) / 1_000
             })
         };
         if self.believed.is_none() || reachable(self.believed) || reachable(self.doubted) {
-            self.believed = Some((value, now_ms));
+            self.believed = Some((value, now_ms as u32));
             self.doubted = None;
             Ok(value)
         } else {
-            self.doubted = Some((value, now_ms));
+            self.doubted = Some((value, now_ms as u32));
             Err(NoData::Implausible)
         }
     }
@@ -284,6 +285,15 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_goes_on_after_49_days() {
+        let mut filter = Deadband::new(100, 5_000);
+        let wraps = u64::from(u32::MAX) + 1;
+        assert!(filter.feed(20_000, wraps - 2_000));
+        assert!(!filter.feed(20_000, wraps + 2_999));
+        assert!(filter.feed(20_000, wraps + 3_000));
+    }
+
+    #[test]
     fn creeping_is_measured_from_the_last_value_sent() {
         let mut filter = Deadband::new(100, u64::MAX);
         let sent: Vec<i32> = (0..=300).filter(|value| filter.feed(*value, 0)).collect();
@@ -338,38 +348,38 @@ mod tests {
 
     #[test]
     fn a_jump_is_doubted_once_and_believed_when_it_stays() {
-        let mut filter = RateLimit::new(5_000, 1_000);
-        assert_eq!(filter.feed(20_000, 0), Ok(20_000));
+        let mut filter = RateLimit::new();
+        assert_eq!(filter.feed(20_000, 5_000, 1_000, 0), Ok(20_000));
         // 5 °C/s for half a second, and 1 °C: 3.5 °C.
-        assert_eq!(filter.feed(23_500, 500), Ok(23_500));
-        assert_eq!(filter.feed(60_000, 1_000), Err(NoData::Implausible));
-        assert_eq!(filter.feed(60_100, 1_500), Ok(60_100));
-        assert_eq!(filter.feed(60_200, 2_000), Ok(60_200));
+        assert_eq!(filter.feed(23_500, 5_000, 1_000, 500), Ok(23_500));
+        assert_eq!(filter.feed(60_000, 5_000, 1_000, 1_000), Err(NoData::Implausible));
+        assert_eq!(filter.feed(60_100, 5_000, 1_000, 1_500), Ok(60_100));
+        assert_eq!(filter.feed(60_200, 5_000, 1_000, 2_000), Ok(60_200));
     }
 
     #[test]
     fn readings_that_jump_about_are_never_believed_and_the_old_level_is() {
-        let mut filter = RateLimit::new(5_000, 1_000);
-        filter.feed(20_000, 0).unwrap();
+        let mut filter = RateLimit::new();
+        filter.feed(20_000, 5_000, 1_000, 0).unwrap();
         for (value, now_ms) in [(60_000, 500), (-20_000, 1_000), (90_000, 1_500)] {
-            assert_eq!(filter.feed(value, now_ms), Err(NoData::Implausible));
+            assert_eq!(filter.feed(value, 5_000, 1_000, now_ms), Err(NoData::Implausible));
         }
-        assert_eq!(filter.feed(20_500, 2_000), Ok(20_500));
+        assert_eq!(filter.feed(20_500, 5_000, 1_000, 2_000), Ok(20_500));
     }
 
     #[test]
     fn a_long_silence_allows_any_change() {
-        let mut filter = RateLimit::new(5_000, 1_000);
-        filter.feed(20_000, 0).unwrap();
-        assert_eq!(filter.feed(60_000, 8_000), Ok(60_000));
+        let mut filter = RateLimit::new();
+        filter.feed(20_000, 5_000, 1_000, 0).unwrap();
+        assert_eq!(filter.feed(60_000, 5_000, 1_000, 8_000), Ok(60_000));
     }
 
     #[test]
     fn the_rate_of_the_ends_does_not_overflow() {
-        let mut filter = RateLimit::new(i32::MAX, i32::MAX);
-        filter.feed(i32::MIN, u64::MAX).unwrap();
-        let _ = filter.feed(i32::MAX, 0);
-        assert_eq!(filter.feed(i32::MIN, u64::MAX), Ok(i32::MIN));
+        let mut filter = RateLimit::new();
+        filter.feed(i32::MIN, u32::MAX, u32::MAX, u64::MAX).unwrap();
+        assert_eq!(filter.feed(i32::MAX, u32::MAX, u32::MAX, 0), Ok(i32::MAX));
+        assert_eq!(filter.feed(i32::MIN, 0, 0, u64::MAX), Err(NoData::Implausible));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub struct Habits {
     pub smooth: bool,
     /// Fastest possible change in thousandths a second, and what is allowed besides; `None` where
     /// any change is possible.
-    pub rate: Option<(i32, i32)>,
+    pub rate: Option<(u32, u32)>,
 }
 
 impl Habits {
@@ -80,10 +80,11 @@ pub struct Sensor {
     quantity: Quantity,
     state: State,
     value: Result<i32, NoData>,
-    reported: Option<(Result<i32, NoData>, u64)>,
+    /// With the lower half of its time: there are dozens of these, and reports are seconds apart.
+    reported: Option<(Result<i32, NoData>, u32)>,
     band: Deadband,
-    median: Option<Median3>,
-    rate: Option<RateLimit>,
+    median: Median3,
+    rate: RateLimit,
     due: bool,
 }
 
@@ -99,11 +100,8 @@ impl Sensor {
             value: Err(NoData::NeverHeard),
             reported: None,
             band: Deadband::new(habits.delta, REPORT_MS),
-            median: if habits.smooth { Some(Median3::new()) } else { None },
-            rate: match habits.rate {
-                Some((per_second, slack)) => Some(RateLimit::new(per_second, slack)),
-                None => None,
-            },
+            median: Median3::new(),
+            rate: RateLimit::new(),
             due: false,
         }
     }
@@ -140,7 +138,7 @@ impl Sensor {
     /// The sample to report, once when it is due.
     pub fn take_due(&mut self, now_ms: u64) -> Option<Sample> {
         core::mem::take(&mut self.due).then(|| {
-            self.reported = Some((self.value, now_ms));
+            self.reported = Some((self.value, now_ms as u32));
             Sample {
                 channel: self.channel,
                 quantity: self.quantity,
@@ -155,17 +153,21 @@ impl Sensor {
     }
 
     fn filter(&mut self, read: Result<i32, NoData>, now_ms: u64) -> Result<i32, NoData> {
+        let habits = Habits::of(self.quantity);
         let read = read.and_then(|milli| self.quantity.check(milli));
-        if let Some(median) = &mut self.median
-            && read.is_err()
-        {
-            median.reset();
+        if read.is_err() {
+            self.median.reset();
         }
         let milli = read?;
-        let milli = self.median.as_mut().map_or(milli, |median| median.feed(milli));
-        self.rate
-            .as_mut()
-            .map_or(Ok(milli), |rate| rate.feed(milli, now_ms))
+        let milli = if habits.smooth {
+            self.median.feed(milli)
+        } else {
+            milli
+        };
+        match habits.rate {
+            Some((per_second, slack)) => self.rate.feed(milli, per_second, slack, now_ms),
+            None => Ok(milli),
+        }
     }
 
     fn worth_reporting(&mut self, now_ms: u64) -> bool {
@@ -181,7 +183,7 @@ impl Sensor {
             (Ok(_), Ok(_)) => false,
             (before, after) => before != after,
         };
-        moved || another_kind || now_ms.saturating_sub(at) >= REPORT_MS
+        moved || another_kind || u64::from((now_ms as u32).wrapping_sub(at)) >= REPORT_MS
     }
 }
 
@@ -275,5 +277,10 @@ mod tests {
             sensor.feed(Ok(after), 1_500);
             assert_eq!(sensor.take_due(1_500).unwrap().value, Ok(after), "{quantity:?}");
         }
+    }
+
+    #[test]
+    fn a_sensor_is_small_because_a_node_has_thirty_two() {
+        assert!(size_of::<Sensor>() <= 88, "{}", size_of::<Sensor>());
     }
 }
