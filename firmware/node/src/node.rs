@@ -337,8 +337,9 @@ impl<M: Memory, S: Slots> Node<M, S> {
 
     /// What the board is to do now, once.
     pub fn take_order(&mut self, now_ms: u64) -> Option<Order> {
-        if self.erasing.is_over(now_ms) {
-            return Some(Order::Erased);
+        if self.erasing.is_on() {
+            // Whatever else was asked for: nothing is written any more.
+            return self.erasing.is_over(now_ms).then_some(Order::Erased);
         }
         let asked = self.restart_at_ms.is_some_and(|at| now_ms >= at);
         if asked || self.update.wants_restart(now_ms) {

@@ -148,7 +148,7 @@ impl<B: Board> Shared<B> {
         let node = self.node.borrow();
         self.board.switch(&node.outputs());
         self.news.signal(());
-        if node.next_deadline() < self.life_at_ms.get() {
+        if node.next_tick() < self.life_at_ms.get() {
             self.nearer.signal(());
         }
         result

@@ -31,7 +31,7 @@ pub async fn run<B: Board>(shared: &'static Shared<B>) -> ! {
         }
         let now = now_ms();
         let next = shared
-            .look(|node| node.next_deadline())
+            .look(|node| node.next_tick())
             .clamp(now + SHORTEST_SLEEP_MS, now + LONGEST_SLEEP_MS);
         shared.life_at_ms.set(next);
         select(shared.nearer.wait(), Timer::at(Instant::from_millis(next))).await;

@@ -160,6 +160,7 @@ fn nothing_is_called_erased_that_is_not() {
 #[test]
 fn while_it_is_erased_nothing_new_is_written() {
     let mut rig = Rig::new();
+    rig.down(&Down::Restart);
     rig.down(&Down::Erase);
     rig.door(true);
     rig.node.downward(b"noise", 0);
@@ -167,7 +168,9 @@ fn while_it_is_erased_nothing_new_is_written() {
         size: 1,
         root: [1; 32],
     });
-    rig.run(60_000);
+    rig.run(5_000);
+    assert_eq!(rig.node.take_order(rig.now_ms), None, "not before it has said so");
+    rig.run(55_000);
     assert!(rig.chip.bytes().iter().all(|byte| *byte == 0xff));
 }
 
