@@ -34,8 +34,8 @@ pub const FORGET_IDLE_MS: u64 = 5_000;
 /// Longer than the freeing of a bus takes; then the door is more important than the past.
 pub const GIVE_UP_MS: u64 = 30_000;
 /// Events that RAM holds. With a dead memory, so many wait for the controller; then they are lost
-/// and counted. 16 events of 72 bytes.
-pub const CACHE: usize = 16;
+/// and counted. Eight events of 72 bytes.
+pub const CACHE: usize = 8;
 /// Places of the ring for entries only. A passage is three events; 96 places are 32 passages that
 /// a room whose contacts have filled the rest can still record without its controller.
 pub const RESERVED: usize = 96;

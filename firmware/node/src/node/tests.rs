@@ -429,7 +429,7 @@ fn a_node_is_small() {
         size_of::<crate::sensor::Sensor>(),
         size_of::<crate::contact::Contact>(),
     );
-    assert!(size <= 8 * 1024, "{size} bytes");
+    assert!(size <= 6 * 1024, "{size} bytes");
 }
 
 /// A day without a controller that listens, with contacts that move, a sensor that comes and goes and
