@@ -166,6 +166,10 @@ impl<S: Slots> Update<S> {
 
     /// An image begins. The same one again goes on where it was.
     pub fn begin(&mut self, head: &ImageHead, now_ms: u64) {
+        if !S::THERE {
+            self.refuse(head.version, UpdateRefusal::NotSupported);
+            return;
+        }
         if let State::Receiving(receiving) = &mut self.state
             && receiving.head == *head
         {
@@ -191,6 +195,9 @@ impl<S: Slots> Update<S> {
 
     /// Bytes of the image under way; others are not for us and are dropped.
     pub fn chunk(&mut self, at: u32, bytes: &[u8], now_ms: u64) {
+        if !S::THERE {
+            return;
+        }
         let State::Receiving(receiving) = &mut self.state else {
             return;
         };
@@ -221,6 +228,9 @@ impl<S: Slots> Update<S> {
 
     /// The image is complete.
     pub fn end(&mut self, now_ms: u64) {
+        if !S::THERE {
+            return;
+        }
         let State::Receiving(receiving) = &mut self.state else {
             return;
         };
@@ -253,6 +263,9 @@ impl<S: Slots> Update<S> {
         if self.unsaved && self.outcome.is_none() {
             // A memory that refuses is asked again at the next tick.
             self.unsaved = self.note.save(memory).is_err();
+        }
+        if !S::THERE {
+            return;
         }
         match &mut self.state {
             State::Receiving(receiving) if now_ms >= receiving.ask_at_ms => {

@@ -36,6 +36,10 @@ pub enum Loader {
 
 /// The spare slot and the bootloader's notes.
 pub trait Slots {
+    /// False for a board without a place for a second image: then nothing of a transfer is
+    /// compiled for it.
+    const THERE: bool = true;
+
     /// Bytes of the longest image that fits; zero when the board cannot be updated.
     fn room(&self) -> u32;
 
@@ -85,6 +89,8 @@ pub trait Slots {
 pub struct NoSlots;
 
 impl Slots for NoSlots {
+    const THERE: bool = false;
+
     fn room(&self) -> u32 {
         0
     }
