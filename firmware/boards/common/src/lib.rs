@@ -5,6 +5,7 @@
 //! reader:  PN532 on a serial line --+--> Shared.node +
 //! probe:   Modbus RTU on RS-485 ----+                +--> outputs: strike, buzzer, lamps
 //! life:    what is due by itself ---+                +--> orders: clock, restart
+//! console: who are you, erase ------+
 //! supervise: feeds the watchdog while every task is heard of
 //! ```
 //! A board implements [`Board`] and gives each task its port; the tasks are the same everywhere.
@@ -14,6 +15,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod console;
 mod ear;
 pub mod i2c;
 pub mod life;
@@ -37,6 +39,7 @@ use node::node::{Counts, Node};
 use node::supervisor::Supervisor;
 use node::update::Slots;
 use shared::provision::Provision;
+use uplink::{Home, Link, News};
 
 /// What a board gives to the tasks. Every method returns at once.
 pub trait Board: 'static {
@@ -86,12 +89,22 @@ pub enum Task {
     Reader,
     /// [`probe`].
     Probe,
+    /// [`console`].
+    Console,
 }
 
-const TASKS: usize = 6;
+const TASKS: usize = Task::Console as usize + 1;
 /// Longest silence of each in milliseconds. Erasing flash for an update takes up to 4 s, in which
 /// the core stands still on some boards.
-const ALLOWANCES_MS: [u64; TASKS] = [8_000, 8_000, uplink::LONGEST_SILENCE_MS, 8_000, 8_000, 8_000];
+const ALLOWANCES_MS: [u64; TASKS] = [
+    8_000,
+    8_000,
+    uplink::LONGEST_SILENCE_MS,
+    8_000,
+    8_000,
+    8_000,
+    8_000,
+];
 
 /// Milliseconds since the start.
 #[must_use]
@@ -112,7 +125,7 @@ pub struct Shared<B: Board> {
     /// Until when [`life`] sleeps.
     life_at_ms: Cell<u64>,
     /// Set when the node may have something new to send.
-    news: Signal<CriticalSectionRawMutex, ()>,
+    news: News,
     /// Set when the node's next deadline has come nearer.
     nearer: Signal<CriticalSectionRawMutex, ()>,
 }
@@ -154,11 +167,6 @@ impl<B: Board> Shared<B> {
         result
     }
 
-    /// Takes what the node has to send; nobody else needs to look again.
-    fn send<T>(&self, take: impl FnOnce(&mut Node<B::Memory, B::Slots>, u64) -> T) -> T {
-        take(&mut self.node.borrow_mut(), now_ms())
-    }
-
     /// False in safe mode: no sensor, no reader and no door is touched.
     fn is_watching(&self) -> bool {
         !self.node.borrow().safe_mode()
@@ -195,5 +203,40 @@ impl<B: Board> Shared<B> {
         change(&mut counts);
         self.counts.set(counts);
         self.node.borrow_mut().count(counts);
+    }
+}
+
+impl<B: Board> Home for Shared<B> {
+    type Memory = B::Memory;
+    type Slots = B::Slots;
+
+    fn provision(&self) -> &'static Provision {
+        self.provision
+    }
+
+    fn news(&self) -> &News {
+        &self.news
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Node<B::Memory, B::Slots>) -> T) -> T {
+        Shared::look(self, look)
+    }
+
+    fn step<T>(&self, step: impl FnOnce(&mut Node<B::Memory, B::Slots>, u64) -> T) -> T {
+        Shared::step(self, step)
+    }
+
+    fn send<T>(&self, take: impl FnOnce(&mut Node<B::Memory, B::Slots>, u64) -> T) -> T {
+        take(&mut self.node.borrow_mut(), now_ms())
+    }
+
+    fn check_in(&self) {
+        Shared::check_in(self, Task::Uplink);
+    }
+
+    fn link(&self, _: Link) {}
+
+    fn log(&self, line: fmt::Arguments<'_>) {
+        self.board.log(line);
     }
 }

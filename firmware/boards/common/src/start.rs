@@ -4,39 +4,28 @@
 use crate::now_ms;
 use core::fmt;
 use embassy_net::{Config, DhcpConfig, Ipv4Cidr, StaticConfigV4};
-use node::identity;
 use node::memory::Memory;
 use node::node::{Boot, Node};
 use node::update::{Firmware, Slots};
 use shared::provision::Provision;
 
-/// Reads who we are. A node that cannot is no node yet: `retry` says why, tries to help the bus,
-/// waits, and is called again and again.
-pub fn provision(memory: &mut impl Memory, mut retry: impl FnMut(fmt::Arguments<'_>)) -> Provision {
-    loop {
-        match identity::provision(memory) {
-            Ok(Ok(provision)) => return provision,
-            Ok(Err(problem)) => retry(format_args!("{problem}")),
-            Err(fault) => retry(format_args!("{fault}")),
-        }
-    }
-}
-
-/// Counts the boot and makes the node.
-pub fn node<M: Memory, S: Slots>(
+/// Counts the boot and makes the node, where it stays.
+pub fn node<'p, M: Memory, S: Slots>(
+    place: &'p mut Option<Node<M, S>>,
     mut parts: impl FnMut() -> (M, S),
     provision: &Provision,
     about: Firmware,
     boot: Boot,
     mut retry: impl FnMut(fmt::Arguments<'_>),
-) -> Node<M, S> {
+) -> &'p mut Node<M, S> {
     loop {
         let (memory, slots) = parts();
-        match Node::start(memory, slots, provision, about, boot, now_ms()) {
-            Ok(node) => return node,
+        match Node::start_in(place, memory, slots, provision, about, boot, now_ms()) {
+            Ok(_) => break,
             Err(fault) => retry(format_args!("cannot count this boot: {fault}")),
         }
     }
+    place.as_mut().expect("made by the loop")
 }
 
 /// The node's address: its own, or by DHCP.

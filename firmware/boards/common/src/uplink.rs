@@ -16,19 +16,23 @@
 //! sent again by `node`, so nothing depends on what a broker remembers.
 
 use crate::ear::Ear;
-use crate::{Board, Shared, Task};
 use core::cell::Cell;
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use core::net::Ipv4Addr;
 use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_net::Stack;
 use embassy_net::tcp::TcpSocket;
+use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
+use embassy_sync::signal::Signal;
 use embassy_time::{Duration, Instant, Timer, with_timeout};
 use heapless::String;
 use minimq::{
     Buffers, ConfigBuilder, ConfigError, Connection, Io, Publication, QoS, Session, TopicFilter, Will,
 };
 use node::backoff::Backoff;
+use node::memory::Memory;
+use node::node::Node;
+use node::update::Slots;
 use shared::limit::{MAX_DOWN_FRAME, MAX_EVENT_BODY, MAX_HEADER, MAX_TOPIC, TAG_LEN};
 use shared::provision::Provision;
 use shared::topic::{self, Leaf};
@@ -49,21 +53,21 @@ const CONNECTING_TICK_MS: u64 = 20;
 const SHORTEST_SLEEP_MS: u64 = 20;
 
 /// Longest packet we take: a frame with what MQTT puts around it, and properties of a broker.
-const RECEIVE_LEN: usize = 512;
+const RECEIVE_LEN: usize = 432;
 const _: () = assert!(MAX_DOWN_FRAME + AROUND <= RECEIVE_LEN);
 /// Events in flight at once; the client keeps each until the broker has it, and counts to eight.
 const IN_FLIGHT: usize = 8;
 /// What MQTT puts around a frame: two lengths, packet id, topic, properties.
 const AROUND: usize = 2 + 2 + 2 + MAX_TOPIC + 1;
 /// Largest packet that is made beside those in flight: the log-in with its will.
-const LOG_IN_LEN: usize = 256;
+const LOG_IN_LEN: usize = 192;
 /// Longest frame of an event.
 const EVENT_LEN: usize = MAX_HEADER + MAX_EVENT_BODY + TAG_LEN;
 const TRANSMIT_LEN: usize = IN_FLIGHT * (EVENT_LEN + AROUND) + LOG_IN_LEN;
 /// What the broker may send before we look: the longest packet we take.
 const SOCKET_RECEIVE_LEN: usize = RECEIVE_LEN;
-/// What we may send before the broker answers: one segment.
-const SOCKET_TRANSMIT_LEN: usize = 512;
+/// What we may send before the broker answers.
+const SOCKET_TRANSMIT_LEN: usize = 384;
 
 /// Buffers of the one connection. Not in the task's own storage, which travels over the stack
 /// when the task is made.
@@ -88,6 +92,45 @@ struct Topics {
     command: String<MAX_TOPIC>,
 }
 
+/// Set when the node may have something new to send.
+pub type News = Signal<CriticalSectionRawMutex, ()>;
+
+/// How far the way to the broker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// No address by DHCP yet.
+    NoAddress,
+    /// The broker is not reached.
+    NoBroker,
+    /// Connected and let in.
+    Online,
+}
+
+/// What the way to the broker needs of the tasks' common ground. Every method returns at once.
+pub trait Home: 'static {
+    /// The node's memory.
+    type Memory: Memory;
+    /// Its slots for firmware.
+    type Slots: Slots;
+
+    /// Who the node is.
+    fn provision(&self) -> &'static Provision;
+    /// Set when the node may have something new to send.
+    fn news(&self) -> &News;
+    /// Looks at the node.
+    fn look<T>(&self, look: impl FnOnce(&Node<Self::Memory, Self::Slots>) -> T) -> T;
+    /// One step of the node, at this time.
+    fn step<T>(&self, step: impl FnOnce(&mut Node<Self::Memory, Self::Slots>, u64) -> T) -> T;
+    /// Takes what the node has to send; nobody else needs to look again.
+    fn send<T>(&self, take: impl FnOnce(&mut Node<Self::Memory, Self::Slots>, u64) -> T) -> T;
+    /// The uplink is alive.
+    fn check_in(&self);
+    /// The way to the broker has changed.
+    fn link(&self, link: Link);
+    /// Says a line on the console.
+    fn log(&self, line: fmt::Arguments<'_>);
+}
+
 /// Why a connection ended or did not come about; for the console.
 #[derive(Debug, Clone, Copy)]
 enum Lost {
@@ -101,6 +144,13 @@ enum Lost {
 }
 
 impl Lost {
+    const fn link(self) -> Link {
+        match self {
+            Self::NoAddress => Link::NoAddress,
+            _ => Link::NoBroker,
+        }
+    }
+
     const fn words(self) -> &'static str {
         match self {
             Self::NoAddress => "no address by DHCP",
@@ -115,8 +165,8 @@ impl Lost {
 }
 
 /// Keeps a connection for ever.
-pub async fn run<B: Board>(shared: &'static Shared<B>, stack: Stack<'static>, seed: u32) -> ! {
-    let provision = shared.provision;
+pub async fn run<H: Home>(home: &'static H, stack: Stack<'static>, seed: u32) -> ! {
+    let provision = home.provision();
     let topics = Topics {
         event: topic::of(provision.node, Leaf::Event),
         telemetry: topic::of(provision.node, Leaf::Telemetry),
@@ -142,25 +192,17 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, stack: Stack<'static>, se
     let mut backoff = Backoff::new(seed);
     let taken_over = Cell::new(false);
     loop {
-        shared.check_in(Task::Uplink);
+        home.check_in();
         let mut socket = TcpSocket::new(stack, &mut room.socket_receive, &mut room.socket_transmit);
         socket.set_timeout(Some(STEP));
         // An event must not wait for the acknowledgement of the one before it.
         socket.set_nagle_enabled(false);
         let begun = Instant::now();
-        let mut lost = connect(
-            stack,
-            socket,
-            provision,
-            &topics,
-            &mut session,
-            &taken_over,
-            shared,
-        )
-        .await;
+        let mut lost = connect(stack, socket, provision, &topics, &mut session, &taken_over, home).await;
+        home.link(lost.link());
         if taken_over.take() {
             lost = Lost::TakenOver;
-            shared.step(|node, _| node.taken_over());
+            home.step(|node, _| node.taken_over());
         }
         // A connection that does not last is no success: two boards that take each other's place
         // do it ever more slowly.
@@ -168,10 +210,8 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, stack: Stack<'static>, se
             backoff.succeeded();
         }
         let wait_ms = backoff.failed();
-        shared
-            .board
-            .log(format_args!("broker: {}, again in {wait_ms} ms", lost.words()));
-        shared.check_in(Task::Uplink);
+        home.log(format_args!("broker: {}, again in {wait_ms} ms", lost.words()));
+        home.check_in();
         Timer::after_millis(wait_ms).await;
     }
 }
@@ -196,14 +236,14 @@ fn configure<'a>(
 }
 
 /// One connection from beginning to end.
-async fn connect<B: Board>(
+async fn connect<H: Home>(
     stack: Stack<'static>,
     mut socket: TcpSocket<'_>,
     provision: &Provision,
     topics: &Topics,
     session: &mut Session<'_>,
     taken_over: &Cell<bool>,
-    shared: &Shared<B>,
+    home: &H,
 ) -> Lost {
     if with_timeout(STEP, stack.wait_config_up()).await.is_err() {
         return Lost::NoAddress;
@@ -218,7 +258,7 @@ async fn connect<B: Board>(
         Either::First(Ok(Ok(()))) => {}
         _ => return Lost::Connect,
     }
-    shared.check_in(Task::Uplink);
+    home.check_in();
     let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(Ear::new(socket, taken_over))).await
     else {
         return Lost::LogIn;
@@ -231,34 +271,31 @@ async fn connect<B: Board>(
     if let Err(lost) = publish(connection.publish(present)).await {
         return lost;
     }
-    shared.board.log(format_args!("broker: connected"));
-    shared.step(|node, now_ms| node.connected(now_ms));
-    serve(&mut connection, topics, shared).await
+    home.log(format_args!("broker: connected"));
+    home.link(Link::Online);
+    home.step(|node, now_ms| node.connected(now_ms));
+    serve(&mut connection, topics, home).await
 }
 
 /// Sends what the node has to say and hands down what comes, until the connection ends.
-async fn serve<IO: Io, B: Board>(
-    connection: &mut Connection<'_, '_, IO>,
-    topics: &Topics,
-    shared: &Shared<B>,
-) -> Lost {
+async fn serve<IO: Io, H: Home>(connection: &mut Connection<'_, '_, IO>, topics: &Topics, home: &H) -> Lost {
     // Before the first events: stored ones carry the boot in which they happened, and the
     // controller must have heard of this one before it acknowledges them.
-    let mut sent = send_telemetry(connection, topics, shared).await;
+    let mut sent = send_telemetry(connection, topics, home).await;
     while sent.is_ok() {
-        shared.check_in(Task::Uplink);
-        sent = send_events(connection, topics, shared).await;
+        home.check_in();
+        sent = send_events(connection, topics, home).await;
         if sent.is_ok() {
-            sent = send_telemetry(connection, topics, shared).await;
+            sent = send_telemetry(connection, topics, home).await;
         }
         // What is due now and could not be sent must not keep us from sleeping.
         let soonest = Instant::now() + Duration::from_millis(SHORTEST_SLEEP_MS);
-        let deadline = Instant::from_millis(shared.look(|node| node.next_deadline())).max(soonest);
+        let deadline = Instant::from_millis(home.look(|node| node.next_deadline())).max(soonest);
         // All three may be dropped half-way: `poll` by its own promise, the others hold nothing.
-        match select3(connection.poll(), shared.news.wait(), Timer::at(deadline)).await {
+        match select3(connection.poll(), home.news().wait(), Timer::at(deadline)).await {
             Either3::First(Ok(Some(message))) => {
                 // We have subscribed to one topic; whatever the broker says, it is a command.
-                shared.step(|node, now_ms| node.downward(message.payload(), now_ms));
+                home.step(|node, now_ms| node.downward(message.payload(), now_ms));
             }
             Either3::First(Err(_)) => sent = Err(Lost::Receive),
             Either3::First(Ok(None)) | Either3::Second(()) | Either3::Third(()) => {}
@@ -267,14 +304,14 @@ async fn serve<IO: Io, B: Board>(
     sent.err().unwrap_or(Lost::Receive)
 }
 
-async fn send_events<IO: Io, B: Board>(
+async fn send_events<IO: Io, H: Home>(
     connection: &mut Connection<'_, '_, IO>,
     topics: &Topics,
-    shared: &Shared<B>,
+    home: &H,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtLeastOnce) {
-        shared.check_in(Task::Uplink);
-        let Some(frame) = shared.send(|node, now_ms| node.event_to_send(now_ms)) else {
+        home.check_in();
+        let Some(frame) = home.send(|node, now_ms| node.event_to_send(now_ms)) else {
             break;
         };
         let event = Publication::bytes(&topics.event, &frame).qos(QoS::AtLeastOnce);
@@ -283,14 +320,14 @@ async fn send_events<IO: Io, B: Board>(
     Ok(())
 }
 
-async fn send_telemetry<IO: Io, B: Board>(
+async fn send_telemetry<IO: Io, H: Home>(
     connection: &mut Connection<'_, '_, IO>,
     topics: &Topics,
-    shared: &Shared<B>,
+    home: &H,
 ) -> Result<(), Lost> {
     while connection.can_publish(QoS::AtMostOnce) {
-        shared.check_in(Task::Uplink);
-        let Some(frame) = shared.send(|node, now_ms| node.telemetry_to_send(now_ms)) else {
+        home.check_in();
+        let Some(frame) = home.send(|node, now_ms| node.telemetry_to_send(now_ms)) else {
             break;
         };
         publish(connection.publish(Publication::bytes(&topics.telemetry, &frame))).await?;

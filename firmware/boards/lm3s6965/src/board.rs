@@ -3,8 +3,11 @@
 
 use crate::expander::Switched;
 use crate::hal::clock::{Spin, now_ms};
+use crate::hal::console::console;
 use crate::hal::i2c::Bus;
+use common::uplink::{Home, Link, News};
 use core::cell::{Cell, RefCell};
+use core::fmt;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
 use embedded_hal_bus::i2c::RefCellDevice;
@@ -37,7 +40,7 @@ const TASKS: usize = Task::Console as usize + 1;
 const ALLOWANCES_MS: [u64; TASKS] = [
     3_000,
     5_000,
-    crate::uplink::LONGEST_SILENCE_MS,
+    common::uplink::LONGEST_SILENCE_MS,
     5_000,
     5_000,
     5_000,
@@ -46,25 +49,16 @@ const ALLOWANCES_MS: [u64; TASKS] = [
 ];
 
 /// Set when the node may have something new to send.
-pub(crate) static NEWS: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+pub(crate) static NEWS: News = News::new();
 /// Set when the node's next deadline has come nearer.
 pub(crate) static LIFE: Signal<CriticalSectionRawMutex, ()> = Signal::new();
 
-/// How far the way to the broker is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Link {
-    NoAddress,
-    NoBroker,
-    Online,
-}
-
-impl Link {
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::NoAddress => "NO ADDRESS",
-            Self::NoBroker => "NO BROKER",
-            Self::Online => "ONLINE",
-        }
+/// How the display says how far the way to the broker is.
+pub(crate) const fn word(link: Link) -> &'static str {
+    match link {
+        Link::NoAddress => "NO ADDRESS",
+        Link::NoBroker => "NO BROKER",
+        Link::Online => "ONLINE",
     }
 }
 
@@ -124,11 +118,6 @@ impl Shared {
         let result = step(&mut self.node.borrow_mut(), now_ms());
         self.follow();
         result
-    }
-
-    /// Takes what the node has to send; nobody else needs to look again.
-    pub(crate) fn send<T>(&self, take: impl FnOnce(&mut TheNode, u64) -> T) -> T {
-        take(&mut self.node.borrow_mut(), now_ms())
     }
 
     #[inline(never)]
@@ -192,5 +181,42 @@ impl Shared {
         change(&mut counts);
         self.counts.set(counts);
         self.node.borrow_mut().count(counts);
+    }
+}
+
+impl Home for Shared {
+    type Memory = Eeprom;
+    type Slots = NoSlots;
+
+    fn provision(&self) -> &'static Provision {
+        self.provision
+    }
+
+    fn news(&self) -> &News {
+        &NEWS
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&TheNode) -> T) -> T {
+        Self::look(self, look)
+    }
+
+    fn step<T>(&self, step: impl FnOnce(&mut TheNode, u64) -> T) -> T {
+        Self::step(self, step)
+    }
+
+    fn send<T>(&self, take: impl FnOnce(&mut TheNode, u64) -> T) -> T {
+        take(&mut self.node.borrow_mut(), now_ms())
+    }
+
+    fn check_in(&self) {
+        Self::check_in(self, Task::Uplink);
+    }
+
+    fn link(&self, link: Link) {
+        self.show(|shown| shown.link = link);
+    }
+
+    fn log(&self, line: fmt::Arguments<'_>) {
+        console!("{line}");
     }
 }

@@ -11,7 +11,7 @@
 //! ```
 //! Only characters that changed are drawn, one at a time, so that nothing waits for the display.
 
-use crate::board::{Shared, Task};
+use crate::board::{Shared, Task, word};
 use crate::hal::display::{CELL, Display, WIDTH};
 use core::fmt::Write as _;
 use embassy_futures::yield_now;
@@ -72,12 +72,7 @@ pub(crate) async fn run(shared: &'static Shared) -> ! {
             let mut text = Text::new();
             // What does not fit is not shown.
             let _ = match which {
-                0 => write!(
-                    text,
-                    "NODE {:<5} {:>10}",
-                    shared.provision.node,
-                    shown.link.word()
-                ),
+                0 => write!(text, "NODE {:<5} {:>10}", shared.provision.node, word(shown.link)),
                 1 => temperature(&mut text, shown.temperature),
                 2 => text.write_str(door(shown.door_open)),
                 _ => text.write_str(decision.map_or("", Decision::word)),

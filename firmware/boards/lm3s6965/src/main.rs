@@ -26,7 +26,6 @@
 mod board;
 mod console;
 mod display;
-mod ear;
 mod expander;
 mod hal;
 mod life;
@@ -35,7 +34,6 @@ mod reader;
 mod sampler;
 mod start;
 mod supervise;
-mod uplink;
 
 use board::{Shared, Task};
 use cortex_m_rt::entry;
@@ -103,7 +101,7 @@ async fn life(shared: &'static Shared) -> ! {
 
 #[embassy_executor::task]
 async fn uplink(shared: &'static Shared, stack: embassy_net::Stack<'static>, seed: u32) -> ! {
-    Watched::new(Task::Uplink as usize, uplink::run(shared, stack, seed)).await
+    Watched::new(Task::Uplink as usize, common::uplink::run(shared, stack, seed)).await
 }
 
 #[embassy_executor::task]

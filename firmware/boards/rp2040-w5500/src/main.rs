@@ -40,7 +40,7 @@ use embassy_rp::gpio::{Input, Level, Output, OutputOpenDrain, Pull};
 use embassy_rp::peripherals::{PIO0, SPI0, UART0, UART1};
 use embassy_rp::pio_programs::uart::{PioUartRx, PioUartRxProgram, PioUartTx, PioUartTxProgram};
 use embassy_rp::spi::{Async, Spi};
-use embassy_rp::uart::{BufferedUart, BufferedUartTx};
+use embassy_rp::uart::{BufferedUart, BufferedUartRx};
 use embassy_rp::{bind_interrupts, dma, pio, spi, uart};
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_time::{Delay, Duration, Timer, block_for};
@@ -67,6 +67,7 @@ const FRAMES: usize = 4;
 const MEMORY_RETRY: Duration = Duration::from_secs(1);
 /// Bytes a port can hold until its task comes: 11 ms at 115200 bits per second.
 const PORT_LEN: usize = 128;
+const CONSOLE_LEN: usize = 1024;
 
 bind_interrupts!(struct Interrupts {
     UART0_IRQ => uart::BufferedInterruptHandler<UART0>;
@@ -87,12 +88,13 @@ type Wiznet = embassy_net_wiznet::Runner<
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
-    static CONSOLE: ConstStaticCell<[u8; 1024]> = ConstStaticCell::new([0; 1024]);
+    static CONSOLE: ConstStaticCell<([u8; CONSOLE_LEN], [u8; PORT_LEN])> =
+        ConstStaticCell::new(([0; CONSOLE_LEN], [0; PORT_LEN]));
     static READER: ConstStaticCell<[[u8; PORT_LEN]; 2]> = ConstStaticCell::new([[0; PORT_LEN]; 2]);
     static BUS: StaticCell<RefCell<Bus>> = StaticCell::new();
     static FLASH: StaticCell<slots::Shared<ChipFlash>> = StaticCell::new();
     static PROVISION: StaticCell<Provision> = StaticCell::new();
-    static NODE: StaticCell<Node<Eeprom, SpareSlot>> = StaticCell::new();
+    static NODE: StaticCell<Option<Node<Eeprom, SpareSlot>>> = StaticCell::new();
     static SHARED: StaticCell<Shared<NodeBoard>> = StaticCell::new();
     static PARTS: StaticCell<Parts> = StaticCell::new();
     static STATE: StaticCell<State<FRAMES, FRAMES>> = StaticCell::new();
@@ -103,7 +105,9 @@ async fn main(spawner: Spawner) {
     let watchdog = hal::watchdog::start(p.WATCHDOG);
     let mut config = uart::Config::default();
     config.baudrate = reader::BAUD;
-    let console = BufferedUartTx::new(p.UART0, Interrupts, p.PIN_0, CONSOLE.take(), config);
+    let (send, receive) = CONSOLE.take();
+    let (console, mut typed) =
+        BufferedUart::new(p.UART0, p.PIN_0, p.PIN_1, Interrupts, send, receive, config).split();
     let [send, receive] = READER.take();
     let card_reader = BufferedUart::new(p.UART1, p.PIN_4, p.PIN_5, Interrupts, send, receive, config);
     let board = NodeBoard {
@@ -131,22 +135,24 @@ async fn main(spawner: Spawner) {
     };
     let flash = &*FLASH.init(Mutex::new(RefCell::new(Flash::new_blocking(p.FLASH))));
 
-    let retry = |line: core::fmt::Arguments<'_>| {
-        board.log(line);
-        board.free_bus();
-        board.feed_watchdog();
-        block_for(MEMORY_RETRY);
+    let mut about = Firmware {
+        board: Board::Rp2040W5500,
+        version: VERSION,
+        key: None,
     };
-    let provision = PROVISION.init(start::provision(&mut board.memory(), retry));
+    let provision = common::console::provision(&board, &mut board.memory(), about, &mut typed).await;
+    let provision = PROVISION.init(provision);
+    about.key = provision.update_key;
     let boot = Boot {
         cause,
         crash,
         rtc_unix_ms: board.clock(),
     };
-    let about = Firmware {
-        board: Board::Rp2040W5500,
-        version: VERSION,
-        key: provision.update_key,
+    let retry = |line: core::fmt::Arguments<'_>| {
+        board.log(line);
+        board.free_bus();
+        board.feed_watchdog();
+        block_for(MEMORY_RETRY);
     };
     let parts = || {
         (
@@ -154,7 +160,7 @@ async fn main(spawner: Spawner) {
             NorSlots::new(slots::spare(flash), slots::notes(flash)),
         )
     };
-    let node = NODE.init(start::node(parts, provision, about, boot, retry));
+    let node = start::node(NODE.init(None), parts, provision, about, boot, retry);
     board.log(format_args!(
         "node {} firmware {VERSION} boot {} cause {cause:?} pending {}",
         provision.node,
@@ -201,6 +207,7 @@ async fn main(spawner: Spawner) {
     spawner.spawn(life(shared).expect("spawned once"));
     spawner.spawn(sampler(shared, PARTS.init(Parts::new(&provision.mounts, true))).expect("spawned once"));
     spawner.spawn(cards(shared, card_reader).expect("spawned once"));
+    spawner.spawn(talk(shared, typed).expect("spawned once"));
     spawner.spawn(probe(shared, line).expect("spawned once"));
     spawner.spawn(uplink(shared, stack, seed).expect("spawned once"));
     spawner.spawn(supervise(shared).expect("spawned once"));
@@ -235,6 +242,11 @@ async fn sampler(shared: Everything, parts: &'static mut Parts) -> ! {
 #[embassy_executor::task]
 async fn cards(shared: Everything, port: BufferedUart) -> ! {
     reader::run(shared, port).await
+}
+
+#[embassy_executor::task]
+async fn talk(shared: Everything, typed: BufferedUartRx) -> ! {
+    common::console::run(shared, typed).await
 }
 
 #[embassy_executor::task]

@@ -10,7 +10,7 @@ use core::fmt::{self, Write as _};
 use embassy_stm32::flash::{Bank1Region2, Bank1Region3, Blocking};
 use embassy_stm32::gpio::{Input, Output, OutputOpenDrain};
 use embassy_stm32::peripherals::IWDG;
-use embassy_stm32::usart::{self, BufferedUart};
+use embassy_stm32::usart::{self, BufferedUart, BufferedUartTx};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_time::Delay;
 use embedded_hal_bus::i2c::RefCellDevice;
@@ -35,7 +35,7 @@ pub(crate) type SpareSlot = NorSlots<Partition<Large>, Partition<Middle>>;
 
 /// The board.
 pub(crate) struct NodeBoard {
-    pub(crate) console: RefCell<BufferedUart<'static>>,
+    pub(crate) console: RefCell<BufferedUartTx<'static>>,
     pub(crate) watchdog: RefCell<IndependentWatchdog<'static, IWDG>>,
     pub(crate) bus: &'static RefCell<Bus>,
     pub(crate) contacts: RefCell<[Input<'static>; CONTACTS]>,

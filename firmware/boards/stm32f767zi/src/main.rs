@@ -41,7 +41,7 @@ use embassy_stm32::gpio::{Input, Level, Output, OutputOpenDrain, Pull, Speed};
 use embassy_stm32::peripherals::{ETH, ETH_SMA, RNG, USART2, USART3, USART6};
 use embassy_stm32::rng::{self, Rng};
 use embassy_stm32::time::Hertz;
-use embassy_stm32::usart::{self, BufferedUart};
+use embassy_stm32::usart::{self, BufferedUart, BufferedUartRx};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_stm32::{Config, bind_interrupts, rcc};
 use embassy_sync::blocking_mutex::Mutex;
@@ -117,7 +117,7 @@ async fn main(spawner: Spawner) {
     static LARGE: StaticCell<slots::Shared<Large>> = StaticCell::new();
     static MIDDLE: StaticCell<slots::Shared<Middle>> = StaticCell::new();
     static PROVISION: StaticCell<Provision> = StaticCell::new();
-    static NODE: StaticCell<Node<Eeprom, SpareSlot>> = StaticCell::new();
+    static NODE: StaticCell<Option<Node<Eeprom, SpareSlot>>> = StaticCell::new();
     static SHARED: StaticCell<Shared<NodeBoard>> = StaticCell::new();
     static PARTS: StaticCell<Parts> = StaticCell::new();
     static PACKETS: StaticCell<PacketQueue<FRAMES, FRAMES>> = StaticCell::new();
@@ -142,6 +142,7 @@ async fn main(spawner: Spawner) {
     let (Ok(console), Ok(card_reader), Ok(line)) = ports else {
         panic!("these speeds can be made of this clock")
     };
+    let (console, mut typed) = console.split();
     let board = NodeBoard {
         console: RefCell::new(console),
         watchdog: RefCell::new(watchdog),
@@ -178,22 +179,24 @@ async fn main(spawner: Spawner) {
     let large = &*LARGE.init(Mutex::new(RefCell::new(regions.bank1_region3)));
     let middle = &*MIDDLE.init(Mutex::new(RefCell::new(regions.bank1_region2)));
 
-    let retry = |line: core::fmt::Arguments<'_>| {
-        board.log(line);
-        board.free_bus();
-        board.feed_watchdog();
-        block_for(MEMORY_RETRY);
+    let mut about = Firmware {
+        board: Board::Stm32f767zi,
+        version: VERSION,
+        key: None,
     };
-    let provision = PROVISION.init(start::provision(&mut board.memory(), retry));
+    let provision = common::console::provision(&board, &mut board.memory(), about, &mut typed).await;
+    let provision = PROVISION.init(provision);
+    about.key = provision.update_key;
     let boot = Boot {
         cause,
         crash,
         rtc_unix_ms: board.clock(),
     };
-    let about = Firmware {
-        board: Board::Stm32f767zi,
-        version: VERSION,
-        key: provision.update_key,
+    let retry = |line: core::fmt::Arguments<'_>| {
+        board.log(line);
+        board.free_bus();
+        board.feed_watchdog();
+        block_for(MEMORY_RETRY);
     };
     let parts = || {
         (
@@ -201,7 +204,7 @@ async fn main(spawner: Spawner) {
             NorSlots::new(slots::spare(large), slots::notes(middle)),
         )
     };
-    let node = NODE.init(start::node(parts, provision, about, boot, retry));
+    let node = start::node(NODE.init(None), parts, provision, about, boot, retry);
     board.log(format_args!(
         "node {} firmware {VERSION} boot {} cause {cause:?} pending {}",
         provision.node,
@@ -235,6 +238,7 @@ async fn main(spawner: Spawner) {
     spawner.spawn(life(shared).expect("spawned once"));
     spawner.spawn(sampler(shared, PARTS.init(Parts::new(&provision.mounts, true))).expect("spawned once"));
     spawner.spawn(cards(shared, card_reader).expect("spawned once"));
+    spawner.spawn(talk(shared, typed).expect("spawned once"));
     spawner.spawn(probe(shared, Rs485(line)).expect("spawned once"));
     spawner.spawn(uplink(shared, stack, seed as u32).expect("spawned once"));
     spawner.spawn(supervise(shared).expect("spawned once"));
@@ -264,6 +268,11 @@ async fn sampler(shared: Everything, parts: &'static mut Parts) -> ! {
 #[embassy_executor::task]
 async fn cards(shared: Everything, port: BufferedUart<'static>) -> ! {
     reader::run(shared, port).await
+}
+
+#[embassy_executor::task]
+async fn talk(shared: Everything, typed: BufferedUartRx<'static>) -> ! {
+    common::console::run(shared, typed).await
 }
 
 #[embassy_executor::task]
