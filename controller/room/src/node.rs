@@ -288,14 +288,22 @@ pub fn accept(
             Ok(Accepted::Telemetry { header, body })
         }
         _ => {
-            let mark = twin::mark(header.up_ms, frame.raw_body);
+            // The count of a loss may have grown while its record waited in the node.
+            let named = match body {
+                Ok(Up::Lost { .. }) => frame.raw_body.get(..1).unwrap_or_default(),
+                _ => frame.raw_body,
+            };
+            let mark = twin::mark(header.up_ms, named);
+            // The last word of a node that has erased everything: it holds nothing any more, and
+            // makes this frame anew each time it says it.
+            let is_farewell = body == Ok(Up::Key(KeyEvent::Erased));
             match (
                 node.place(&header),
                 node.marks.judge(header.boot, header.seq, mark),
             ) {
                 (Place::New { missing }, _) => {
                     node.heard = Some(now.mono);
-                    if missing.is_some_and(|(_, to)| !node.lacks(to)) {
+                    if !is_farewell && missing.is_some_and(|(_, to)| !node.lacks(to)) {
                         let ask = node.asks_about_gap(now.mono);
                         return Ok(Accepted::Early { header, ask });
                     }
@@ -306,6 +314,7 @@ pub fn accept(
                         mark,
                     })
                 }
+                (Place::Known, _) if is_farewell && node.erased => Ok(Accepted::Duplicate { header }),
                 (_, Known::Same) if !node.has_released(now.mono, header.seq) => {
                     Ok(Accepted::Duplicate { header })
                 }

@@ -199,6 +199,26 @@ fn orders_to_a_node_that_is_not_there_are_refused() {
 }
 
 #[test]
+fn the_last_word_of_a_node_is_taken_behind_a_gap_and_each_time_it_is_said() {
+    let mut room = heard();
+    room.node_event(&Up::SensorBack { channel: 2 });
+    room.command(Command::EraseNode {
+        node: "node-1".to_owned(),
+    });
+    // Two events were still with the node when it erased them.
+    for _ in 0..3 {
+        room.event_seq = 3;
+        room.node_event(&Up::Key(KeyEvent::Erased));
+        assert_eq!(room.acked(), Some(4), "it waits for this before it is gone");
+        room.pass(2_000);
+    }
+    let node = room.node();
+    assert!(node.erased && !node.twin);
+    assert_eq!(node.missing, 2);
+    assert_eq!(room.state("node-1.refused"), None);
+}
+
+#[test]
 fn a_node_is_started_again_and_a_node_is_taken_out_of_service_by_order() {
     let mut room = heard();
     assert_eq!(

@@ -160,6 +160,16 @@ fn a_duplicate_with_the_same_content_is_no_second_board() {
 }
 
 #[test]
+fn the_record_of_a_loss_that_grew_while_it_waited_is_no_second_board() {
+    let mut room = Bench::new();
+    for count in [3, 5] {
+        room.message("ev", seal(1, Stream::Event, 7, 900, &Up::Lost { count }));
+        assert_eq!(room.acked(), Some(7));
+    }
+    assert_eq!(room.state("node-1.twin"), None);
+}
+
+#[test]
 fn a_board_of_an_earlier_boot_is_seen_by_its_events_and_by_its_heartbeat() {
     let mut room = Bench::new();
     let mut old = Board::start(&room, 5, 100);
