@@ -266,6 +266,8 @@ const DAYS: [(&str, &str); 8] = [
     ("sun", "日"),
     ("holiday", "祝"),
 ];
+// The last word is the holiday's.
+const _: () = assert!(HOLIDAY == 1 << 7);
 /// Monday to Friday.
 const WORKING_DAYS: u8 = 0b1_1111;
 
@@ -500,6 +502,5 @@ fn days(r: &mut Reader<'_>) -> Option<u8> {
             }
         }
     }
-    debug_assert!(HOLIDAY == 1 << 7, "the last word is the holiday's");
     Some(mask)
 }

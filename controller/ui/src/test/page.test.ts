@@ -52,6 +52,54 @@ describe('the page', () => {
     expect(html).not.toContain('watermark');
   });
 
+  it('says of a node what runs, what it refused and why, and what it watches over', () => {
+    const snapshot = room();
+    Object.assign(snapshot.nodes[0]!, {
+      list: { version: 4, count: 12, in_force: 3, state: 'sending', have: 5 },
+      witness: { size: 871, root: '00', given_ms: 0, verdict: 'agrees' },
+      health: {
+        running: '0.3.0',
+        previous: '0.2.0',
+        refused: '0.1.9',
+        refused_because: 'Older',
+        safe_mode: true,
+        clock: 'unset',
+      },
+    });
+    const row = page(snapshot).split('data-node="node-1"')[1]!.split('</tr>')[0]!;
+    for (const text of [
+      '0.3.0',
+      '0.2.0',
+      '0.1.9 を拒否（今の版より古い）',
+      '安全モード',
+      '未設定',
+      '3 → 4',
+      '871 件目まで: 一致',
+    ])
+      expect(row).toContain(text);
+  });
+
+  it('says of a door whether it is closed, held open or forced, and who was last refused', () => {
+    const snapshot = room();
+    expect(page(snapshot)).not.toContain('data-portal');
+    const portal = {
+      name: 'entrance',
+      label: { ja: '正面扉', en: 'Front door' },
+      node: 1,
+      point: 'door.1',
+      door: 'held_open',
+      reader: 'mute',
+      tamper: null,
+      unlocked: true,
+      last_decision: 'outside_hours',
+      last_decision_age_ms: 65_000,
+    };
+    snapshot.portals = [portal];
+    const row = page(snapshot).split('data-portal="entrance"')[1]!.split('</tr>')[0]!;
+    for (const text of ['正面扉', '開けたまま', '施錠されていない', '応答なし', '拒否: 時間外', '1分05秒前'])
+      expect(row).toContain(text);
+  });
+
   it('turns to the three figures in an outage', () => {
     const snapshot = room();
     expect(page(snapshot)).not.toContain('data-countdown');

@@ -1,6 +1,7 @@
 // A missing text in either language, or for a reserved word of the controller, fails here.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { nodeEvent } from '../event';
 import { fill, sayReason, saySign, sayWord, TEXTS } from '../words';
 
 const places = (text: string) => [...text.matchAll(/\{(\w+)\}/g)].map((m) => m[1]).sort();
@@ -27,6 +28,31 @@ describe('words', () => {
     expect(words.length).toBeGreaterThan(10);
     for (const word of words)
       for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`no_data.${word}`]);
+  });
+
+  it('knows every decision about a card', () => {
+    const words = reserved('../../../../shared/src/access.rs');
+    expect(words.length).toBeGreaterThan(10);
+    for (const word of words)
+      for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`decision.${word}`]);
+  });
+
+  it('knows every event of a node, and shows a later one by its name', () => {
+    const source = readFileSync(new URL('../../../room/src/record.rs', import.meta.url), 'utf8');
+    const body = source.split('pub enum NodeEvent {')[1]!.split('\n}')[0]!;
+    const names = [...body.matchAll(/^ {4}([A-Z]\w+)/gm)].map((m) => m[1]!);
+    expect(names.length).toBeGreaterThan(15);
+    for (const name of names) {
+      const word = name.replace(/(?<!^)([A-Z])/g, '_$1').toLowerCase();
+      for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`event.${word}`]);
+    }
+    expect(nodeEvent('ja', { event: 'door', portal: 0, door: { Opened: 'KeyOverride' } })).toBe(
+      '扉: 鍵で開いた',
+    );
+    expect(nodeEvent('en', { event: 'door', portal: 0, door: { Tamper: false } })).toBe('Door: tamper ended');
+    expect(nodeEvent('en', { event: 'credential', decision: 'expired' })).toBe('Card: Denied: expired');
+    expect(nodeEvent('en', { event: 'sang_a_song' })).toBe('sang_a_song');
+    expect(nodeEvent('en', null)).toBe('');
   });
 
   it('shows an unknown word as it came', () => {
