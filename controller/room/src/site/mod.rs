@@ -15,6 +15,7 @@ mod calendar;
 mod cross;
 mod host_key;
 mod mounts;
+mod nodes;
 mod preset;
 mod raw;
 mod reader;
