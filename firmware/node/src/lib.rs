@@ -55,6 +55,9 @@ pub const REPORT_MS: u64 = 5_000;
 /// Least time between two events that report refused downward frames, in milliseconds:
 /// whoever floods us with forged frames must not wear out the memory or push events out.
 pub const REFUSED_EVERY_MS: u64 = 10_000;
+/// The same after many of them: the time doubles with each event up to this, and begins again after
+/// an hour without a refusal. A flood that lasts for a year costs 9 000 writes, not millions.
+pub const REFUSED_AT_MOST_MS: u64 = 3_600_000;
 /// First wait for an acknowledgement before events are sent again, in milliseconds.
 pub const RESEND_FIRST_MS: u64 = 10_000;
 /// Longest wait for an acknowledgement before events are sent again, in milliseconds.

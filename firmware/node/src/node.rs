@@ -29,7 +29,7 @@ use crate::memory::{Memory, MemoryFault};
 use crate::outbox::{Outbox, Rank, Stamp};
 use crate::safe::{Due, Safe};
 use crate::update::{Firmware, Slots, Update};
-use crate::{REFUSED_EVERY_MS, STORE_RETRY_MS};
+use crate::{REFUSED_AT_MOST_MS, REFUSED_EVERY_MS, STORE_RETRY_MS};
 use channel::Channel;
 use clock::Clock;
 use erase::Erasing;
@@ -77,6 +77,8 @@ struct Refusals {
     total: u32,
     unreported: Option<Refusal>,
     report_from_ms: u64,
+    /// Time between the last two reports, 0 before the first.
+    pause_ms: u64,
 }
 
 /// A sensor node. `M` is its EEPROM, `S` its slots for firmware.
@@ -139,9 +141,10 @@ impl<M: Memory, S: Slots> Node<M, S> {
         now_ms: u64,
     ) -> Result<&'p mut Self, MemoryFault> {
         let crashed = matches!(boot.cause, ResetCause::Watchdog | ResetCause::Crash);
-        let outbox = Outbox::open(&mut memory, provision.node, crashed)?;
         let list = List::open(&mut memory)?;
         let witness = Witness::open(&mut memory)?;
+        // Last of all that may fail: it counts the boot and the crash, once for each of them.
+        let outbox = Outbox::open(&mut memory, provision.node, crashed)?;
         let known_s = list.committed_unix_s().max(outbox.confirmed().unix_s);
         let node = place.insert(Self {
             id: provision.node,
@@ -345,6 +348,8 @@ impl<M: Memory, S: Slots> Node<M, S> {
         if asked || self.update.wants_restart(now_ms) {
             // What is known only to RAM would be sent again, or be lost.
             self.outbox.forget(&mut self.memory, now_ms);
+            let stamp = self.clock.stamp(now_ms);
+            self.outbox.flush_losses(&mut self.memory, stamp);
             self.witness.flush(&mut self.memory, now_ms);
             return Some(Order::Restart);
         }
@@ -409,7 +414,10 @@ impl<M: Memory, S: Slots> Node<M, S> {
             && now_ms >= self.refusals.report_from_ms
         {
             self.refusals.unreported = None;
-            self.refusals.report_from_ms = now_ms + REFUSED_EVERY_MS;
+            let quiet = now_ms.saturating_sub(self.refusals.report_from_ms) >= REFUSED_AT_MOST_MS;
+            let pause_ms = if quiet { 0 } else { self.refusals.pause_ms * 2 };
+            self.refusals.pause_ms = pause_ms.clamp(REFUSED_EVERY_MS, REFUSED_AT_MOST_MS);
+            self.refusals.report_from_ms = now_ms + self.refusals.pause_ms;
             let total = self.refusals.total;
             self.event(&Up::Refused { total, why }, now_ms);
         }
@@ -438,7 +446,11 @@ impl<M: Memory, S: Slots> Node<M, S> {
 /// What may come in floods, and what is an entry.
 const fn rank(body: &Up) -> Rank {
     match body {
-        Up::Contact { .. }
+        // Boots and crashes, too: a supply that comes and goes must not cost the record of entries.
+        Up::Hello { .. }
+        | Up::Crashed(_)
+        | Up::SafeMode { .. }
+        | Up::Contact { .. }
         | Up::SensorLost { .. }
         | Up::SensorBack { .. }
         | Up::LineFault { .. }

@@ -14,7 +14,10 @@
 //!
 //! When the outbox is full the new event is dropped, not an old one, and a record says how many.
 //! The last [`RESERVED`] places are for entries: contacts and sensors of a failing room never push
-//! out the record of who went through the door.
+//! out the record of who went through the door, nor do the records of their own loss: while one of
+//! them waits for its acknowledgement, later losses of that kind are counted in RAM. A power cut
+//! forgets what was counted since the last record that is in the memory; such a record then says
+//! too little, never too much.
 
 use crate::layout::SLOTS;
 use crate::memory::{Memory, MemoryFault};
@@ -100,6 +103,8 @@ pub struct Outbox {
     forget_at_ms: Option<u64>,
     /// Lost and not yet in a record.
     uncounted: u32,
+    /// Entries are among them: their record may take a place of the entries.
+    entry_uncounted: bool,
     lost_total: u32,
 }
 
@@ -125,6 +130,7 @@ impl Outbox {
             given_up: 0,
             forget_at_ms: None,
             uncounted: 0,
+            entry_uncounted: false,
             lost_total: 0,
         })
     }
@@ -176,8 +182,21 @@ impl Outbox {
         let event = self.event(body, stamp);
         if self.pending() >= places || !self.append(memory, event) {
             self.uncounted = self.uncounted.saturating_add(1);
+            self.entry_uncounted |= rank == Rank::Entry;
             self.lost_total = self.lost_total.saturating_add(1);
             self.settle_losses(memory, stamp);
+        }
+    }
+
+    /// Brings the count of losses into the memory, as far as there is a place: before a restart
+    /// that is asked for.
+    pub fn flush_losses(&mut self, memory: &mut impl Memory, stamp: Stamp) {
+        self.entry_uncounted |= self.uncounted > 0;
+        self.settle_losses(memory, stamp);
+        if let Some(loss) = self.loss.as_mut().filter(|loss| loss.stored != loss.count)
+            && self.ring.store(memory, &loss.event).is_ok()
+        {
+            loss.stored = loss.count;
         }
     }
 
@@ -186,7 +205,15 @@ impl Outbox {
         if self.uncounted == 0 {
             return;
         }
-        let pending = self.pending();
+        // A record of its own for every contact that is dropped would fill the places of the entries.
+        let places = if self.entry_uncounted {
+            SLOTS
+        } else if self.loss.is_some() {
+            COMMON
+        } else {
+            COMMON + 1
+        };
+        let has_place = self.pending() < places;
         match &mut self.loss {
             // Not yet on its way: the record may still grow.
             Some(loss) if loss.event.seq > self.offered => {
@@ -196,18 +223,20 @@ impl Outbox {
                 loss.count = count;
                 loss.event.body = lost_body(count);
                 self.uncounted = 0;
+                self.entry_uncounted = false;
                 if write_now && self.ring.store(memory, &loss.event).is_ok() {
                     loss.stored = count;
                 }
             }
             // On its way, and only RAM knows its count: it has the place until the memory works.
             Some(loss) if loss.stored != loss.count => {}
-            _ if pending < SLOTS => {
+            _ if has_place => {
                 let count = self.uncounted;
                 let event = self.event(&Up::Lost { count }, stamp);
                 let stored = self.ring.store(memory, &event).is_ok();
                 self.last = event.seq;
                 self.uncounted = 0;
+                self.entry_uncounted = false;
                 self.loss = Some(Loss {
                     event,
                     count,
@@ -305,6 +334,7 @@ impl Outbox {
         };
         let lost = next - 1 - self.cursor;
         self.uncounted = self.uncounted.saturating_add(lost);
+        self.entry_uncounted = true;
         self.lost_total = self.lost_total.saturating_add(lost);
         self.cursor = next - 1;
         self.acked = next - 1;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::HEALTH_MS;
 use crate::identity::provision;
-use crate::layout::{BLOCK_AT, HEADER_AT};
+use crate::layout::{BANK_AT, BLOCK_AT, HEADER_AT, RING_AT};
 use crate::memory::fake::{Chip, Random};
 use crate::safe::{CRASHES_TO_SAFE, HEALTHY_MS, SAFE_MS};
 use crate::update::NoSlots;
@@ -335,6 +335,64 @@ fn refused_frames_are_counted_and_reported_not_more_often_than_every_ten_seconds
         why: Refusal::Misdirected,
     };
     assert_eq!(rig.bodies(), [second]);
+}
+
+#[test]
+fn a_year_of_forged_frames_does_not_wear_out_the_memory() {
+    let mut rig = Rig::new();
+    let forged = |rig: &mut Rig, now_ms| {
+        let before = rig.node.outbox.last();
+        rig.now_ms = now_ms;
+        rig.node.downward(b"forged", now_ms);
+        rig.node.tick(now_ms);
+        rig.node.outbox.last() - before
+    };
+    let day = 86_400_000;
+    let told: u32 = (0..day)
+        .step_by(1_000)
+        .map(|now_ms| forged(&mut rig, now_ms))
+        .sum();
+    assert!((24..40).contains(&told), "{told} events in a day");
+    // After quiet hours the first one is told at once again, and the next ten seconds later.
+    rig.node.tick(day + REFUSED_AT_MOST_MS);
+    let later = day + 3 * REFUSED_AT_MOST_MS;
+    let told = [later, later + 1, later + REFUSED_EVERY_MS].map(|now_ms| forged(&mut rig, now_ms));
+    assert_eq!(told, [1, 0, 1]);
+}
+
+/// A chip of which the part with the access lists does not answer.
+struct WithoutLists(Chip);
+
+impl Memory for WithoutLists {
+    fn read(&mut self, at: u16, into: &mut [u8]) -> Result<(), MemoryFault> {
+        if (BANK_AT[0]..RING_AT).contains(&at) {
+            return Err(MemoryFault);
+        }
+        self.0.read(at, into)
+    }
+
+    fn write(&mut self, at: u16, bytes: &[u8]) -> Result<(), MemoryFault> {
+        self.0.write(at, bytes)
+    }
+}
+
+#[test]
+fn attempts_to_start_are_one_boot_and_one_crash() {
+    let chip = Rig::new().chip;
+    let before = chip.written();
+    let about = Firmware {
+        board: Board::Lm3s6965,
+        version: VERSION_OF_OURS,
+        key: None,
+    };
+    let bite = because(ResetCause::Watchdog);
+    for _ in 0..10 {
+        let memory = WithoutLists(chip.clone());
+        assert!(Node::start(memory, NoSlots, &ours(), about, bite, 0).is_err());
+    }
+    assert_eq!(chip.written(), before);
+    let node = boot(&chip, bite);
+    assert_eq!((node.boot(), node.safe_mode()), (2, false));
 }
 
 #[test]

@@ -340,6 +340,71 @@ fn contacts_never_push_out_entries() {
     );
 }
 
+/// The broker takes what is sent, and nobody acknowledges it: the controller is down for a night.
+#[test]
+fn with_the_controller_down_contacts_do_not_push_out_entries_either() {
+    let mut rig = open(&Chip::blank());
+    for _ in 0..COMMON + 400 {
+        rig.push_as(1, Rank::Common);
+        rig.drain(0);
+    }
+    assert_eq!(rig.outbox.pending(), COMMON + 1);
+    let entries = RESERVED as u32 - 2;
+    for number in 0..entries {
+        rig.push(10_000 + number);
+        rig.push_as(1, Rank::Common);
+        rig.drain(0);
+    }
+    rig.outbox.connected();
+    let sent = rig.drain(0);
+    let kept = sent.iter().filter(|told| matches!(told, Number(_, 10_000..)));
+    assert_eq!(kept.count(), entries as usize);
+    // Every contact that was dropped is counted in the end.
+    rig.acknowledged(rig.outbox.last(), 0);
+    rig.outbox.settle_losses(&mut rig.chip, STAMP);
+    let later: u32 = rig
+        .drain(0)
+        .into_iter()
+        .map(|told| match told {
+            Lost(_, count) => count,
+            Number(..) => 0,
+        })
+        .sum();
+    let sooner: u32 = sent
+        .into_iter()
+        .map(|told| match told {
+            Lost(_, count) => count,
+            Number(..) => 0,
+        })
+        .sum();
+    assert_eq!(sooner + later, 400 + entries);
+    assert_eq!(rig.outbox.lost_total(), 400 + entries);
+}
+
+#[test]
+fn a_restart_that_is_asked_for_keeps_the_exact_count() {
+    for sent in [false, true] {
+        let chip = Chip::blank();
+        let mut rig = open(&chip);
+        (0..SLOTS as u32 + 573).for_each(|_| rig.push_as(1, Rank::Common));
+        if sent {
+            rig.drain(0);
+            rig.push_as(1, Rank::Common);
+        }
+        let lost = rig.outbox.lost_total();
+        rig.outbox.flush_losses(&mut rig.chip, STAMP);
+        let told: u32 = open(&chip)
+            .drain(0)
+            .into_iter()
+            .map(|told| match told {
+                Lost(_, count) => count,
+                Number(..) => 0,
+            })
+            .sum();
+        assert_eq!(told, lost, "sent {sent}");
+    }
+}
+
 #[test]
 fn a_full_outbox_survives_restarts_without_room() {
     let chip = Chip::blank();
