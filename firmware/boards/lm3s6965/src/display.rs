@@ -21,7 +21,7 @@ use shared::NoData;
 use shared::access::Decision;
 
 /// Between two looks at what is to be shown, in milliseconds.
-const LOOK_MS: u64 = 500;
+const LOOK_MS: u64 = 1_000;
 /// Characters of a line at scale 1.
 const COLUMNS: usize = (WIDTH / CELL.0) as usize;
 

@@ -11,7 +11,7 @@ use node::drivers::ds1307::Ds1307;
 use node::node::Order;
 
 /// Between two check-ins, in milliseconds.
-const LONGEST_SLEEP_MS: u64 = 1_000;
+const LONGEST_SLEEP_MS: u64 = 2_500;
 const SHORTEST_SLEEP_MS: u64 = 20;
 
 /// Lives for ever.

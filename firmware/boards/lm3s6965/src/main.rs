@@ -77,7 +77,7 @@ fn spawn(spawner: Spawner, shared: &'static Shared, parts: &'static mut Parts, n
 /// Moves frames between the network and whoever is connected.
 #[embassy_executor::task]
 async fn frames(mut runner: Runner<'static, &'static mut Ethernet>, shared: &'static Shared) -> ! {
-    const CHECK_IN_MS: u64 = 1_000;
+    const CHECK_IN_MS: u64 = 2_500;
     let check_in = async {
         loop {
             shared.check_in(Task::Frames);

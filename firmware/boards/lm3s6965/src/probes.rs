@@ -16,7 +16,7 @@ const FAST_BAUD: u32 = 19_200;
 /// Bytes taken at once; more wait in the ring.
 const PIECE: usize = 16;
 /// Between two check-ins, in milliseconds.
-const LONGEST_PAUSE_MS: u64 = 1_000;
+const LONGEST_PAUSE_MS: u64 = 2_500;
 
 /// Asks for ever.
 pub(crate) async fn run(shared: &'static Shared) -> ! {

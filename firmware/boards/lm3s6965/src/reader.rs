@@ -52,4 +52,4 @@ pub(crate) async fn run(shared: &'static Shared) -> ! {
 }
 
 /// Between two check-ins, in milliseconds.
-const LONGEST_PAUSE_MS: u64 = 1_000;
+const LONGEST_PAUSE_MS: u64 = 2_500;
