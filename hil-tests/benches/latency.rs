@@ -7,7 +7,7 @@
 //! ```
 //! The split uses the wall time in the records, which is in whole milliseconds; the totals do not.
 
-use hil_tests::bench::{Bench, HOST, QemuBench};
+use hil_tests::bench::{Bench, HOST, QemuBench, closet};
 use hil_tests::http::Stream;
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::{Yagura, write_secret};
@@ -109,7 +109,7 @@ async fn contacts() {
 
 async fn edges(broker: &str, site: SiteFile, endpoint: SocketAddr) {
     let yagura = Yagura::run(&site.node(NODE, KEY, "15s").write());
-    let who = Provision::new(NODE, 0, KEY, HOST, endpoint.port());
+    let who = closet(Provision::new(NODE, 0, KEY, HOST, endpoint.port()));
     let mut board = QemuBench::start(&who).await;
     yagura.wait("the node's first values", BOUND, |s| {
         let all = s.points.iter().all(|point| point.value.is_some());

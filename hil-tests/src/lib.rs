@@ -5,7 +5,10 @@
 
 pub mod bench;
 mod binary;
+pub mod cards;
 pub mod http;
+pub mod image;
+pub mod memory;
 pub mod mosquitto;
 pub mod pn532;
 pub mod probe;

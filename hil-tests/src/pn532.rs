@@ -282,6 +282,7 @@ fn frame(input: &[u8]) -> Option<(Frame, usize)> {
 #[derive(Debug, Default)]
 struct Faults {
     mute: bool,
+    unplugged: bool,
     /// Answers whose last checksum is to be wrong.
     spoilt: u32,
     /// Bytes to send out of turn.
@@ -297,6 +298,12 @@ struct State {
     reset: bool,
     resets: u32,
     commands: Vec<u8>,
+}
+
+impl State {
+    const fn is_deaf(&self) -> bool {
+        self.faults.mute || self.faults.unplugged || self.reset
+    }
 }
 
 /// A test's hand on the simulated reader. Clones are the same reader.
@@ -354,6 +361,14 @@ impl Reader {
         self.change(|state| state.faults.mute = true);
     }
 
+    /// Pulls its plug, or puts it back: what no reset pin cures.
+    pub fn unplug(&self, out: bool) {
+        self.change(|state| {
+            state.faults.unplugged = out;
+            state.chip = Chip::new();
+        });
+    }
+
     /// The next answers have a wrong checksum.
     pub fn spoil(&self, answers: u32) {
         self.change(|state| state.faults.spoilt = answers);
@@ -409,7 +424,7 @@ impl Reader {
     /// Bytes from the host; what the chip says to them.
     fn hear(&self, bytes: &[u8], now: Instant) -> Vec<u8> {
         let mut state = self.locked();
-        if state.faults.mute || state.reset {
+        if state.is_deaf() {
             return Vec::new();
         }
         let State { chip, commands, .. } = &mut *state;
@@ -421,7 +436,7 @@ impl Reader {
     fn look(&self, now: Instant) -> Vec<u8> {
         let mut state = self.locked();
         let mut out = std::mem::take(&mut state.faults.garbage);
-        if !state.faults.mute && !state.reset {
+        if !state.is_deaf() {
             let State { chip, card, .. } = &mut *state;
             let said = chip.look(card.as_ref(), now).unwrap_or_default();
             out.extend(spoil(said, &mut state.faults));

@@ -22,6 +22,8 @@ pub(crate) enum What {
     Memory,
     /// Journal append with sync
     Journal,
+    /// The sensor node: memory, card to strike, contact to broker, outage, idle load
+    Node,
 }
 
 /// Starts of the binary that are measured.
@@ -36,7 +38,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// # Errors
 /// When the binary cannot be built, or a figure cannot be measured.
 pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
-    let all = [What::Start, What::Memory, What::Journal, What::Latency];
+    let all = [
+        What::Start,
+        What::Memory,
+        What::Journal,
+        What::Latency,
+        What::Node,
+    ];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
     let profile = if dev { "dev" } else { "release" };
     check(&mut cargo(&[
@@ -56,7 +64,8 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Start => start(&binary),
             What::Memory => memory(&binary),
             What::Journal => in_bench("controller", "journal", profile, &binary),
-            What::Latency => latency(profile, &binary),
+            What::Latency => with_firmware("latency", profile, &binary),
+            What::Node => with_firmware("node", profile, &binary),
         };
         // One figure that cannot be had does not hide the others.
         failed.extend(result.err());
@@ -88,12 +97,12 @@ fn in_bench(package: &str, name: &str, profile: &str, binary: &Path) -> Result<(
     )
 }
 
-/// The contact's way begins in the firmware; where that cannot be built the bench says so.
-fn latency(profile: &str, binary: &Path) -> Result<(), String> {
+/// These begin in the firmware; where that cannot be built the bench says so.
+fn with_firmware(name: &str, profile: &str, binary: &Path) -> Result<(), String> {
     if firmware::cannot_build().is_none() {
         firmware::run(None, false)?;
     }
-    in_bench("hil-tests", "latency", profile, binary)
+    in_bench("hil-tests", name, profile, binary)
 }
 
 /// Prints median and spread.

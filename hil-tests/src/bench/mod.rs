@@ -20,7 +20,9 @@ pub use qemu::{EEPROM_LEN, HOST, QemuBench};
 pub use serial::{Ports, SerialBench, no_board};
 
 use crate::pn532::Reader;
-use crate::probe::Probe;
+use crate::probe::{self, Probe};
+use shared::mount::{Converter, Mount, Part, PortalInput};
+use shared::provision::{PortalConfig, Provision};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -28,6 +30,77 @@ use tokio::time::Instant;
 pub const ANSWER: Duration = Duration::from_secs(10);
 /// Most switchings that a bench remembers; a scenario makes dozens.
 pub const MAX_TRACE: usize = 4096;
+
+/// Channels of the room that the tests mount, see [`room`].
+pub mod channel {
+    /// Door contact.
+    pub const DOOR: u8 = 0;
+    /// Leak contact.
+    pub const LEAK: u8 = 1;
+    /// Temperature at the TMP105.
+    pub const TEMPERATURE: u8 = 2;
+    /// Temperature at the Modbus probe.
+    pub const PROBE: u8 = 3;
+    /// Humidity at the Modbus probe.
+    pub const HUMIDITY: u8 = 4;
+    /// Leak rope, a supervised line.
+    pub const ROPE: u8 = 5;
+    /// Supply voltage.
+    pub const SUPPLY: u8 = 6;
+    /// Button of request to exit.
+    pub const EXIT: u8 = 7;
+}
+
+/// Time for which the strike of [`room`] is released.
+pub const STRIKE: Duration = Duration::from_millis(1_500);
+/// Time for which the door of [`room`] may stand open.
+pub const HELD_OPEN: Duration = Duration::from_secs(2);
+/// The supervised line of the rope.
+pub const ROPE_LINE: Line = Line::Supervised(0);
+/// Card key of the site.
+pub const CARD_KEY: [u8; 32] = [0xc4; 32];
+
+/// A node in a whole server room: everything of [`channel`], and a door with a reader. Its times
+/// are short, because a test waits for them.
+#[must_use]
+pub fn room(provision: Provision) -> Provision {
+    let portal = |part, at, input: PortalInput| Mount {
+        flags: input as u8,
+        ..Mount::new(part, at, 0)
+    };
+    let analogue = |part, at, converter: Converter| Mount {
+        flags: (converter as u8) << 6,
+        ..Mount::new(part, at, 0)
+    };
+    let mut provision = provision.with_mounts(&[
+        portal(Part::Contact, 0, PortalInput::Door),
+        Mount::new(Part::Contact, 1, 0),
+        Mount::new(Part::Tmp105, 0x48, 0),
+        Mount::new(Part::ModbusProbe, probe::ADDRESS, 0),
+        Mount::new(Part::ModbusProbe, probe::ADDRESS, 1),
+        analogue(Part::LeakRope, 0x4e, Converter::Max34451),
+        analogue(Part::Voltage, 0x10, Converter::Adm1272),
+        portal(Part::Contact, 2, PortalInput::RequestToExit),
+    ]);
+    provision.card_key = CARD_KEY;
+    provision.portal = Some(PortalConfig {
+        keypad: false,
+        strike_ms: u16::try_from(STRIKE.as_millis()).expect("a short time"),
+        held_open_s: u16::try_from(HELD_OPEN.as_secs()).expect("a short time"),
+        warn_s: 1,
+    });
+    provision
+}
+
+/// A node with no more than door contact, leak contact and temperature; no portal.
+#[must_use]
+pub fn closet(provision: Provision) -> Provision {
+    provision.with_mounts(&[
+        Mount::new(Part::Contact, 0, 0),
+        Mount::new(Part::Contact, 1, 0),
+        Mount::new(Part::Tmp105, 0x48, 0),
+    ])
+}
 
 /// What the node switches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

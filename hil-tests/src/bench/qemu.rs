@@ -23,8 +23,9 @@
 //! # }
 //! ```
 
-use super::wires::{QTest, Qmp};
-use super::{ANSWER, Bench, Line, MAX_TRACE, Output, Picture, Switched};
+use super::wires::{QTest, Qmp, debug_write};
+use super::{ANSWER, Bench, Line, MAX_TRACE, Output, Picture, Switched, channel};
+use crate::image::Image;
 use crate::pn532::{self, Reader};
 use crate::probe::{self, Probe};
 use crate::{Child, wait_for};
@@ -54,6 +55,8 @@ pub const EEPROM_LEN: usize = 32_768;
 const FREEZE_AGAIN: Duration = Duration::from_millis(20);
 
 const QEMU: &str = "qemu-system-arm";
+/// Thumb's branch to itself.
+const BRANCH_TO_ITSELF: [u8; 2] = [0xfe, 0xe7];
 /// Configuration register of the I2C master; 0 stops it, 0x10 lets it run.
 const I2C_CONFIGURATION: &str = "0x40020020";
 /// RAM of the board.
@@ -80,6 +83,8 @@ const CONTACTS: [(usize, u8); 14] = [
     (3, 6),
     (3, 7),
 ];
+/// Port and pin of the strike's relay.
+const STRIKE: (usize, u8) = (2, 4);
 /// Port and pin of the reader's reset.
 const READER_RESET: (usize, u8) = (2, 6);
 /// Devices on the I2C bus beside sensor and EEPROM: clock, outputs, supervised lines, supply.
@@ -138,11 +143,11 @@ struct Machine {
 
 impl QemuBench {
     /// Channel of the door contact.
-    pub const DOOR: u8 = 0;
+    pub const DOOR: u8 = channel::DOOR;
     /// Channel of the leak contact.
-    pub const LEAK: u8 = 1;
+    pub const LEAK: u8 = channel::LEAK;
     /// Channel of the temperature.
-    pub const TEMPERATURE: u8 = 2;
+    pub const TEMPERATURE: u8 = channel::TEMPERATURE;
 
     /// The firmware that `cargo xtask firmware` builds.
     #[must_use]
@@ -272,6 +277,29 @@ impl QemuBench {
         machine.qtest.write(I2C_CONFIGURATION, 0x10).await;
     }
 
+    /// Stops the timer that wakes the firmware's tasks, once: none of them runs any more.
+    ///
+    /// # Panics
+    /// When the power is off or QEMU does not answer.
+    pub async fn stop_timer(&mut self) {
+        self.powered().qtest.write("0x4003000c", 0).await;
+    }
+
+    /// Ends [`Bench::hang`], from the next reset on.
+    ///
+    /// # Panics
+    /// When the power is off or QEMU does not answer.
+    pub async fn mend(&mut self) {
+        let (at, image) = hanging_place();
+        let bytes = image.flash_at(at, BRANCH_TO_ITSELF.len());
+        self.patch(&bytes).await;
+    }
+
+    async fn patch(&mut self, bytes: &[u8]) {
+        let (at, _) = hanging_place();
+        debug_write(connect(&self.folder.path().join("gdb")).await, at, bytes).await;
+    }
+
     /// What the RAM holds now. QEMU starts it with zeros, so what was never used is zero.
     ///
     /// # Panics
@@ -339,9 +367,10 @@ impl Bench for QemuBench {
         self.powered().qmp.ask("system_reset", json!({})).await;
     }
 
-    /// Stops the timer that wakes the firmware's tasks, once: it hangs until its watchdog bites.
+    /// The reader's task never comes back from its next look for a card, in this life and in those
+    /// after it, until [`QemuBench::mend`] or a power cut.
     async fn hang(&mut self) -> bool {
-        self.powered().qtest.write("0x4003000c", 0).await;
+        self.patch(&BRANCH_TO_ITSELF).await;
         true
     }
 
@@ -450,7 +479,7 @@ impl Drop for QemuBench {
 impl Machine {
     async fn start(bench: &QemuBench) -> Self {
         let folder = bench.folder.path();
-        for name in ["qmp", "qtest", "console", "reader", "probe"] {
+        for name in ["qmp", "qtest", "gdb", "console", "reader", "probe"] {
             // Left over from before a power cut.
             let _ = std::fs::remove_file(folder.join(name));
         }
@@ -534,6 +563,7 @@ fn command(folder: &Path, rtc: Option<u64>) -> Command {
         .args(["-qmp", &format!("unix:{at}/qmp,server=on,wait=off")])
         .args(["-qtest", &format!("unix:{at}/qtest,server=on,wait=off")])
         .args(["-qtest-log", "none"])
+        .args(["-gdb", &format!("unix:{at}/gdb,server=on,wait=off")])
         .args(["-nic", "user,id=n0,model=stellaris"])
         .args(["-device", "tmp105,address=0x48,id=t0"])
         .args([
@@ -564,19 +594,37 @@ fn command(folder: &Path, rtc: Option<u64>) -> Command {
     command
 }
 
+/// The function of the reader's task that never comes back, once it is patched.
+fn hanging_place() -> (u32, Image) {
+    let image = Image::read(&QemuBench::firmware());
+    let at = image.function(&["4node6reader", "6Reader9look_next"]);
+    (
+        at.expect("the firmware has the reader's next look as a function"),
+        image,
+    )
+}
+
 /// Reads what QEMU says: switched outputs become the trace, the reader's reset pin goes to the
 /// reader, everything else to the log.
 fn follow(from: ChildStderr, mut log: File, trace: &Mutex<Vec<Switched>>, reader: &Reader) {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         let at = Instant::now();
-        if let Some((output, on)) = expander(&line) {
+        let switch = |output, on| {
             let mut trace = locked(trace);
             if trace.len() < MAX_TRACE {
                 trace.push(Switched { output, on, at });
             }
+        };
+        if let Some((output, on)) = expander(&line) {
+            // The first lamp shows what the relay does; the relay is what counts.
+            if output != Output::Strike {
+                switch(output, on);
+            }
         } else if let Some((port, pin, high)) = gpio(&line) {
-            if (port, pin) == READER_RESET {
-                reader.reset_pin(high);
+            match (port, pin) {
+                STRIKE => switch(Output::Strike, high),
+                READER_RESET => reader.reset_pin(high),
+                _ => {}
             }
         } else {
             // For people only, and only when something failed.
@@ -585,12 +633,12 @@ fn follow(from: ChildStderr, mut log: File, trace: &Mutex<Vec<Switched>>, reader
     }
 }
 
-/// `...:pca955x_gpio_change <name> GPIO id:2 status: 1 -> 0`; a lamp is lit by a low pin.
+/// `...:pca955x_gpio_change <name> GPIO id:2 status: 0 -> 1`: QEMU's 1 is a lamp that is lit.
 fn expander(line: &str) -> Option<(Output, bool)> {
     let (_, rest) = line.split_once("pca955x_gpio_change ")?.1.split_once("id:")?;
     let (pin, rest) = rest.split_once(' ')?;
     let output = *Output::ALL.get(pin.parse::<usize>().ok()?)?;
-    Some((output, rest.trim_end().ends_with('0')))
+    Some((output, rest.trim_end().ends_with('1')))
 }
 
 /// `...:pl061_set_output /machine/unattached/device[11] setting output 2 to 1`
@@ -702,7 +750,7 @@ mod tests {
 
     #[test]
     fn qemus_lines_about_pins_are_read() {
-        let lit = "4711@1795324.123456:pca955x_gpio_change pca9552 GPIO id:2 status: 1 -> 0";
+        let lit = "4711@1795324.123456:pca955x_gpio_change pca9552 GPIO id:2 status: 0 -> 1";
         assert_eq!(expander(lit), Some((Output::GrantedLed, true)));
         assert_eq!(expander(&lit.replace("id:2", "id:7")), None);
         let pin = "4711@1.2:pl061_set_output /machine/unattached/device[11] setting output 2 to 1";

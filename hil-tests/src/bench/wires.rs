@@ -1,8 +1,9 @@
-//! The two wires into QEMU: its machine protocol and its test protocol.
+//! The wires into QEMU: its machine protocol, its test protocol, and its door for debuggers.
 
 use super::ANSWER;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use std::fmt::Write as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -90,5 +91,28 @@ impl QTest {
         };
         let answer = timeout(ANSWER, exchange).await.ok().flatten();
         answer.is_some_and(|line| line.starts_with("OK"))
+    }
+}
+
+/// Writes to the guest's memory as a debugger does: also where the guest cannot write, its flash.
+/// QEMU holds the guest while the debugger is there.
+pub(super) async fn debug_write(mut stream: UnixStream, at: u32, bytes: &[u8]) {
+    let digits = bytes.iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    });
+    for command in [format!("M{at:x},{:x}:{digits}", bytes.len()), "D".to_owned()] {
+        let sum = command.bytes().fold(0_u8, |sum, byte| sum.wrapping_add(byte));
+        let exchange = async {
+            let packet = format!("${command}#{sum:02x}");
+            stream.write_all(packet.as_bytes()).await.ok()?;
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"$OK#9a") {
+                answer.push(stream.read_u8().await.ok()?);
+            }
+            stream.write_all(b"+").await.ok()
+        };
+        let done = timeout(ANSWER, exchange).await.ok().flatten();
+        assert!(done.is_some(), "QEMU does not take `{command}` of a debugger");
     }
 }

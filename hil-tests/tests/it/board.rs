@@ -3,7 +3,8 @@
 //!
 //! Skips aloud where QEMU, the firmware or mosquitto is missing; under CI that is a failure.
 
-use hil_tests::bench::{Bench, HOST, QemuBench};
+use hil_tests::bench::{Bench, HOST, QemuBench, closet};
+use hil_tests::image::{Image, untouched};
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::standin::{ACCOUNT, BOUND, Controller, Heard, sample};
 use hil_tests::{cannot_run, lacking, wait_for};
@@ -36,7 +37,7 @@ async fn room() -> (QemuBench, Controller, Broker) {
 }
 
 fn ours(port: u16) -> Provision {
-    Provision::new(NODE, 1, [0x5a; 32], HOST, port)
+    closet(Provision::new(NODE, 1, [0x5a; 32], HOST, port))
 }
 
 const fn contact(channel: u8, open: bool) -> Up {
@@ -416,7 +417,7 @@ async fn a_hung_node_is_reset_by_its_watchdog_and_says_so() {
     // Without the cable nothing but the timer wakes the tasks.
     board.link(false).await;
     wait_for("the watchdog", BOUND, async || {
-        board.hang().await;
+        board.stop_timer().await;
         board
             .resets()
             .iter()
@@ -448,21 +449,9 @@ async fn the_stack_stays_far_from_the_variables() {
         controller.event(contact(DOOR, open)).await;
     }
     let ram = board.ram().await;
-    let variables = end_of_variables();
-    let untouched = ram[variables..].iter().take_while(|byte| **byte == 0).count();
+    let variables = Image::read(&QemuBench::firmware()).end_of_variables();
+    let untouched = untouched(&ram, variables);
     let stack = ram.len() - variables - untouched;
     eprintln!("RAM: variables {variables}, deepest stack {stack}, never touched {untouched} bytes");
     assert!(untouched >= RESERVE, "{untouched} bytes");
-}
-
-/// Where the variables end, counted from the beginning of RAM, as the program file says.
-fn end_of_variables() -> usize {
-    const RAM: u32 = 0x2000_0000;
-    let elf = std::fs::read(QemuBench::firmware()).unwrap();
-    let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
-    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
-    // Section headers: address at 12, size at 20.
-    let sections = (0..half(48)).map(|section| word(32) as usize + section * half(46));
-    let ends = sections.map(|at| word(at + 12).saturating_add(word(at + 20)));
-    ends.filter_map(|end| end.checked_sub(RAM)).max().unwrap() as usize
 }

@@ -2,7 +2,7 @@
 //! real controller, and what staff see of it. Once with Debian's mosquitto, once with the
 //! endpoint of our own.
 
-use hil_tests::bench::{Bench, HOST, QemuBench};
+use hil_tests::bench::{Bench, HOST, QemuBench, closet};
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::SiteFile;
@@ -56,7 +56,7 @@ impl Room {
             .high_limit(TEMPERATURE, 30.0, "2s")
             .write();
         let yagura = Yagura::run(&site);
-        let who = Provision::new(NODE, 0, KEY, HOST, broker.port());
+        let who = closet(Provision::new(NODE, 0, KEY, HOST, broker.port()));
         let board = QemuBench::start(&who).await;
         yagura.wait("the node's first values", BOUND, |s| {
             let all = s.points.iter().all(|point| point.value.is_some());
