@@ -14,6 +14,7 @@ mod clock;
 mod disk;
 mod living;
 mod mqtt;
+mod node;
 mod outage;
 mod page;
 mod provision;
