@@ -132,7 +132,12 @@ impl<S: Slots> Update<S> {
     /// A memory that cannot be read counts as blank: what runs, runs.
     pub fn start(mut slots: S, memory: &mut impl Memory, firmware: Firmware, now_ms: u64) -> Self {
         let note = Note::load(memory).unwrap_or(Note::BLANK);
-        let loader = slots.loader().unwrap_or(Loader::Settled);
+        // A loader that cannot be asked may hold an image on trial: if ours was to be swapped in,
+        // it is taken for one, and the acknowledgement that proves it settles it once more.
+        let loader = slots.loader().unwrap_or(match note.phase {
+            Phase::Staged | Phase::Trial if note.target == firmware.version => Loader::Trial,
+            _ => Loader::Settled,
+        });
         let mut update = Self {
             slots,
             firmware,

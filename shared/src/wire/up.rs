@@ -453,7 +453,7 @@ pub enum Refusal {
     Forged,
     /// A counter that was already used.
     Replayed,
-    /// Authentic, but for another node or boot.
+    /// Authentic, but for another node or boot, or an order under the key of before a rotation.
     Misdirected,
     /// Authentic, but not understood.
     Unknown,

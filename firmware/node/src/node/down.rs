@@ -43,6 +43,11 @@ impl<M: Memory, S: Slots> Node<M, S> {
             }
             return;
         }
+        if !current && !serves_previous_key(&body) {
+            // Who has heard of the rotation uses the new key; the one before may be a stolen one.
+            self.refuse(Refusal::Misdirected, now_ms);
+            return;
+        }
         match body {
             Down::SetTime => self.clock.set(header.unix_ms, now_ms),
             Down::Ack { upto } => {
@@ -63,8 +68,8 @@ impl<M: Memory, S: Slots> Node<M, S> {
                 self.witness.give(checkpoint, now_ms);
             }
             // One sealed with the previous key is a repetition: the rotation is done.
-            Down::Rotate { key_id, salt } if current => self.rotate(key_id, &salt, now_ms),
-            Down::Rotate { .. } => {}
+            Down::Rotate { .. } if !current => {}
+            Down::Rotate { key_id, salt } => self.rotate(key_id, &salt, now_ms),
             Down::Erase => self.erase(now_ms),
             Down::Restart => self.restart_at_ms = Some(now_ms + RESTART_MS),
             Down::UpdateBegin(head) => self.update.begin(&head, now_ms),
@@ -172,4 +177,13 @@ impl<M: Memory, S: Slots> Node<M, S> {
         let older = crate::identity::older_copy(&mut self.memory).unwrap_or(1);
         self.erasing.begin(older, now_ms);
     }
+}
+
+/// What a controller that has not heard of a rotation needs until it has. Nothing that changes who
+/// may enter, what runs, or whether there is a node at all.
+const fn serves_previous_key(body: &Down) -> bool {
+    matches!(
+        body,
+        Down::SetTime | Down::Ack { .. } | Down::Report | Down::Rotate { .. }
+    )
 }

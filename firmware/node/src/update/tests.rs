@@ -253,6 +253,16 @@ impl Rig {
 
     /// The bootloader, then the program. `None` when the power failed meanwhile.
     fn boot(&mut self) -> Option<Life> {
+        let firmware = self.load()?;
+        let slots = NorSlots::new(self.spare.clone(), self.notes.clone());
+        let mut update = Update::start(slots, &mut self.eeprom, firmware, self.now_ms);
+        self.outcomes.extend(update.take_outcome());
+        update.tick(&mut self.eeprom, self.now_ms);
+        Some(update)
+    }
+
+    /// The bootloader alone; what it starts.
+    fn load(&mut self) -> Option<Firmware> {
         let mut loader = BootLoader::new(BootLoaderConfig {
             active: self.active.clone(),
             dfu: self.spare.clone(),
@@ -262,16 +272,11 @@ impl Rig {
             assert!(self.power.dead.get(), "the bootloader fails only without power");
             return None;
         }
-        let firmware = Firmware {
+        Some(Firmware {
             board: Board::Rp2040W5500,
             version: self.running(),
             key: Some(key().verifying_key().to_bytes()),
-        };
-        let slots = NorSlots::new(self.spare.clone(), self.notes.clone());
-        let mut update = Update::start(slots, &mut self.eeprom, firmware, self.now_ms);
-        self.outcomes.extend(update.take_outcome());
-        update.tick(&mut self.eeprom, self.now_ms);
-        Some(update)
+        })
     }
 
     /// Sends an image from wherever the node says it is; true when all of it was sent.
@@ -372,6 +377,64 @@ fn a_new_image_that_never_reaches_the_controller_is_swapped_back() {
     rig.boot().unwrap().reached();
     assert_eq!(rig.boot().unwrap().versions().running, NEW);
     assert_eq!(rig.running(), NEW);
+}
+
+/// Slots whose bootloader cannot be asked.
+struct Deaf(NorSlots<Flash, Flash>);
+
+impl Slots for Deaf {
+    fn room(&self) -> u32 {
+        self.0.room()
+    }
+
+    fn page(&self) -> u32 {
+        self.0.page()
+    }
+
+    fn erase(&mut self, at: u32) -> Result<(), SlotFault> {
+        self.0.erase(at)
+    }
+
+    fn write(&mut self, at: u32, bytes: &[u8]) -> Result<(), SlotFault> {
+        self.0.write(at, bytes)
+    }
+
+    fn read(&mut self, at: u32, into: &mut [u8]) -> Result<(), SlotFault> {
+        self.0.read(at, into)
+    }
+
+    fn loader(&mut self) -> Result<Loader, SlotFault> {
+        Err(SlotFault)
+    }
+
+    fn mark_swap(&mut self) -> Result<(), SlotFault> {
+        self.0.mark_swap()
+    }
+
+    fn mark_booted(&mut self) -> Result<(), SlotFault> {
+        self.0.mark_booted()
+    }
+}
+
+#[test]
+fn a_new_image_whose_bootloader_cannot_be_asked_is_confirmed_only_once_it_is_settled() {
+    let mut rig = Rig::new();
+    let (head, bytes) = good();
+    let mut update = rig.boot().unwrap();
+    rig.send(&mut update, &head, &bytes);
+    let firmware = rig.load().unwrap();
+    assert_eq!(firmware.version, NEW);
+    let slots = Deaf(NorSlots::new(rig.spare.clone(), rig.notes.clone()));
+    let mut update = Update::start(slots, &mut rig.eeprom, firmware, rig.now_ms);
+    assert_eq!(
+        update.take_outcome(),
+        None,
+        "nothing is confirmed that may be swapped back"
+    );
+    update.reached();
+    assert_eq!(update.take_outcome(), Some((NEW, UpdateOutcome::Confirmed)));
+    rig.load().unwrap();
+    assert_eq!(rig.running(), NEW, "and so it stays");
 }
 
 #[test]

@@ -62,6 +62,49 @@ fn a_repeated_rotation_changes_nothing() {
 }
 
 #[test]
+fn after_a_rotation_the_old_key_acknowledges_and_asks_but_orders_nothing() {
+    let mut rig = Rig::new();
+    rig.down(&rotated(2));
+    let seal_with_old = rig.key.clone();
+    let new = (2, ours().device_key().rotated(&SALT));
+    let head = ListHead {
+        version: 9,
+        count: 0,
+        utc_offset_min: 540,
+        unset_clock: UnsetClock::AllowAndFlag,
+        stale_after_days: 0,
+        holidays: heapless::Vec::new(),
+    };
+    for (order, refused) in [
+        (Down::Erase, 1),
+        (Down::Restart, 2),
+        (Down::ListBegin(head), 3),
+        (Down::ListConfirm { version: 1 }, 4),
+        (
+            Down::Checkpoint {
+                size: 1,
+                root: [1; 32],
+            },
+            5,
+        ),
+        (Down::UpdateEnd, 6),
+        (Down::SetTime, 6),
+        (Down::Report, 6),
+        (rotated(3), 6),
+        (Down::Ack { upto: 1 }, 6),
+    ] {
+        rig.key = seal_with_old.clone();
+        rig.down(&order);
+        assert_eq!(rig.node.refusals.total, refused, "{order:?}");
+    }
+    assert!(!rig.node.erasing.is_on());
+    assert_eq!(rig.node.restart_at_ms, None);
+    rig.key = new;
+    rig.down(&Down::Restart);
+    assert!(rig.node.restart_at_ms.is_some(), "the new key does");
+}
+
+#[test]
 fn power_may_fail_at_every_byte_of_a_rotation_and_the_node_is_heard() {
     let old = (1, ours().device_key());
     let new = (2, ours().device_key().rotated(&SALT));
