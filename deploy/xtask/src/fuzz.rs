@@ -8,6 +8,7 @@
 use crate::stage::{End, Stages, has, program, quiet, root};
 use shared::access::{Entry, ListHead, UnsetClock};
 use shared::board::Board;
+use shared::console;
 use shared::image::{file_head, unsigned_head};
 use shared::mount::{Mount, Part};
 use shared::provision::Provision;
@@ -29,7 +30,7 @@ const MEMORY_MB: u32 = 1024;
 type Seeds = fn() -> Vec<Vec<u8>>;
 
 /// The targets.
-const TARGETS: [(&str, Seeds); 9] = [
+const TARGETS: [(&str, Seeds); 12] = [
     ("wire", frames),
     ("guard", frames),
     ("provision", blocks),
@@ -39,6 +40,9 @@ const TARGETS: [(&str, Seeds); 9] = [
     ("update", updates),
     ("modbus", probes),
     ("parts", tables),
+    ("memory", memories),
+    ("node", frames),
+    ("console", typed),
 ];
 
 /// Runs every target, or the one named, for `seconds` each.
@@ -283,6 +287,26 @@ fn updates() -> Vec<Vec<u8>> {
         vec![0, 0, 2, 0, 2, 5, 7, 7, 7, 6],
         vec![0, 0x80, 2, 0, 0x82, 0x85, 0x87, 0x87],
         (0..=255).collect(),
+    ]
+}
+
+/// A piece in the header, one in a slot of the ring, one in a list.
+fn memories() -> Vec<Vec<u8>> {
+    let piece = |page: u8, at: u8| [&[page, at][..], &[60; 61]].concat();
+    vec![[piece(0x84, 0), piece(0xc8, 64), piece(0x88, 0)].concat()]
+}
+
+/// A whole provisioning, and questions.
+fn typed() -> Vec<Vec<u8>> {
+    let block = block().encode();
+    let chunks = (0..console::CHUNKS).map(|n| console::chunk(&block, n).to_string());
+    let lines: Vec<String> = std::iter::once("begin".to_owned())
+        .chain(chunks)
+        .chain([console::commit(&block).to_string()])
+        .collect();
+    vec![
+        b"?\nstatus\nerase 7\n".to_vec(),
+        (lines.join("\n") + "\n").into_bytes(),
     ]
 }
 

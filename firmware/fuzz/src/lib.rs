@@ -4,17 +4,19 @@
 //! One function a target; the files in `targets/` only hand the bytes over. A target that finds
 //! something leaves the input behind; the input becomes a test where the code is.
 
+mod life;
 mod rig;
 mod sensors;
 mod update;
 
+pub use life::{console, memory, node};
 pub use sensors::{modbus, parts};
 pub use update::update;
 
-use node::drivers::pn532::{Receiver, Technology, antenna_is_well, is_pn532, targets};
-use node::guard::Guard;
-use node::identity::{Keys, NumberedKey};
-use node::reader::{Config, Reader};
+use ::node::drivers::pn532::{Receiver, Technology, antenna_is_well, is_pn532, targets};
+use ::node::guard::Guard;
+use ::node::identity::{Keys, NumberedKey};
+use ::node::reader::{Config, Reader};
 use rig::Bytes;
 use shared::access::{self, Entry, ListHead};
 use shared::image::{file_head, marked, read_file};

@@ -1,0 +1,4 @@
+//! Fuzz target: see `fuzz::memory`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::memory(data));
