@@ -1,3 +1,5 @@
+//! The console against whoever types: a person, a program, noise.
+
 use super::*;
 use crate::memory::fake::{Chip, Random};
 use shared::board::Board;

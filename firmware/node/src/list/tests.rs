@@ -1,3 +1,5 @@
+//! Access lists against torn writes, wrong orders and memories that refuse.
+
 use super::*;
 use crate::memory::fake::{Chip, Random};
 use shared::access::UnsetClock;

@@ -1,3 +1,5 @@
+//! A node with the end of the line that the controller holds.
+
 use super::*;
 use crate::HEALTH_MS;
 use crate::identity::provision;

@@ -1,3 +1,5 @@
+//! The outbox against power cuts, overflow and memories that refuse.
+
 use super::*;
 use crate::layout::slot_at;
 use crate::memory::fake::{Chip, Random};
