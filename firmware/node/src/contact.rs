@@ -1,7 +1,7 @@
 //! One contact: supervision, debounce, chatter, and what is said about it.
 //!
 //! ```text
-//!            [CHATTER_EDGES settled edges a minute, or restless for RESTLESS_MS]
+//!            [CHATTER_EDGES settled edges a minute, or restless for long: see RESTLESS_MS]
 //! telling ------------------------------------------------------------------> chattering
 //!    ^                                                                            |
 //!    +--------------------[no edge for CHATTER_REST_MS: Rested]-------------------+
@@ -26,9 +26,14 @@ pub const OPEN_MILLI: i32 = 1_000;
 pub const CHATTER_EDGES: u16 = 20;
 /// The time in which they are counted, in milliseconds.
 pub const CHATTER_WINDOW_MS: u64 = 60_000;
-/// Milliseconds of edges without a pause of the hold after which a contact chatters. Contacts of
-/// doors and relays bounce for less than a tenth of that.
+/// Milliseconds of edges without a pause of the hold after which a contact chatters, or
+/// [`RESTLESS_HOLDS`] holds where that is longer. Contacts of doors and relays bounce for less than
+/// a tenth of that.
 pub const RESTLESS_MS: u64 = 2_000;
+/// Holds without a pause after which a contact with a long hold chatters.
+pub const RESTLESS_HOLDS: u64 = 4;
+/// Fewest edges without a pause that are chatter. A long hold is there to pass over a blip or two.
+pub const RESTLESS_EDGES: u16 = 8;
 /// Milliseconds without an edge after which a chattering contact rests.
 pub const CHATTER_REST_MS: u64 = 60_000;
 
@@ -48,6 +53,8 @@ pub struct Contact {
     raw: bool,
     raw_at_ms: u64,
     restless_since_ms: u64,
+    /// Edges since then.
+    restless_edges: u16,
     /// Settled edges told in the window that began at `window_ms`.
     told: u16,
     window_ms: u64,
@@ -84,6 +91,7 @@ impl Contact {
             raw: false,
             raw_at_ms: 0,
             restless_since_ms: 0,
+            restless_edges: 0,
             told: 0,
             window_ms: 0,
             untold: None,
@@ -106,7 +114,7 @@ impl Contact {
         }
         self.report(settled.is_some(), now_ms);
         if restless {
-            return Some(self.chatters(now_ms));
+            return Some(self.chatters(self.restless_edges, now_ms));
         }
         let open = settled?;
         if now_ms.saturating_sub(self.window_ms) >= CHATTER_WINDOW_MS {
@@ -115,7 +123,7 @@ impl Contact {
         }
         self.told = self.told.saturating_add(1);
         if self.told > CHATTER_EDGES {
-            return Some(self.chatters(now_ms));
+            return Some(self.chatters(self.told, now_ms));
         }
         Some(Up::Contact {
             channel: self.channel,
@@ -128,20 +136,23 @@ impl Contact {
         if raw == self.raw {
             return false;
         }
-        if now_ms.saturating_sub(self.raw_at_ms) >= self.hold_ms.max(1).into() {
+        let hold_ms = u64::from(self.hold_ms.max(1));
+        if now_ms.saturating_sub(self.raw_at_ms) >= hold_ms {
             self.restless_since_ms = now_ms;
+            self.restless_edges = 0;
         }
+        self.restless_edges = self.restless_edges.saturating_add(1);
         self.raw = raw;
         self.raw_at_ms = now_ms;
         if let Some(untold) = &mut self.untold {
             *untold = untold.saturating_add(1);
         }
-        now_ms.saturating_sub(self.restless_since_ms) >= RESTLESS_MS
+        let restless_ms = now_ms.saturating_sub(self.restless_since_ms);
+        restless_ms >= RESTLESS_MS.max(RESTLESS_HOLDS * hold_ms) && self.restless_edges >= RESTLESS_EDGES
     }
 
-    fn chatters(&mut self, now_ms: u64) -> Up {
+    fn chatters(&mut self, edges: u16, now_ms: u64) -> Up {
         self.untold = Some(0);
-        let edges = self.told;
         self.told = 0;
         self.window_ms = now_ms;
         Up::Chattering {
@@ -336,6 +347,38 @@ mod tests {
         assert!(
             matches!(events[..], [(2_000..=2_010, Up::Chattering { channel: 2, .. })]),
             "{events:?}"
+        );
+    }
+
+    fn held_for(hold_ms: u16) -> Contact {
+        let mount = Mount {
+            param: hold_ms,
+            ..Mount::new(Part::Contact, 0, 0)
+        };
+        Contact::mounted(0, &mount)
+    }
+
+    #[test]
+    fn a_blip_shorter_than_a_long_hold_is_passed_over_in_silence() {
+        for (hold_ms, blip_ms) in [(5_000, 2_500), (60_000, 59_000)] {
+            let mut door = held_for(hold_ms);
+            let end = 100_000 + blip_ms;
+            let events = said(&mut door, 0, 400_000, |ms| (100_000..end).contains(&ms));
+            assert_eq!(events, [], "hold {hold_ms}");
+            assert_eq!(door.settled(400_000), Some(false));
+        }
+    }
+
+    #[test]
+    fn a_contact_with_a_long_hold_that_never_pauses_chatters_all_the_same() {
+        let mut door = held_for(5_000);
+        let events = said(&mut door, 0, 60_000, |ms| ms / 2_500 % 2 == 1);
+        let (at_ms, said) = events[0];
+        assert_eq!(events.len(), 1);
+        assert!((20_000..30_000).contains(&at_ms), "{at_ms}");
+        assert!(
+            matches!(said, Up::Chattering { edges, .. } if edges >= RESTLESS_EDGES),
+            "{said:?}"
         );
     }
 
