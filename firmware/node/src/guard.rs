@@ -94,6 +94,7 @@ mod tests {
         Keys {
             current: numbered(0, 7),
             previous: None,
+            told: false,
         }
     }
 
@@ -177,6 +178,7 @@ mod tests {
         let mut keys = Keys {
             current: numbered(2, 8),
             previous: Some(numbered(1, 7)),
+            told: false,
         };
         assert!(!guard.accept(&keys, &with(1, 7, 1)).unwrap().current);
         assert!(guard.accept(&keys, &with(2, 8, 2)).unwrap().current);

@@ -167,6 +167,19 @@ pub(crate) mod fake {
         frozen: bool,
         written: usize,
         reads: usize,
+        /// Reads before the disturbed ones, disturbed ones, and how.
+        disturbed: Option<(usize, usize, Disturbed)>,
+        /// Pages that keep nothing.
+        dead: Vec<u16>,
+    }
+
+    /// What a bus does to a read.
+    #[derive(Debug, Clone, Copy)]
+    pub(crate) enum Disturbed {
+        /// No answer.
+        Silent,
+        /// One wrong bit.
+        Wrong,
     }
 
     impl Chip {
@@ -182,6 +195,8 @@ pub(crate) mod fake {
                 frozen: false,
                 written: 0,
                 reads: 0,
+                disturbed: None,
+                dead: Vec::new(),
             })))
         }
 
@@ -198,6 +213,21 @@ pub(crate) mod fake {
         /// A frozen bus takes writes, keeps nothing, and reads the same byte for ever.
         pub(crate) fn freeze(&self, frozen: bool) {
             self.0.borrow_mut().frozen = frozen;
+        }
+
+        /// `count` reads after the next `skip` are disturbed.
+        pub(crate) fn disturb_reads(&self, skip: usize, count: usize, how: Disturbed) {
+            self.0.borrow_mut().disturbed = Some((skip, count, how));
+        }
+
+        /// All reads are good again.
+        pub(crate) fn calm(&self) {
+            self.0.borrow_mut().disturbed = None;
+        }
+
+        /// The page at `at` keeps what it holds, whatever is written.
+        pub(crate) fn kill_page(&self, at: u16) {
+            self.0.borrow_mut().dead.push(at / PAGE_LEN);
         }
 
         pub(crate) fn written(&self) -> usize {
@@ -246,7 +276,21 @@ pub(crate) mod fake {
             } else {
                 into.copy_from_slice(&state.bytes[usize::from(at)..usize::from(at) + into.len()]);
             }
-            Ok(())
+            match &mut state.disturbed {
+                Some((0, 0, _)) | None => Ok(()),
+                Some((0, left, how)) => {
+                    *left -= 1;
+                    match how {
+                        Disturbed::Silent => return Err(MemoryFault),
+                        Disturbed::Wrong => into[into.len() / 2] ^= 0x10,
+                    }
+                    Ok(())
+                }
+                Some((skip, ..)) => {
+                    *skip -= 1;
+                    Ok(())
+                }
+            }
         }
 
         fn write(&mut self, at: u16, bytes: &[u8]) -> Result<(), MemoryFault> {
@@ -257,7 +301,8 @@ pub(crate) mod fake {
                     Some(left) => *left -= 1,
                     None => {}
                 }
-                if !state.frozen {
+                let page = (at + offset as u16) / PAGE_LEN;
+                if !state.frozen && !state.dead.contains(&page) {
                     state.bytes[usize::from(at) + offset] = *byte;
                 }
                 state.written += 1;

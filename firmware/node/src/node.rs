@@ -172,6 +172,9 @@ impl<M: Memory, S: Slots> Node<M, S> {
             // There are as many channels as rows.
             let _ = node.channels.push(Channel::new(channel, mount.as_ref()));
         }
+        // A copy that was torn may hold a part of an old key.
+        let torn = node.keys.left_something(&mut node.memory);
+        node.erase_previous_at_ms = torn.then_some(now_ms);
         node.event(
             &Up::Hello {
                 firmware: (about.version.0, about.version.1, about.version.2),

@@ -4,6 +4,7 @@
 use super::{Node, RESTART_MS};
 use crate::checkpoint::Checkpoint;
 use crate::guard::Accepted;
+use crate::identity::NotRotated;
 use crate::memory::Memory;
 use crate::ring::Confirmed;
 use crate::update::Slots;
@@ -21,6 +22,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
                 if accepted.current && self.keys.previous.is_some() {
                     self.keys.drop_previous();
                     self.erase_previous_at_ms = Some(now_ms);
+                    self.tell_rotated(now_ms);
                 }
                 self.obey(accepted, now_ms);
             }
@@ -165,16 +167,26 @@ impl<M: Memory, S: Slots> Node<M, S> {
                 self.erase_previous_at_ms = None;
                 KeyEvent::Rotated { key_id }
             }
-            Err(_) => KeyEvent::NotKept { key_id },
+            Err(NotRotated::NotKept) => KeyEvent::NotKept { key_id },
+            // The controller, which keeps both keys, orders it again.
+            Err(NotRotated::Undecided) => return,
         };
         self.event(&Up::Key(event), now_ms);
+    }
+
+    /// The power may have failed between the new key and the word of it.
+    fn tell_rotated(&mut self, now_ms: u64) {
+        if !core::mem::replace(&mut self.keys.told, true) {
+            let key_id = self.keys.current.id;
+            self.event(&Up::Key(KeyEvent::Rotated { key_id }), now_ms);
+        }
     }
 
     /// Erases everything and takes the node out of service: the controller's order, or that of who
     /// stands before it.
     pub fn erase(&mut self, now_ms: u64) {
         // If the memory does not tell which copy is in force, the order does not matter.
-        let older = crate::identity::older_copy(&mut self.memory).unwrap_or(1);
+        let older = self.keys.older_copy(&mut self.memory).unwrap_or(1);
         self.erasing.begin(older, now_ms);
     }
 }

@@ -140,12 +140,62 @@ fn power_may_fail_at_every_byte_of_a_rotation_and_the_node_is_heard() {
 #[test]
 fn a_key_that_cannot_be_kept_is_not_used() {
     let mut rig = Rig::new();
-    rig.chip.freeze(true);
+    rig.chip.kill_page(BLOCK_AT[1] + 64);
     rig.down(&rotated(2));
     assert_eq!(
         rig.bodies().last(),
         Some(&Up::Key(KeyEvent::NotKept { key_id: 2 }))
     );
+}
+
+#[test]
+fn while_nobody_knows_whether_a_key_is_kept_nothing_is_said_and_the_order_can_be_repeated() {
+    let mut rig = Rig::new();
+    rig.chip.freeze(true);
+    rig.down(&rotated(2));
+    assert!(!rig.bodies().iter().any(|body| matches!(body, Up::Key(_))));
+    rig.chip.freeze(false);
+    rig.down(&rotated(2));
+    rig.key = (2, ours().device_key().rotated(&SALT));
+    assert!(rig.bodies().contains(&Up::Key(KeyEvent::Rotated { key_id: 2 })));
+}
+
+#[test]
+fn a_new_key_whose_word_was_lost_with_the_power_is_told_when_the_controller_uses_it() {
+    let mut rig = Rig::new();
+    // The block is whole; of the event nothing is left.
+    rig.chip.cut_after(Some(512));
+    rig.down(&rotated(2));
+    rig.chip.cut_after(None);
+    rig.restart(POWER_ON);
+    rig.key = (2, ours().device_key().rotated(&SALT));
+    let rotations = |rig: &mut Rig| {
+        rig.bodies()
+            .iter()
+            .filter(|body| matches!(body, Up::Key(_)))
+            .count()
+    };
+    assert_eq!(rotations(&mut rig), 0);
+    rig.down(&Down::Report);
+    assert_eq!(rotations(&mut rig), 1);
+    rig.down(&Down::Report);
+    assert_eq!(rotations(&mut rig), 0, "once");
+}
+
+#[test]
+fn a_torn_copy_of_the_old_key_is_erased_by_the_next_start() {
+    let mut rig = Rig::new();
+    rig.down(&rotated(2));
+    rig.key = (2, ours().device_key().rotated(&SALT));
+    rig.down(&Down::Report);
+    // The key lies behind what is overwritten before the power fails.
+    rig.chip.cut_after(Some(6));
+    rig.node.tick(0);
+    rig.chip.cut_after(None);
+    assert!(rig.chip.bytes().windows(32).any(|bytes| bytes == [5; 32]));
+    rig.restart(POWER_ON);
+    rig.node.tick(0);
+    assert!(!rig.chip.bytes().windows(32).any(|bytes| bytes == [5; 32]));
 }
 
 #[test]
