@@ -14,7 +14,7 @@ use shared::wire::{UpdateRefusal, Version};
 /// Bytes of a note.
 pub const NOTE_LEN: usize = 64;
 /// Where the two notes lie in the EEPROM.
-pub const NOTES_AT: [u16; 2] = [1280, 1344];
+pub const NOTES_AT: [u16; 2] = crate::layout::UPDATE_AT;
 
 const CRC_AT: usize = NOTE_LEN - 4;
 
