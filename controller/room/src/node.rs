@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 pub const REDELIVERY_GRACE: Millis = Millis(5_000);
 /// While events come behind a gap, the node is asked so often what it still holds.
 pub const GAP_ASK_EVERY: Millis = Millis(5_000);
+/// A node is told the time so often: a clock chip drifts by some seconds a day at the worst.
+pub const TIME_EVERY: Millis = Millis(86_400_000);
 
 /// Keys of the provisioning by node id; loaded by the controller, never printed.
 pub type Keys = BTreeMap<u16, DeviceKey>;
@@ -179,6 +181,8 @@ pub struct Node {
     released: Option<(u32, Mono)>,
     /// Asked for a report since we know this boot.
     pub asked: Option<u32>,
+    /// When it was last told the time.
+    pub time_told: Option<Mono>,
     /// When it was last asked because of a gap.
     gap_asked: Option<Mono>,
     /// What was accepted of late (durable).

@@ -9,14 +9,14 @@ use super::Engine;
 use crate::alarm::Condition;
 use crate::catalog::{self, NodeTrouble};
 use crate::event::{Effect, Message, Turn};
-use crate::node::{self, Accepted, Refusal};
+use crate::node::{self, Accepted, Refusal, TIME_EVERY};
 use crate::point::from_milli;
 use crate::record::Record;
 use crate::site::{Label, World};
 use crate::time::{Millis, Now};
 use shared::NoData;
 use shared::topic::{self, Leaf};
-use shared::wire::{Down, Header, Health, Stream, TransferKind, Up};
+use shared::wire::{ClockState, Down, Header, Health, Stream, TransferKind, Up};
 
 /// A refusal, a gap or a foreign node keeps its alarm for so long after the last one.
 pub const OCCURRENCE_HOLDS: Millis = Millis(600_000);
@@ -220,6 +220,7 @@ impl<W: World> Engine<W> {
             return;
         }
         node.asked = Some(header.boot);
+        node.time_told = Some(now.mono);
         self.downlink(now, header.node, header.boot, &Down::SetTime, turn);
         self.downlink(now, header.node, header.boot, &Down::Report, turn);
     }
@@ -349,8 +350,23 @@ impl<W: World> Engine<W> {
         if before.is_some_and(|(_, before)| health.taken_over > before.taken_over) {
             self.occurred(now, id, NodeTrouble::Twin, "taken over", turn);
         }
+        self.tell_time(now, id, health.clock, turn);
         self.safe_mode(now, id, health.safe_mode, health.crashes, turn);
         self.list_health(now, id, &health, turn);
+    }
+
+    /// Once a day, and whenever it says that it has not got it from us: the frame may have been
+    /// lost, and without the time nobody enters by card.
+    fn tell_time(&mut self, now: Now, id: u16, clock: ClockState, turn: &mut Turn) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let is_due = node.time_told.is_none_or(|at| now.mono.since(at) >= TIME_EVERY);
+        if clock == ClockState::Controller && !is_due {
+            return;
+        }
+        node.time_told = Some(now.mono);
+        self.tell(now, id, &Down::SetTime, turn);
     }
 
     pub(super) fn evaluate_node(&mut self, now: Now, id: u16, turn: &mut Turn) {

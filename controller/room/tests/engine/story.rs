@@ -7,7 +7,7 @@ use room::event::{Command, Effect, Event, Message, Part, Refused, Turn};
 use room::record::{Entry, Record};
 use room::site::Real;
 use room::snapshot::AlarmState;
-use shared::wire::{DeviceKey, Envelope, ResetCause, Stream, Up};
+use shared::wire::{ClockState, DeviceKey, Down, Envelope, Health, ResetCause, Stream, Up};
 use shared::{NoData, Quantity, Sample};
 use std::collections::BTreeMap;
 
@@ -691,4 +691,30 @@ fn an_unknown_node_is_seen() {
         room.state("system.unknown_node"),
         Some(AlarmState::Unacknowledged)
     );
+}
+
+#[test]
+fn a_node_is_told_the_time_until_it_has_it_and_then_once_a_day() {
+    let mut room = Bench::new();
+    let told = |room: &mut Bench, clock| {
+        let Up::Health(health) = crate::bench::health(0, 0) else {
+            unreachable!()
+        };
+        room.telemetry(&Up::Health(Health { clock, ..health }));
+        let times = room.downs();
+        times
+            .iter()
+            .filter(|(_, body)| matches!(body, Down::SetTime))
+            .count()
+    };
+    // The first frame of a boot is answered with the time; that frame may be lost.
+    assert!(told(&mut room, ClockState::Unset) >= 1);
+    room.pass(60_000);
+    assert_eq!(told(&mut room, ClockState::Rtc), 1);
+    room.pass(60_000);
+    assert_eq!(told(&mut room, ClockState::Controller), 0);
+    room.pass(86_400_000);
+    assert_eq!(told(&mut room, ClockState::Controller), 1);
+    room.pass(60_000);
+    assert_eq!(told(&mut room, ClockState::Controller), 0);
 }
