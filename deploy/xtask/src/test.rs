@@ -167,7 +167,22 @@ fn firmware_tests() -> End {
     if !folder.join("Cargo.toml").exists() {
         return End::Skipped("firmware/node is not there".to_owned());
     }
-    check(cargo(&["test", "--quiet"]).current_dir(&folder)).into()
+    // What the boards share is for the boards, and compiles for the host: the real boards are too slow
+    // to build at every change, and would otherwise break unseen.
+    let clippy = [
+        "clippy",
+        "--quiet",
+        "--package",
+        "node",
+        "--package",
+        "common",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    check(cargo(&["test", "--quiet"]).current_dir(&folder))
+        .and_then(|()| check(cargo(&clippy).current_dir(&folder)))
+        .into()
 }
 
 fn deny() -> End {
