@@ -6,7 +6,7 @@
 //! the spans are those of a node on a line without length. A real board on the bench
 //! (`HIL_PORT`) gives true ones.
 
-use hil_tests::bench::{Bench, CARD_KEY, HOST, Line, Output, QemuBench, ROPE_LINE, room};
+use hil_tests::bench::{Bench, CARD_KEY, HOST, Line, Output, QemuBench, ROPE_LINE, closet, room};
 use hil_tests::cards::{CardList, type_a};
 use hil_tests::image::{Image, untouched};
 use hil_tests::mosquitto::Mosquitto;
@@ -56,7 +56,8 @@ fn main() {
         .expect("a runtime");
     runtime.block_on(async {
         one_node().await;
-        idle_nodes().await;
+        idle_nodes("temperature and two contacts", closet).await;
+        idle_nodes("a door with its reader, and all sensors", room).await;
     });
 }
 
@@ -74,7 +75,13 @@ fn median(what: &str, mut spans: Vec<f64>, target: f64) {
         return;
     };
     let detail = format!(", extremes {low:.1} to {high:.1} ms, n = {}", spans.len());
-    figure(what, spans[(spans.len() - 1) / 2], "ms, median", target, &detail);
+    figure(
+        &format!("{what}, median"),
+        spans[(spans.len() - 1) / 2],
+        "ms",
+        target,
+        &detail,
+    );
 }
 
 fn millis(span: Duration) -> f64 {
@@ -242,9 +249,9 @@ async fn outages(room: &mut Room) {
 }
 
 /// Nodes with nothing to do: processor time of their emulators.
-async fn idle_nodes() {
+async fn idle_nodes(with: &str, mounted: fn(Provision) -> Provision) {
     let folder = tempfile::tempdir().expect("a folder");
-    let provision = |node: u16, port| room(Provision::new(node, 1, KEY, HOST, port));
+    let provision = |node: u16, port| mounted(Provision::new(node, 1, KEY, HOST, port));
     let ids: Vec<(String, String)> = (1..=NODES)
         .map(|node| {
             (
@@ -274,7 +281,7 @@ async fn idle_nodes() {
     sleep(WATCHED).await;
     let share = (used() - before) / begun.elapsed().as_secs_f64() * 100.0;
     figure(
-        &format!("node: {NODES} idle nodes together"),
+        &format!("node: {NODES} idle nodes together, each with {with}"),
         share,
         "% of a core",
         2.0,
