@@ -4,15 +4,19 @@
 //!             rotate (salt)                 Key(Rotated)
 //!  one key --------------------> two keys ----------------> one key, the new one
 //!     ^                             |  Key(NotKept)
-//!     +-----------------------------+
+//!     +--- the new key is set aside ---+
 //! ```
 //! With two keys, frames of both are taken, and frames are made with the one that the node used
-//! last. The salts are in the journal, so a restart derives the same keys; a node that was
+//! last. A key that the node said it could not keep is set aside, not thrown away: should frames
+//! come that are made with it, the node has it after all, and the rotation is under way again. The salts are in the journal, so a restart derives the same keys; a node that was
 //! provisioned anew has another first key, and the rotations of the old one are not applied.
 
 use crate::time::Mono;
 use shared::limit::SALT_LEN;
 use shared::wire::DeviceKey;
+
+/// Keys that are set aside at most; the oldest goes.
+const MAX_ASIDE: usize = 4;
 
 /// The keys of one node. Prints no key.
 #[derive(Debug, Clone)]
@@ -22,6 +26,8 @@ pub struct KeyRing {
     /// The id that stands in frames of the current key, as far as it was seen.
     id: Option<u8>,
     pending: Option<Pending>,
+    /// Keys that the node said it could not keep.
+    aside: Vec<Pending>,
 }
 
 /// A rotation that the node has not confirmed.
@@ -56,6 +62,7 @@ impl KeyRing {
             first,
             id: None,
             pending: None,
+            aside: Vec::new(),
         }
     }
 
@@ -70,20 +77,40 @@ impl KeyRing {
         &mut self,
         mut verify: impl FnMut(&DeviceKey) -> Result<T, E>,
     ) -> Result<(T, Proof), E> {
-        match (verify(&self.current), &mut self.pending) {
-            (Ok(proven), pending) => {
-                if let Some(pending) = pending {
+        let error = match verify(&self.current) {
+            Ok(proven) => {
+                if let Some(pending) = &mut self.pending {
                     pending.used = false;
                 }
-                Ok((proven, Proof::Current))
+                return Ok((proven, Proof::Current));
             }
-            (Err(_), Some(pending)) => {
-                let proven = verify(&pending.key)?;
-                pending.used = true;
-                Ok((proven, Proof::Pending))
-            }
-            (Err(error), None) => Err(error),
+            Err(error) => error,
+        };
+        if let Some(pending) = &mut self.pending
+            && let Ok(proven) = verify(&pending.key)
+        {
+            pending.used = true;
+            return Ok((proven, Proof::Pending));
         }
+        let found = self
+            .aside
+            .iter()
+            .enumerate()
+            .find_map(|(at, aside)| verify(&aside.key).ok().map(|proven| (at, proven)));
+        let (at, proven) = found.ok_or(error)?;
+        let mut kept = self.aside.remove(at);
+        kept.used = true;
+        if let Some(pending) = self.pending.replace(kept) {
+            self.set_aside(pending);
+        }
+        Ok((proven, Proof::Pending))
+    }
+
+    fn set_aside(&mut self, key: Pending) {
+        if self.aside.len() == MAX_ASIDE {
+            self.aside.remove(0);
+        }
+        self.aside.push(key);
     }
 
     /// The header of a proven frame named its key.
@@ -108,10 +135,14 @@ impl KeyRing {
         self.id
     }
 
-    /// The id that the next key gets.
+    /// The id that the next key gets: none that the node may have under another key.
     #[must_use]
     pub fn next_id(&self) -> u8 {
-        self.id.unwrap_or(0).wrapping_add(1)
+        let mut id = self.id.unwrap_or(0).wrapping_add(1);
+        while self.aside.iter().any(|aside| aside.key_id == id) {
+            id = id.wrapping_add(1);
+        }
+        id
     }
 
     /// The rotation under way.
@@ -150,15 +181,28 @@ impl KeyRing {
 
     /// Applies the node's word that it has the new key.
     pub fn rotated(&mut self, key_id: u8) {
-        if let Some(pending) = self.pending.take_if(|pending| pending.key_id == key_id) {
-            self.current = pending.key;
-            self.id = Some(key_id);
-        }
+        let pending = self.pending.take_if(|pending| pending.key_id == key_id);
+        let aside = || self.aside.iter().position(|aside| aside.key_id == key_id);
+        let kept = match pending {
+            Some(pending) => pending,
+            // It was said not to be kept, and is.
+            None => match aside() {
+                Some(at) => self.aside.remove(at),
+                None => return,
+            },
+        };
+        self.current = kept.key;
+        self.id = Some(key_id);
+        // What was made from the key before cannot come any more.
+        self.pending = None;
+        self.aside.clear();
     }
 
     /// Applies the node's word that it could not keep the new key.
     pub fn not_kept(&mut self, key_id: u8) {
-        self.pending.take_if(|pending| pending.key_id == key_id);
+        if let Some(pending) = self.pending.take_if(|pending| pending.key_id == key_id) {
+            self.set_aside(pending);
+        }
     }
 }
 
@@ -194,14 +238,40 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_not_kept_is_taken_no_more() {
+    fn a_key_that_was_said_not_to_be_kept_is_taken_when_the_node_uses_it_all_the_same() {
         let mut ring = ring();
-        let new = ring.current.rotated(&SALT);
+        let (old, new) = (ring.current.clone(), ring.current.rotated(&SALT));
         ring.begin(&ring.first_fingerprint(), 1, SALT);
         ring.not_kept(2);
         assert!(ring.pending().is_some(), "that was another rotation");
         ring.not_kept(1);
-        assert_eq!(ring.prove(is(&new)), Err(()));
+        assert!(ring.pending().is_none());
+        assert_eq!(ring.sealing().0.expose(), old.expose());
+        // The next attempt gets another number, and whichever the node has is known.
+        let other_salt = [6; SALT_LEN];
+        let id = ring.next_id();
+        assert_eq!(id, 2);
+        ring.begin(&ring.first_fingerprint(), id, other_salt);
+        let other = old.rotated(&other_salt);
+        assert_eq!(ring.prove(is(&other)), Ok(((), Proof::Pending)));
+        assert_eq!(ring.prove(is(&new)), Ok(((), Proof::Pending)));
+        assert_eq!((ring.sealing().0.expose(), ring.sealing().1), (new.expose(), 1));
+        ring.rotated(1);
+        assert_eq!(ring.prove(is(&new)), Ok(((), Proof::Current)));
+        assert_eq!((ring.prove(is(&old)), ring.prove(is(&other))), (Err(()), Err(())));
+        assert!(ring.pending().is_none());
+    }
+
+    #[test]
+    fn a_node_that_never_keeps_a_key_does_not_fill_the_ring() {
+        let mut ring = ring();
+        for n in 1..=20 {
+            let id = ring.next_id();
+            ring.begin(&ring.first_fingerprint(), id, [n; SALT_LEN]);
+            ring.not_kept(id);
+        }
+        assert_eq!(ring.aside.len(), MAX_ASIDE);
+        assert_eq!(ring.sealing().0.expose(), &[1; 32]);
     }
 
     #[test]
