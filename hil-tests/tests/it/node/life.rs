@@ -1,11 +1,13 @@
 //! The node's own life: hangs, screens, twins.
 
-use super::{Room, last, missing, tells};
-use hil_tests::bench::{Bench, QemuBench, channel};
-use hil_tests::cannot_run;
-use hil_tests::standin::BOUND;
-use hil_tests::wait_for;
-use shared::wire::{CrashKind, Up};
+use super::{KEY, NODE, Room, last, missing, tells};
+use hil_tests::bench::{Bench, HOST, QemuBench, channel};
+use hil_tests::mosquitto::Mosquitto;
+use hil_tests::standin::{ACCOUNT, BOUND, Controller};
+use hil_tests::{cannot_run, free_port, wait_for};
+use shared::provision::Provision;
+use shared::wire::{CrashKind, Header, Up};
+use std::time::Duration;
 
 /// The board's number of the task that serves the reader.
 const READER_TASK: u8 = 5;
@@ -107,4 +109,46 @@ async fn a_row_of_crashes_ends_in_safe_mode_and_the_node_says_so() {
     room.controller
         .event_after(seq, "the leak", |event| *event == wet)
         .await;
+}
+
+/// A day of the node's own time, as fast as this machine computes. Nothing is mounted: what is
+/// measured would only make more frames, and the day longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_passes_without_a_missed_heartbeat() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    const LONGEST: Duration = Duration::from_secs(100);
+    /// Twice the time between two heartbeats: none was missed in between.
+    const MISSED_MS: u64 = 10_000;
+    if cannot_run(missing()) {
+        return;
+    }
+    let (addr, node) = (free_port(), NODE.to_string());
+    let folder = tempfile::tempdir().unwrap();
+    let provision = Provision::new(NODE, 1, KEY, HOST, addr.port());
+    let accounts = [ACCOUNT, (&node, &provision.broker_password())];
+    let _mosquitto = Mosquitto::with_accounts_on(folder.path(), addr, &accounts);
+    let controller = Controller::start(addr, &provision).await;
+    let mut bench = QemuBench::prepare(&provision);
+    bench.hurry();
+    bench.power_on().await;
+    let begun = std::time::Instant::now();
+    wait_for("a day to pass", LONGEST, async || {
+        let up_ms = controller.read(|heard| heard.telemetry.last().map(|(header, _)| header.up_ms));
+        up_ms.filter(|up_ms| *up_ms > DAY_MS)
+    })
+    .await;
+    let (beats, boot) = controller.read(|heard| {
+        let is = |(_, body): &&(Header, Up)| matches!(body, Up::Heartbeat { .. });
+        let beats = heard.telemetry.iter().filter(is).map(|(header, _)| header.up_ms);
+        (beats.collect::<Vec<u64>>(), heard.boot)
+    });
+    let gaps = beats.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let longest = gaps.max().unwrap();
+    eprintln!(
+        "{} heartbeats, {longest} ms at most between two, in {:?} of ours",
+        beats.len(),
+        begun.elapsed()
+    );
+    assert_eq!(boot, 1, "it never restarted");
+    assert!(longest < MISSED_MS, "{longest} ms without a heartbeat");
 }
