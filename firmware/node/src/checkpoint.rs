@@ -1,10 +1,14 @@
 //! The witness's memory: the last checkpoint of the entry log that the controller gave us.
 //!
 //! A controller that was taken over can rewrite its log; it cannot rewrite what its nodes remember
-//! of it. The node says at every boot what it was given last, and does not judge it.
+//! of it. The node says at every boot what it was given last.
+//!
+//! Nobody overwrites a witness: a log only grows, so a checkpoint of fewer records, or of as many
+//! with another root, is refused and counted as a refused frame, and the one before is told on.
 //!
 //! The newest is in RAM at once and in the memory at most every [`WRITE_EVERY_MS`]: 144 writes a
-//! day on two pages in turn, a page lasts for 38 years.
+//! day on four pages in turn, each in two halves ([`crate::drivers::eeprom24`] writes 32 bytes at a
+//! time), are 72 cycles a page and day; with 1 000 000 of them a page lasts for 38 years.
 
 use crate::STORE_RETRY_MS;
 use crate::layout::CHECKPOINT_AT;
@@ -51,6 +55,10 @@ impl Checkpoint {
     }
 }
 
+/// A checkpoint that contradicts the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradicts;
+
 /// What the node remembers.
 #[derive(Debug)]
 pub struct Witness {
@@ -68,7 +76,7 @@ impl Witness {
     /// # Errors
     /// [`MemoryFault`] when the memory does not answer.
     pub fn open(memory: &mut impl Memory) -> Result<Self, MemoryFault> {
-        let (twin, last) = Twin::open(memory, CHECKPOINT_AT)?;
+        let (twin, last) = Twin::open(memory, &CHECKPOINT_AT)?;
         Ok(Self {
             twin,
             last: last.as_ref().map(Checkpoint::decode),
@@ -83,15 +91,22 @@ impl Witness {
     }
 
     /// Keeps a checkpoint.
-    pub fn give(&mut self, checkpoint: Checkpoint, now_ms: u64) {
-        let known = self
-            .last
-            .is_some_and(|last| (last.size, last.root) == (checkpoint.size, checkpoint.root));
-        // The same once more tells nothing new; it keeps the time of its first hearing.
-        if !known {
-            self.last = Some(checkpoint);
-            self.write_at_ms.get_or_insert(self.rest_until_ms.max(now_ms));
+    ///
+    /// # Errors
+    /// [`Contradicts`] when a log that has only grown cannot have it; the one before is kept.
+    pub fn give(&mut self, checkpoint: Checkpoint, now_ms: u64) -> Result<(), Contradicts> {
+        if let Some(last) = &self.last {
+            if (last.size, last.root) == (checkpoint.size, checkpoint.root) {
+                // The same once more tells nothing new; it keeps the time of its first hearing.
+                return Ok(());
+            }
+            if checkpoint.size <= last.size {
+                return Err(Contradicts);
+            }
         }
+        self.last = Some(checkpoint);
+        self.write_at_ms.get_or_insert(self.rest_until_ms.max(now_ms));
+        Ok(())
     }
 
     /// Writes when it is due.
@@ -148,7 +163,7 @@ mod tests {
         let chip = Chip::blank();
         let mut witness = open(&chip);
         assert_eq!(witness.last(), None);
-        witness.give(checkpoint(1_000), 0);
+        witness.give(checkpoint(1_000), 0).unwrap();
         witness.maintain(&mut chip.clone(), 0);
         assert_eq!(open(&chip).last(), Some(&checkpoint(1_000)));
     }
@@ -159,7 +174,7 @@ mod tests {
         let mut witness = open(&chip);
         let day_ms = 24 * 3_600_000;
         for now_ms in (0..day_ms).step_by(30_000) {
-            witness.give(checkpoint(now_ms), now_ms);
+            witness.give(checkpoint(now_ms), now_ms).unwrap();
             witness.maintain(&mut chip.clone(), now_ms);
         }
         assert_eq!(chip.written(), 144 * (LEN + 8));
@@ -176,7 +191,7 @@ mod tests {
                 given_unix_s: now_ms,
                 ..checkpoint(3)
             };
-            witness.give(again, now_ms);
+            witness.give(again, now_ms).unwrap();
             witness.maintain(&mut chip.clone(), now_ms);
         }
         assert_eq!((chip.written(), witness.next_deadline()), (LEN + 8, None));
@@ -188,10 +203,10 @@ mod tests {
         for cut in 0..=LEN + 8 {
             let chip = Chip::blank();
             let mut witness = open(&chip);
-            witness.give(checkpoint(1), 0);
+            witness.give(checkpoint(1), 0).unwrap();
             witness.maintain(&mut chip.clone(), 0);
             chip.cut_after(Some(cut));
-            witness.give(checkpoint(2), WRITE_EVERY_MS);
+            witness.give(checkpoint(2), WRITE_EVERY_MS).unwrap();
             witness.maintain(&mut chip.clone(), WRITE_EVERY_MS);
             chip.cut_after(None);
             let expected = if cut < LEN + 8 { 1 } else { 2 };
@@ -204,12 +219,35 @@ mod tests {
         let chip = Chip::blank();
         let mut witness = open(&chip);
         chip.freeze(true);
-        witness.give(checkpoint(1), 0);
+        witness.give(checkpoint(1), 0).unwrap();
         witness.maintain(&mut chip.clone(), 0);
         assert_eq!(witness.next_deadline(), Some(STORE_RETRY_MS));
         assert_eq!(witness.last(), Some(&checkpoint(1)), "it is said all the same");
         chip.freeze(false);
         witness.maintain(&mut chip.clone(), STORE_RETRY_MS);
         assert_eq!(open(&chip).last(), Some(&checkpoint(1)));
+    }
+
+    #[test]
+    fn who_is_to_be_convicted_cannot_overwrite_the_witness() {
+        let chip = Chip::blank();
+        let mut witness = open(&chip);
+        witness.give(checkpoint(100), 0).unwrap();
+        let rewritten = Checkpoint {
+            root: [0x66; 32],
+            ..checkpoint(100)
+        };
+        for other in [checkpoint(99), checkpoint(0), rewritten] {
+            assert_eq!(witness.give(other, 1), Err(Contradicts));
+            assert_eq!(witness.last(), Some(&checkpoint(100)));
+        }
+        witness.flush(&mut chip.clone(), 2);
+        let mut witness = open(&chip);
+        assert_eq!(
+            witness.give(rewritten, 0),
+            Err(Contradicts),
+            "nor after a restart"
+        );
+        assert_eq!(witness.give(checkpoint(101), 0), Ok(()));
     }
 }

@@ -1,8 +1,8 @@
 //! Non-volatile bytes, and how to change them so that power may fail at any byte.
 //!
 //! Every write is read back, because a frozen bus takes writes without complaint. What is replaced
-//! in place exists twice ([`Twin`]): the older copy is overwritten, and one that is half-written
-//! has a wrong CRC. Where things lie is told in [`crate::layout`].
+//! in place exists several times ([`Twin`]): the oldest copy is overwritten, one that is half-written
+//! has a wrong CRC, and a page that keeps nothing is passed over. Where things lie is told in [`crate::layout`].
 //!
 //! One memory is shared by the ring, the lists, the configuration and the checkpoint: nothing here
 //! owns it, everything borrows it for a call.
@@ -73,70 +73,105 @@ pub fn write_verified(memory: &mut impl Memory, at: u16, bytes: &[u8]) -> Result
 const CRC_LEN: usize = 4;
 const GENERATION_LEN: usize = 4;
 
-/// `N` bytes that are replaced as a whole: two copies, of which the newer valid one counts.
+/// Attempts to read the same twice.
+const READINGS: usize = 4;
+
+/// `N` bytes that are replaced as a whole: copies in turn, of which the newest valid one counts.
 ///
-/// A copy is a generation (u32), the bytes, and their CRC-32; it begins on a page of its own.
+/// A copy is a generation (u32), the bytes, and their CRC-32; it has a page of its own. Two pages
+/// are enough for a power cut; with more of them the wear is less, and pages may die until two are
+/// left.
 #[derive(Debug, Clone, Copy)]
 pub struct Twin<const N: usize> {
-    at: [u16; 2],
-    /// Which copy is in force, and its generation.
-    newest: Option<(usize, u32)>,
+    at: &'static [u16],
+    /// Which copy is in force.
+    newest: Option<usize>,
+    /// The highest generation that may be in the memory, 0 for none.
+    highest: u32,
 }
 
 impl<const N: usize> Twin<N> {
     const LEN: usize = GENERATION_LEN + N + CRC_LEN;
     const FITS: () = assert!(Self::LEN <= PAGE_LEN as usize);
 
-    /// Reads what is in force at these two places.
+    /// Reads what is in force at these places, at least two.
     ///
     /// # Errors
     /// [`MemoryFault`] when the memory does not answer.
-    pub fn open(memory: &mut impl Memory, at: [u16; 2]) -> Result<(Self, Option<[u8; N]>), MemoryFault> {
+    pub fn open(
+        memory: &mut impl Memory,
+        at: &'static [u16],
+    ) -> Result<(Self, Option<[u8; N]>), MemoryFault> {
         let () = Self::FITS;
-        let mut twin = Self { at, newest: None };
+        let mut twin = Self {
+            at,
+            newest: None,
+            highest: 0,
+        };
         let mut found = None;
-        for (which, at) in at.into_iter().enumerate() {
-            if let Some((generation, bytes)) = Self::copy(memory, at)?
-                // Generations may wrap; the two copies are never far from each other.
-                && twin.newest.is_none_or(|(_, known)| generation.wrapping_sub(known) as i32 > 0)
+        for (which, at) in at.iter().enumerate() {
+            if let Some((generation, bytes)) = Self::copy(memory, *at)?
+                // Generations may wrap; the copies are never far from each other.
+                && (twin.newest.is_none() || generation.wrapping_sub(twin.highest) as i32 > 0)
             {
-                twin.newest = Some((which, generation));
+                twin.newest = Some(which);
+                twin.highest = generation;
                 found = Some(bytes);
             }
         }
         Ok((twin, found))
     }
 
-    /// Replaces the bytes. After an error those before are still in force.
+    /// Replaces the bytes. After an error those before are still in force, or these; a place that
+    /// does not keep them is passed over.
     ///
     /// # Errors
-    /// [`MemoryFault`] when they are not proven to be kept.
+    /// [`MemoryFault`] when they are not proven to be kept in any place.
     pub fn write(&mut self, memory: &mut impl Memory, bytes: &[u8; N]) -> Result<(), MemoryFault> {
-        let (which, generation) = self.newest.map_or((0, 1), |(which, generation)| {
-            (1 - which, generation.wrapping_add(1))
-        });
-        let mut page = [0; PAGE_LEN as usize];
-        let copy = &mut page[..Self::LEN];
-        copy[..GENERATION_LEN].copy_from_slice(&generation.to_le_bytes());
-        copy[GENERATION_LEN..GENERATION_LEN + N].copy_from_slice(bytes);
-        let crc = crc32(&copy[..GENERATION_LEN + N]);
-        copy[GENERATION_LEN + N..].copy_from_slice(&crc.to_le_bytes());
-        write_verified(memory, self.at[which], copy)?;
-        self.newest = Some((which, generation));
-        Ok(())
+        let places = self.at.len();
+        let first = self.newest.map_or(0, |which| which + 1);
+        // The copy in force is not touched.
+        let others = places - usize::from(self.newest.is_some());
+        for which in (first..first + others).map(|which| which % places) {
+            // What could not be read back may be there all the same: no generation is used twice.
+            self.highest = self.highest.wrapping_add(1);
+            let mut page = [0; PAGE_LEN as usize];
+            let copy = &mut page[..Self::LEN];
+            copy[..GENERATION_LEN].copy_from_slice(&self.highest.to_le_bytes());
+            copy[GENERATION_LEN..GENERATION_LEN + N].copy_from_slice(bytes);
+            let crc = crc32(&copy[..GENERATION_LEN + N]);
+            copy[GENERATION_LEN + N..].copy_from_slice(&crc.to_le_bytes());
+            if write_verified(memory, self.at[which], copy).is_ok() {
+                self.newest = Some(which);
+                return Ok(());
+            }
+        }
+        Err(MemoryFault)
     }
 
     /// True when the memory gives back a copy that it is known to hold: a frozen bus does not.
     pub fn answers(&self, memory: &mut impl Memory) -> bool {
         self.at
-            .into_iter()
-            .any(|at| matches!(Self::copy(memory, at), Ok(Some(_))))
+            .iter()
+            .any(|at| matches!(Self::copy(memory, *at), Ok(Some(_))))
     }
 
     fn copy(memory: &mut impl Memory, at: u16) -> Result<Option<(u32, [u8; N])>, MemoryFault> {
         let mut page = [0; PAGE_LEN as usize];
         let copy = &mut page[..Self::LEN];
         memory.read(at, copy)?;
+        for reading in 1.. {
+            let mut again = [0; PAGE_LEN as usize];
+            let again = &mut again[..Self::LEN];
+            memory.read(at, again)?;
+            if again == copy {
+                break;
+            }
+            if reading == READINGS {
+                return Err(MemoryFault);
+            }
+            copy.copy_from_slice(again);
+        }
         // All zero is not valid: the CRC-32 of zeros is not zero.
         if crc32(&copy[..GENERATION_LEN + N]).to_le_bytes() != copy[GENERATION_LEN + N..] {
             return Ok(None);
@@ -314,12 +349,14 @@ pub(crate) mod fake {
 
 #[cfg(test)]
 mod tests {
-    use super::{fake::Chip, *};
+    use super::fake::{Chip, Disturbed};
+    use super::*;
 
-    const AT: [u16; 2] = [1152, 1216];
+    static AT: [u16; 2] = [1152, 1216];
+    static FOUR: [u16; 4] = [1024, 1088, 1408, 1472];
 
     fn twin(chip: &Chip) -> (Twin<5>, Option<[u8; 5]>) {
-        Twin::open(&mut chip.clone(), AT).unwrap()
+        Twin::open(&mut chip.clone(), &AT).unwrap()
     }
 
     #[test]
@@ -342,8 +379,9 @@ mod tests {
     fn generations_may_wrap() {
         let chip = Chip::blank();
         let mut newest = Twin::<5> {
-            at: AT,
-            newest: Some((0, u32::MAX - 1)),
+            at: &AT,
+            newest: Some(0),
+            highest: u32::MAX - 1,
         };
         for n in 1..=4 {
             newest.write(&mut chip.clone(), &[n; 5]).unwrap();
@@ -381,6 +419,55 @@ mod tests {
         }
         chip.freeze(true);
         assert!(!newest.answers(&mut chip.clone()));
+    }
+
+    #[test]
+    fn dead_pages_are_passed_over_and_what_they_hold_is_never_newer() {
+        for dead in 0..1_usize << FOUR.len() {
+            if dead.count_ones() > 2 {
+                continue;
+            }
+            let chip = Chip::blank();
+            for n in 1..=20 {
+                if n == 7 {
+                    // They keep what they hold.
+                    (0..FOUR.len())
+                        .filter(|page| dead & 1 << page != 0)
+                        .for_each(|page| chip.kill_page(FOUR[page]));
+                }
+                let (mut twin, before) = Twin::<5>::open(&mut chip.clone(), &FOUR).unwrap();
+                assert_eq!(before, (n > 1).then(|| [n - 1; 5]), "dead {dead:b}");
+                twin.write(&mut chip.clone(), &[n; 5]).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_that_could_not_be_read_back_never_stands_beside_another_of_its_generation() {
+        for skip in 0..6 {
+            for how in [Disturbed::Silent, Disturbed::Wrong] {
+                let chip = Chip::blank();
+                let (mut twin, _) = Twin::<5>::open(&mut chip.clone(), &FOUR).unwrap();
+                twin.write(&mut chip.clone(), b"first").unwrap();
+                chip.disturb_reads(skip, 4, how);
+                let _ = twin.write(&mut chip.clone(), b"later");
+                chip.calm();
+                twin.write(&mut chip.clone(), b"third").unwrap();
+                let read = Twin::<5>::open(&mut chip.clone(), &FOUR).unwrap().1;
+                assert_eq!(read.as_ref(), Some(b"third"), "{how:?} after {skip}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_misread_does_not_bring_back_what_was_before() {
+        let chip = Chip::blank();
+        twin(&chip).0.write(&mut chip.clone(), b"first").unwrap();
+        twin(&chip).0.write(&mut chip.clone(), b"later").unwrap();
+        for skip in 0..4 {
+            chip.disturb_reads(skip, 1, Disturbed::Wrong);
+            assert_eq!(twin(&chip).1.as_ref(), Some(b"later"), "read {skip}");
+        }
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Ring {
     /// [`MemoryFault`] when the memory does not answer, or does not keep the boot number: a node
     /// that cannot count its boots must not send frames.
     pub fn open(memory: &mut impl Memory, node: u16, crashed: bool) -> Result<(Self, u32), MemoryFault> {
-        let (twin, header) = Twin::open(memory, HEADER_AT)?;
+        let (twin, header) = Twin::open(memory, &HEADER_AT)?;
         let seen = scan(memory)?;
         let header = header.as_ref().map_or(
             // Both headers lost, events left: keep them all, the controller knows duplicates.

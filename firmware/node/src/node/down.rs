@@ -67,7 +67,11 @@ impl<M: Memory, S: Slots> Node<M, S> {
                     root,
                     given_unix_s: self.clock.unix_ms(now_ms).unwrap_or_default() / 1_000,
                 };
-                self.witness.give(checkpoint, now_ms);
+                // What is told at the next connection is the one before; the refusal is told now.
+                if self.witness.give(checkpoint, now_ms).is_err() {
+                    self.reports.checkpoint_due();
+                    self.refuse(Refusal::Unknown, now_ms);
+                }
             }
             // One sealed with the previous key is a repetition: the rotation is done.
             Down::Rotate { .. } if !current => {}

@@ -59,6 +59,10 @@ impl Reports {
         self.transfer_due = true;
     }
 
+    pub(super) const fn checkpoint_due(&mut self) {
+        self.checkpoint_due = true;
+    }
+
     pub(super) fn next_deadline(&self) -> u64 {
         self.heartbeat_at_ms.min(self.health_at_ms)
     }
