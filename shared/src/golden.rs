@@ -60,6 +60,7 @@ const fn up_name(up: &Up) -> &'static str {
         Up::Health(_) => "up-health",
         Up::Checkpoint { .. } => "up-checkpoint",
         Up::Transfer { .. } => "up-transfer",
+        Up::Shock { .. } => "up-shock",
     }
 }
 
@@ -191,6 +192,14 @@ fn ups() -> Vec<Up> {
             what: TransferKind::Image,
             version: Version(0, 2, 0).number(),
             have: 65_536,
+        },
+        Up::Reader {
+            reader: 0,
+            state: ReaderState::Fault(ReaderProblem::Blocked),
+        },
+        Up::Shock {
+            channel: 6,
+            peak: 2_512,
         },
     ]
 }
@@ -338,7 +347,7 @@ fn frames_are_the_golden_bytes() {
 fn every_variant_has_golden_bytes() {
     let names: BTreeSet<&str> = GOLDEN.lines().filter_map(|line| line.split(' ').next()).collect();
     // One name per arm of the two functions above.
-    assert_eq!(names.len(), 22 + 14);
+    assert_eq!(names.len(), 23 + 14);
     assert!(ups().iter().all(|up| names.contains(up_name(up))));
     assert!(downs().iter().all(|down| names.contains(down_name(down))));
 }

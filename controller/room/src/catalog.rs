@@ -214,6 +214,31 @@ pub fn chattering(channel: &Channel) -> Definition {
     }
 }
 
+/// Alarm id of an accelerometer that felt an earthquake.
+#[must_use]
+pub fn shock_id(point: &str) -> String {
+    format!("{point}.shock")
+}
+
+/// Alarm of an earthquake. It stands until somebody has looked at the room.
+#[must_use]
+pub fn shock(channel: &Channel) -> Definition {
+    Definition {
+        id: shock_id(&channel.point),
+        priority: Priority::Warning,
+        what: Label::new("強い揺れを検知", "The room was shaken"),
+        place: channel.label.clone(),
+        action: Label::new(
+            "安全を確かめてから、ラックの固定と傾き、配線の抜け、空調の水漏れ、UPS の表示を点検してください。",
+            "When it is safe, check that the racks stand fixed and upright, plugs, water of the air conditioner, and the UPSs.",
+        ),
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        latching: true,
+        cause: None,
+    }
+}
+
 /// Alarm of a limit.
 #[must_use]
 pub fn limit(limit: &Limit, place: Label) -> Definition {

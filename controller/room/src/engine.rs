@@ -36,6 +36,7 @@ use crate::record::{Entry, NodeOrder, Record};
 use crate::site::{self, DeviceKind, Label, Limit, Site, World};
 use crate::time::{Millis, Mono, Now};
 use nodes::{Downlink, hex};
+use shared::Quantity;
 use shared::wire::{Health, LineFault};
 use std::collections::BTreeMap;
 
@@ -146,6 +147,9 @@ impl<W: World> Engine<W> {
                 }
                 if channel.contact.is_some() {
                     self.book.define(catalog::chattering(channel));
+                }
+                if channel.quantity == Quantity::Acceleration {
+                    self.book.define(catalog::shock(channel));
                 }
                 self.mounted
                     .insert(channel.point.clone(), (node.id, channel.channel));

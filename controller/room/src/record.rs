@@ -375,6 +375,13 @@ pub enum NodeEvent {
         /// What became of it.
         outcome: UpdateOutcome,
     },
+    /// The building shook.
+    Shock {
+        /// Channel.
+        channel: u8,
+        /// Highest acceleration so far, in thousandths of m/s².
+        peak: u32,
+    },
 }
 
 /// What an operator can order of a node.

@@ -260,7 +260,7 @@ pub struct Portal {
     pub point: Option<String>,
     /// `closed`, `open`, `held_open` or `unknown`.
     pub door: String,
-    /// `well`, `mute`, `garbled`, `radio`, `other_part` or `unknown`.
+    /// `well`, `mute`, `garbled`, `radio`, `other_part`, `blocked` or `unknown`.
     pub reader: String,
     /// Reader or enclosure is open; `null` when it was not said.
     pub tamper: Option<bool>,

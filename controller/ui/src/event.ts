@@ -41,6 +41,8 @@ function detail(lang: Lang, name: string, event: Fields): string | null {
       return String(event['firmware']);
     case 'lost':
       return String(event['count']);
+    case 'shock':
+      return `${(Number(event['peak']) / 1000).toFixed(2)} m/s²`;
     case 'chattering':
       return say(lang, 'event.edges', { count: Number(event['edges']) });
     default:

@@ -42,6 +42,7 @@ pub mod reader;
 pub mod ring;
 pub mod safe;
 pub mod sensor;
+pub mod shock;
 pub mod supervisor;
 pub mod takeover;
 pub mod update;

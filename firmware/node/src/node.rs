@@ -28,6 +28,7 @@ use crate::list::List;
 use crate::memory::{Memory, MemoryFault};
 use crate::outbox::{Outbox, Rank, Stamp};
 use crate::safe::{Due, Safe};
+use crate::shock::{MAX_SHOCKS, Shock};
 use crate::update::{Firmware, Slots, Update};
 use crate::{REFUSED_AT_MOST_MS, REFUSED_EVERY_MS, STORE_RETRY_MS};
 use channel::Channel;
@@ -36,12 +37,12 @@ use erase::Erasing;
 use heapless::Vec;
 use portal::{Entrance, level_of_contact, level_of_line};
 use report::Reports;
-use shared::NoData;
 use shared::limit::MAX_CHANNELS;
 use shared::provision::Provision;
 use shared::wire::{
     Crash, Header, ListEvent, Refusal, ResetCause, Stream, Up, UpFrame, VERSION, seal_up, seal_up_raw,
 };
+use shared::{NoData, Quantity};
 
 pub use report::Counts;
 
@@ -90,6 +91,7 @@ pub struct Node<M, S> {
     /// When the copy of the previous key is to be overwritten.
     erase_previous_at_ms: Option<u64>,
     channels: Vec<Channel, MAX_CHANNELS>,
+    shocks: Vec<Shock, MAX_SHOCKS>,
     entrance: Entrance,
     outbox: Outbox,
     guard: Guard,
@@ -151,6 +153,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
             keys: Keys::open(&mut memory, provision),
             erase_previous_at_ms: None,
             channels: Vec::new(),
+            shocks: Vec::new(),
             entrance: Entrance::new(provision),
             guard: Guard::new(provision.node, outbox.boot()),
             safe: Safe::new(outbox.crashes(), now_ms),
@@ -171,6 +174,13 @@ impl<M: Memory, S: Slots> Node<M, S> {
         for (channel, mount) in (0..).zip(&provision.mounts) {
             // There are as many channels as rows.
             let _ = node.channels.push(Channel::new(channel, mount.as_ref()));
+            if let Some(mount) = mount
+                && mount.quantity() == Some(Quantity::Acceleration)
+                && mount.param > 0
+            {
+                // There are as many as a bus has addresses for.
+                let _ = node.shocks.push(Shock::new(channel, mount.param));
+            }
         }
         // A copy that was torn may hold a part of an old key.
         let torn = node.keys.left_something(&mut node.memory);
@@ -246,9 +256,19 @@ impl<M: Memory, S: Slots> Node<M, S> {
 
     /// Feeds the reading of a sensor, in thousandths of its unit.
     pub fn reading(&mut self, channel: usize, read: Result<i32, NoData>, now_ms: u64) {
-        if !self.is_blind()
-            && let Some(Channel::Sensor(sensor)) = self.channels.get_mut(channel)
-            && let Some(event) = sensor.feed(read, now_ms)
+        if self.is_blind() {
+            return;
+        }
+        let Some(Channel::Sensor(sensor)) = self.channels.get_mut(channel) else {
+            return;
+        };
+        if let Some(event) = sensor.feed(read, now_ms) {
+            self.event(&event, now_ms);
+        }
+        let mut shocks = self.shocks.iter_mut();
+        if let Some(shock) = shocks.find(|shock| usize::from(shock.channel()) == channel)
+            && let Ok(peak) = read.and_then(|milli| Quantity::Acceleration.check(milli))
+            && let Some(event) = shock.feed(peak.unsigned_abs(), now_ms)
         {
             self.event(&event, now_ms);
         }

@@ -19,7 +19,8 @@
 //! counts; a reader that is silent or restarts proves nothing, and a card held to it meanwhile
 //! is not presented again. [`Event::SeveralCards`] once when more than one card of a kind is in
 //! the field: no card of that kind is presented until all of them were away, because nobody can
-//! say which was meant. A Type A and a FeliCa card are two kinds: a card or telephone that is both
+//! say which was meant. What stays in the field for [`BLOCKED_MS`], one card or several, is a fault: it
+//! keeps everybody else out. A Type A and a FeliCa card are two kinds: a card or telephone that is both
 //! is presented as both. [`Event::RandomUid`] for a Type A number that its owner draws anew each
 //! time: it names nobody. [`Event::State`] when the reader fails and when it is proven well: once
 //! each, and once after start, because before it is not known. After a relapse it must prove itself for
@@ -100,6 +101,9 @@ pub const CHECK_MS: u64 = 10_000;
 pub const CHECK_AGAIN_MS: u64 = 1_000;
 /// Bad self-checks in a row that make a fault.
 pub const BAD_CHECKS: u8 = 3;
+/// How long something may answer at the reader without a pause before it is in everybody's way, in
+/// milliseconds. A sticker or a card that is left there makes of every other card one of several.
+pub const BLOCKED_MS: u64 = 90_000;
 
 /// A card that comes just after a look began waits for a round with its end, for one command of a
 /// self-check and for its own look.
@@ -255,6 +259,8 @@ pub struct Reader {
     look: u8,
     type_a: Presence,
     felica: Presence,
+    /// Since when something has been at the reader.
+    occupied_since: Option<u64>,
     failures: u8,
     /// Answered looks since the last failure, up to [`PROVEN_POLLS`].
     proven: u8,
@@ -288,6 +294,7 @@ impl Reader {
             look: 0,
             type_a: Presence::Empty,
             felica: Presence::Empty,
+            occupied_since: None,
             failures: 0,
             proven: 0,
             sound_since: None,
@@ -438,8 +445,12 @@ impl Reader {
             {
                 return;
             }
-            // A silent part says nothing about its radio.
-            Some(ReaderState::Fault(_)) if why == ReaderProblem::Radio => return,
+            // What is in the way can be taken away; a radio part must be mended.
+            Some(ReaderState::Fault(ReaderProblem::Blocked)) if why != ReaderProblem::Blocked => {}
+            // A silent part says nothing about its radio, nor about what is in front of it.
+            Some(ReaderState::Fault(_)) if matches!(why, ReaderProblem::Radio | ReaderProblem::Blocked) => {
+                return;
+            }
             Some(ReaderState::Fault(_)) | None => {}
             Some(ReaderState::Well) => {
                 let was_well_long = now_ms.saturating_sub(self.well_since) >= PROOF_MAX_MS;
@@ -461,7 +472,11 @@ impl Reader {
         }
         self.failures = 0;
         self.pause_ms = PAUSE_FIRST_MS;
-        if self.bad_checks > 0 {
+        if self.is_blocked(now_ms) {
+            self.at_fault(now_ms, ReaderProblem::Blocked);
+            self.sound_since = None;
+        }
+        if self.bad_checks > 0 || self.is_blocked(now_ms) {
             return;
         }
         let since = *self.sound_since.get_or_insert(now_ms);
@@ -537,10 +552,16 @@ impl Reader {
         self.look_next(now_ms);
     }
 
+    /// True when something stays at the reader and keeps everybody out.
+    fn is_blocked(&self, now_ms: u64) -> bool {
+        self.occupied_since
+            .is_some_and(|since| now_ms.saturating_sub(since) >= BLOCKED_MS)
+    }
+
     fn look_next(&mut self, now_ms: u64) {
-        // Not while a card is read: the test switches the field.
-        let check =
-            now_ms >= self.check_at_ms && self.type_a == Presence::Empty && self.felica == Presence::Empty;
+        // Not while a card is read: the test switches the field. What stays for ever does not end it.
+        let free = self.occupied_since.is_none() || self.is_blocked(now_ms);
+        let check = now_ms >= self.check_at_ms && free;
         let command = match (check, self.antenna_due) {
             (false, _) => Command::Look(LOOKS.get(usize::from(self.look)).copied().unwrap_or(LOOKS[0])),
             (true, false) => Command::Status,
@@ -561,6 +582,10 @@ impl Reader {
             // Two looks a round.
             CredentialKind::Felica => (self.felica, change) = self.felica.next(seen, 2 * AWAY_POLLS),
         }
+        self.occupied_since = match (self.type_a, self.felica) {
+            (Presence::Empty, Presence::Empty) => None,
+            _ => self.occupied_since.or(Some(now_ms)),
+        };
         turn.event = match change {
             Change::Nothing => None,
             Change::Card(uid) => Some(Event::Card { kind, uid }),

@@ -126,6 +126,13 @@ impl Sensor {
             (State::Lost { .. }, Err(_)) => (State::Lost { good: 0 }, None),
         };
         self.state = state;
+        // What was measured in one second is not the end of it: the highest of all that was not sent.
+        let read = match (read, self.value) {
+            (Ok(peak), Ok(unsent)) if self.due && self.quantity == Quantity::Acceleration => {
+                Ok(peak.max(unsent))
+            }
+            (read, _) => read,
+        };
         // While a loss lasts, a value now and then is not yet believed.
         self.value = match (self.state, read, self.value) {
             (State::Lost { .. }, Ok(_), Err(reason)) => Err(reason),
@@ -277,6 +284,17 @@ mod tests {
             sensor.feed(Ok(after), 1_500);
             assert_eq!(sensor.take_due(1_500).unwrap().value, Ok(after), "{quantity:?}");
         }
+    }
+
+    #[test]
+    fn the_peak_of_an_earthquake_waits_until_it_is_sent() {
+        let mut sensor = Sensor::new(0, Quantity::Acceleration);
+        for (now_ms, peak) in (0..).step_by(1_000).zip([20, 900, 2_500, 30, 20]) {
+            sensor.feed(Ok(peak), now_ms);
+        }
+        assert_eq!(sensor.take_due(5_000).unwrap().value, Ok(2_500));
+        sensor.feed(Ok(20), 6_000);
+        assert_eq!(sensor.take_due(6_000).unwrap().value, Ok(20));
     }
 
     #[test]

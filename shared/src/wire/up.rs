@@ -171,6 +171,13 @@ pub enum Up {
         /// List: entries that are in. Image: bytes that are in.
         have: u32,
     },
+    /// Event: the building shook.
+    Shock {
+        /// Channel.
+        channel: u8,
+        /// Highest acceleration so far, in thousandths of m/s².
+        peak: u32,
+    },
 }
 
 /// A firmware version: major, minor, patch.
@@ -248,6 +255,8 @@ pub enum ReaderProblem {
     Radio,
     /// It is another part than expected.
     OtherPart,
+    /// Something stays in front of it, and no other card can be told from it.
+    Blocked,
 }
 
 /// How a reader is.

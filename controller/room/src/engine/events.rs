@@ -70,6 +70,7 @@ fn recorded(body: Result<Up, Vec<u8>>) -> (Option<u8>, NodeEvent) {
                 outcome,
             },
         ),
+        Ok(Up::Shock { channel, peak }) => (Some(channel), NodeEvent::Shock { channel, peak }),
         // Telemetry on the topic of events, or an event of a later version.
         Ok(other) => raw(format!("{other:?}")),
     }
@@ -227,6 +228,14 @@ impl<W: World> Engine<W> {
             NodeEvent::SafeMode { on, crashes } if is_current => {
                 self.safe_mode(now, node, *on, *crashes, turn);
             }
+            NodeEvent::Shock { peak, .. } => {
+                if let Some(point) = point {
+                    // Also one that is told late: what it shook was not looked at yet.
+                    let (ja, en) = (f64::from(*peak) / 10.0, f64::from(*peak) / 1_000.0);
+                    let because = Label::new(format!("最大 {ja:.0} ガル"), format!("peak {en:.2} m/s²"));
+                    self.has_occurred(now, catalog::shock_id(point), because, turn);
+                }
+            }
             NodeEvent::List { list } if is_current => self.list_event(now, node, *list, turn),
             NodeEvent::Key { key } => self.key_event(now, node, *key, turn),
             NodeEvent::Update { version, outcome } => {
@@ -344,6 +353,7 @@ impl<W: World> Engine<W> {
 pub(super) const fn line_words(fault: LineFault) -> (&'static str, &'static str) {
     match fault {
         LineFault::Cut => ("断線", "the line is cut"),
-        LineFault::Shorted => ("短絡", "the line is shorted"),
+        // Water over the whole rope looks like metal.
+        LineFault::Shorted => ("短絡または水没", "the line is shorted or flooded"),
     }
 }

@@ -183,7 +183,11 @@ impl<W: World> Engine<W> {
     ) {
         let Some(name) = self.node_name(node) else { return };
         let id = catalog::node_id(&name, trouble);
-        let because = Label::new(what, what);
+        self.has_occurred(now, id, Label::new(what, what), turn);
+    }
+
+    /// What happened and does not last holds for a while.
+    pub(super) fn has_occurred(&mut self, now: Now, id: String, because: Label, turn: &mut Turn) {
         self.occurrences
             .insert(id.clone(), (now.mono.after(OCCURRENCE_HOLDS), because.clone()));
         self.report(now, turn, &id, Condition::Holds(because));

@@ -128,7 +128,7 @@ pub const fn no_data_words(reason: NoData) -> (&'static str, &'static str) {
         NoData::NotSupported => ("機器が対応していない", "the device does not have it"),
         NoData::Timeout => ("時間内に応答がない", "no answer in time"),
         NoData::DeviceError => ("機器が誤りを返した", "the device reports an error"),
-        NoData::LineFault => ("断線または短絡", "line cut or shorted"),
+        NoData::LineFault => ("断線、短絡または水没", "line cut, shorted or flooded"),
         _ => ("不明な理由", "an unknown reason"),
     }
 }

@@ -261,7 +261,10 @@ impl<W: World> Engine<W> {
             return;
         };
         self.portals[index].last = Some((now.mono, decision.to_owned()));
-        self.reader_event(now, node, reader, ReaderState::Well, turn);
+        // A blocked one may read cards of the other kind, and is blocked all the same.
+        if self.portals[index].reader != Some(ReaderState::Fault(ReaderProblem::Blocked)) {
+            self.reader_event(now, node, reader, ReaderState::Well, turn);
+        }
     }
 
     /// The node started anew, and says again what is wrong.
@@ -345,6 +348,7 @@ const fn reader_word(problem: ReaderProblem) -> &'static str {
         ReaderProblem::Garbled => "garbled",
         ReaderProblem::Radio => "radio",
         ReaderProblem::OtherPart => "other_part",
+        ReaderProblem::Blocked => "blocked",
     }
 }
 
@@ -354,5 +358,9 @@ const fn reader_words(problem: ReaderProblem) -> (&'static str, &'static str) {
         ReaderProblem::Garbled => ("応答が読めない", "its answers cannot be understood"),
         ReaderProblem::Radio => ("無線部が動かない", "its radio part does not work"),
         ReaderProblem::OtherPart => ("別の部品が付いている", "it is another part than expected"),
+        ReaderProblem::Blocked => (
+            "カードなどが貼り付いたまま、または置かれたままで、ほかのカードが使えない",
+            "a card or sticker stays on it, and no other card works",
+        ),
     }
 }

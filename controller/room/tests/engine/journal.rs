@@ -114,6 +114,14 @@ fn records() -> Vec<Record> {
             version: "1.5.0".to_owned(),
             outcome: UpdateOutcome::Refused(UpdateRefusal::Signature),
         },
+        NodeEvent::Reader {
+            reader: 0,
+            state: ReaderState::Fault(ReaderProblem::Blocked),
+        },
+        NodeEvent::Shock {
+            channel: 6,
+            peak: 2_512,
+        },
     ]
     .map(event)
     .into();

@@ -214,6 +214,58 @@ fn a_card_that_is_read_proves_the_reader_well_and_a_denial_rings_nothing() {
 }
 
 #[test]
+fn a_blocked_reader_rings_until_it_is_free_though_it_reads_cards_of_another_kind() {
+    let mut room = Bench::with(guarded());
+    let reader = |state| Up::Reader { reader: 0, state };
+    room.node_event(&reader(ReaderState::Fault(ReaderProblem::Blocked)));
+    room.node_event(&card(Decision::Granted));
+    assert_eq!(room.state("entrance.reader"), Some(AlarmState::Unacknowledged));
+    assert_eq!(room.portal("entrance").reader, "blocked");
+    room.node_event(&reader(ReaderState::Well));
+    assert_eq!(room.portal("entrance").reader, "well");
+}
+
+#[test]
+fn an_earthquake_is_an_alarm_that_stands_until_somebody_has_looked() {
+    let mut site = guarded();
+    let rack = Channel {
+        channel: 6,
+        point: "rack.shake".to_owned(),
+        label: Label::new("ラック", "rack"),
+        quantity: Quantity::Acceleration,
+        contact: None,
+        mount: None,
+    };
+    site.nodes[0].channels.push(rack);
+    let mut room = Bench::with(site);
+    assert_eq!(room.state("rack.shake.shock"), None);
+    room.node_event(&Up::Shock {
+        channel: 6,
+        peak: 2_512,
+    });
+    let alarms = room.engine.snapshot(room.now()).alarms;
+    let alarm = alarms
+        .iter()
+        .find(|alarm| alarm.id == "rack.shake.shock")
+        .unwrap();
+    assert_eq!(alarm.because.ja, "最大 251 ガル");
+    assert_eq!(alarm.because.en, "peak 2.51 m/s²");
+    room.pass(3_600_000);
+    assert_eq!(
+        room.state("rack.shake.shock"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+    room.command(Command::Acknowledge {
+        alarm: "rack.shake.shock".to_owned(),
+    });
+    assert_eq!(room.state("rack.shake.shock"), Some(AlarmState::Latched));
+    room.command(Command::Reset {
+        alarm: "rack.shake.shock".to_owned(),
+    });
+    assert_eq!(room.state("rack.shake.shock"), None);
+}
+
+#[test]
 fn a_portal_that_the_site_does_not_name_still_rings_when_it_is_forced() {
     let mut room = Bench::new();
     room.node_event(&Up::Door {
@@ -228,7 +280,7 @@ fn a_portal_that_the_site_does_not_name_still_rings_when_it_is_forced() {
 fn a_cut_and_a_shorted_line_are_no_data_with_their_name_until_the_contact_speaks_again() {
     let mut room = Bench::new();
     room.sample(LEAK, Quantity::Contact, Ok(0));
-    for (fault, ja) in [(LineFault::Cut, "断線"), (LineFault::Shorted, "短絡")] {
+    for (fault, ja) in [(LineFault::Cut, "断線"), (LineFault::Shorted, "短絡または水没")] {
         room.node_event(&Up::LineFault { channel: LEAK, fault });
         assert_eq!(room.point("leak.1"), Err("line_fault".to_owned()));
         assert_eq!(room.state("leak.1.wet"), None, "a broken rope is not wet");

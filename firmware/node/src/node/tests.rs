@@ -475,6 +475,27 @@ fn health_is_said_every_minute_with_what_the_board_counts() {
     assert_eq!(said, 600_000 / HEALTH_MS);
 }
 
+#[test]
+fn an_earthquake_without_a_connection_is_told_when_there_is_one() {
+    let mut chip = Chip::blank();
+    let shaken = Mount {
+        param: 250,
+        ..Mount::new(Part::Lis3dh, 0x18, 0)
+    };
+    let provision = Provision::new(7, 1, [5; 32], [127, 0, 0, 1], 1883);
+    chip.write(BLOCK_AT[0], &provision.with_mounts(&[shaken]).encode())
+        .unwrap();
+    let mut rig = Rig::on(chip, POWER_ON);
+    for (now_ms, peak) in (0..).step_by(1_000).zip([20, 2_500, 20]) {
+        rig.node.reading(0, Ok(peak), now_ms);
+    }
+    let shock = Up::Shock {
+        channel: 0,
+        peak: 2_500,
+    };
+    assert_eq!(rig.bodies()[1..], [shock]);
+}
+
 /// The size of a node is RAM of the smallest board.
 #[test]
 fn a_node_is_small() {
