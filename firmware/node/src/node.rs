@@ -147,7 +147,14 @@ impl<M: Memory, S: Slots> Node<M, S> {
         let witness = Witness::open(&mut memory)?;
         // Last of all that may fail: it counts the boot and the crash, once for each of them.
         let outbox = Outbox::open(&mut memory, provision.node, crashed)?;
-        let known_s = list.committed_unix_s().max(outbox.confirmed().unix_s);
+        // The later of the two; a time that was put right since is lower.
+        let known_s = match (outbox.confirmed(), list.committed_unix_s()) {
+            (confirmed, committed_s) if confirmed.version != list.version() && committed_s != 0 => {
+                committed_s
+            }
+            (confirmed, committed_s) if confirmed.unix_s == 0 => committed_s,
+            (confirmed, _) => confirmed.unix_s,
+        };
         let node = place.insert(Self {
             id: provision.node,
             keys: Keys::open(&mut memory, provision),
@@ -301,7 +308,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
         let memory = &mut self.memory;
         self.outbox.maintain(memory, now_ms);
         self.witness.maintain(memory, now_ms);
-        let unix_s = self.clock.unix_s(now_ms);
+        let unix_s = self.clock.told_s(now_ms);
         if let Some(event) = self.list.step(memory, unix_s, now_ms) {
             self.tell_list(event, now_ms);
         }

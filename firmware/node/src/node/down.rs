@@ -51,7 +51,12 @@ impl<M: Memory, S: Slots> Node<M, S> {
             return;
         }
         match body {
-            Down::SetTime => self.clock.set(header.unix_ms, now_ms),
+            Down::SetTime => {
+                let set = self.clock.set(header.unix_ms, header.up_ms, now_ms);
+                if set.is_err() {
+                    self.refuse(Refusal::Replayed, now_ms);
+                }
+            }
             Down::Ack { upto } => {
                 self.outbox.acknowledged(&mut self.memory, upto, now_ms);
                 self.update.reached();
@@ -60,7 +65,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
             Down::ListBegin(_) | Down::ListEntries { .. } | Down::ListCommit { .. } => {
                 self.take_list(&body, now_ms);
             }
-            Down::ListConfirm { version } => self.confirm_list(version, &header, now_ms),
+            Down::ListConfirm { version } => self.confirm_list(version, &header),
             Down::Checkpoint { size, root } => {
                 let checkpoint = Checkpoint {
                     size,
@@ -108,17 +113,22 @@ impl<M: Memory, S: Slots> Node<M, S> {
         }
     }
 
-    fn confirm_list(&mut self, version: u32, header: &Header, now_ms: u64) {
+    fn confirm_list(&mut self, version: u32, header: &Header) {
         if version != self.list.version() {
             return;
         }
-        // The controller knows what time it is, even if it has not told us yet.
-        let told_s = u32::try_from(header.unix_ms / 1_000).unwrap_or(u32::MAX);
-        let unix_s = self.clock.unix_s(now_ms).max(told_s);
+        // Only its own time counts, which stands in the frame; our clock may be that of a chip that
+        // ran away. A lower one than before puts right what was wrong then.
+        let unix_s = u32::try_from(header.unix_ms / 1_000).unwrap_or(u32::MAX);
+        if unix_s == 0 {
+            return;
+        }
         let known = self.outbox.confirmed();
-        self.confirmed_unix_s = self.confirmed_unix_s.max(unix_s);
+        self.confirmed_unix_s = unix_s;
         self.stale_told = false;
-        if known.version != version || unix_s.saturating_sub(known.unix_s) >= CONFIRM_EVERY_S {
+        if known.version != version
+            || !(known.unix_s..known.unix_s.saturating_add(CONFIRM_EVERY_S)).contains(&unix_s)
+        {
             // After an error the next confirmation writes it.
             let _ = self
                 .outbox
@@ -129,15 +139,13 @@ impl<M: Memory, S: Slots> Node<M, S> {
     /// When the list in force was last confirmed, in seconds since 1970 UTC; 0: not known.
     pub(super) fn list_confirmed_s(&self) -> u32 {
         let kept = self.outbox.confirmed();
-        let kept_s = if kept.version == self.list.version() {
+        if self.confirmed_unix_s != 0 {
+            self.confirmed_unix_s
+        } else if kept.version == self.list.version() && kept.unix_s != 0 {
             kept.unix_s
         } else {
-            0
-        };
-        self.list
-            .committed_unix_s()
-            .max(kept_s)
-            .max(self.confirmed_unix_s)
+            self.list.committed_unix_s()
+        }
     }
 
     /// Says once that the list is stale.

@@ -162,6 +162,46 @@ fn a_confirmation_is_written_once_a_day_and_kept_over_a_restart() {
 }
 
 #[test]
+fn a_clock_chip_that_ran_away_neither_keeps_a_list_young_nor_the_right_time_out() {
+    let away = Boot {
+        rtc_unix_ms: Some(UNIX_MS + 5 * 366 * DAY_MS),
+        ..POWER_ON
+    };
+    let mut rig = Rig::on(Rig::new().chip, away);
+    assert_eq!(
+        rig.health().clock,
+        ClockState::Rtc,
+        "nothing speaks against it yet"
+    );
+    rig.send_list(&head(12, 20));
+    rig.down(&Down::ListConfirm { version: 12 });
+    rig.run(1_000);
+    rig.restart(Boot {
+        rtc_unix_ms: Some(UNIX_MS + 20 * DAY_MS),
+        ..POWER_ON
+    });
+    assert_eq!(rig.health().clock, ClockState::Rtc);
+    assert_eq!(rig.health().list_age_h, 20 * 24);
+}
+
+#[test]
+fn a_lower_time_of_the_controller_replaces_a_wrong_one() {
+    let mut rig = Rig::new();
+    rig.unix_ms = UNIX_MS + 1_000 * DAY_MS;
+    rig.down(&Down::SetTime);
+    rig.send_list(&head(12, 20));
+    rig.down(&Down::ListConfirm { version: 12 });
+    rig.unix_ms = UNIX_MS;
+    rig.down(&Down::ListConfirm { version: 12 });
+    rig.restart(Boot {
+        rtc_unix_ms: Some(UNIX_MS + DAY_MS),
+        ..POWER_ON
+    });
+    assert_eq!(rig.health().clock, ClockState::Rtc);
+    assert_eq!(rig.health().list_age_h, 24);
+}
+
+#[test]
 fn entries_without_a_beginning_are_answered_with_nothing_there() {
     let mut rig = Rig::new();
     rig.down(&Down::ListEntries {
