@@ -223,18 +223,35 @@ async fn snapshot(State(app): State<App>) -> Result<Response, ApiError> {
     Ok(json(picture.json.clone()))
 }
 
+/// Why an order of a person is not carried out.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "read by the document alone")]
+enum NotCarriedOut {
+    /// Sent from another site
+    #[response(status = 403)]
+    Foreign(ErrorBody),
+    /// Not possible in its state
+    #[response(status = 409)]
+    State(ErrorBody),
+    /// Not JSON
+    #[response(status = 415)]
+    NotJson(ErrorBody),
+    /// Malformed
+    #[response(status = 422)]
+    Malformed(ErrorBody),
+    /// Core does not answer or cannot write its journal
+    #[response(status = 503)]
+    Core(ErrorBody),
+}
+
 /// Takes an alarm: "I have it".
 #[utoipa::path(
     post, path = "/api/v1/alarms/{id}/acknowledge", tag = "operator",
     params(("id" = String, Path, description = "Alarm id")), request_body = By,
     responses(
         (status = 200, description = "Done", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such alarm", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn acknowledge(
@@ -252,12 +269,8 @@ async fn acknowledge(
     params(("id" = String, Path, description = "Alarm id")), request_body = Shelve,
     responses(
         (status = 200, description = "Done", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such alarm", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn shelve(
@@ -299,12 +312,8 @@ async fn shelve(
     params(("id" = String, Path, description = "Alarm id")), request_body = By,
     responses(
         (status = 200, description = "Done", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such alarm", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn reset(
@@ -354,12 +363,8 @@ async fn history(State(app): State<App>, Asked(id, span): Asked<String, Span>) -
     params(("node" = String, Path, description = "Short name of the node")), request_body = By,
     responses(
         (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such node", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn rotate_key(
@@ -377,12 +382,8 @@ async fn rotate_key(
     params(("node" = String, Path, description = "Short name of the node")), request_body = By,
     responses(
         (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such node", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn erase_node(
@@ -400,12 +401,8 @@ async fn erase_node(
     params(("node" = String, Path, description = "Short name of the node")), request_body = By,
     responses(
         (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such node", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn restart_node(
@@ -423,12 +420,8 @@ async fn restart_node(
     params(("node" = String, Path, description = "Short name of the node")), request_body = Image,
     responses(
         (status = 200, description = "The node is told; the picture shows what becomes of it", body = Done),
-        (status = 403, description = "Sent from another site", body = ErrorBody),
         (status = 404, description = "No such node or image", body = ErrorBody),
-        (status = 409, description = "Not possible in its state", body = ErrorBody),
-        (status = 415, description = "Not JSON", body = ErrorBody),
-        (status = 422, description = "Malformed", body = ErrorBody),
-        (status = 503, description = "Core does not answer or cannot write its journal", body = ErrorBody),
+        NotCarriedOut,
     )
 )]
 async fn update_node(
