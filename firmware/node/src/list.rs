@@ -320,11 +320,9 @@ impl List {
         if now_ms < self.again_at_ms {
             return None;
         }
-        if self.unwanted.contains(&true) {
-            if self.break_unwanted(memory).is_err() {
-                self.again_at_ms = now_ms + STORE_RETRY_MS;
-            }
-            // What is to be checked does not wait for it.
+        // What is to be checked does not wait for it.
+        if self.break_unwanted(memory).is_err() {
+            self.again_at_ms = now_ms + STORE_RETRY_MS;
         }
         if core::mem::take(&mut self.lost) {
             // Nobody can say any more which one it was.

@@ -94,6 +94,15 @@ impl<const N: usize> Twin<N> {
     const LEN: usize = GENERATION_LEN + N + CRC_LEN;
     const FITS: () = assert!(Self::LEN <= PAGE_LEN as usize);
 
+    /// Nothing is in force at these places, or nothing is known of it.
+    pub const fn blank(at: &'static [u16]) -> Self {
+        Self {
+            at,
+            newest: None,
+            highest: 0,
+        }
+    }
+
     /// Reads what is in force at these places, at least two.
     ///
     /// # Errors
@@ -103,11 +112,7 @@ impl<const N: usize> Twin<N> {
         at: &'static [u16],
     ) -> Result<(Self, Option<[u8; N]>), MemoryFault> {
         let () = Self::FITS;
-        let mut twin = Self {
-            at,
-            newest: None,
-            highest: 0,
-        };
+        let mut twin = Self::blank(at);
         let mut found = None;
         for (which, at) in at.iter().enumerate() {
             if let Some((generation, bytes)) = Self::copy(memory, *at)?

@@ -30,7 +30,6 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-pub use notes::{NOTE_LEN, NOTES_AT};
 #[cfg(any(feature = "update", test))]
 pub use slots::NorSlots;
 pub use slots::{Loader, NoSlots, SlotFault, Slots};
@@ -372,7 +371,7 @@ impl<S: Slots> Update<S> {
         self.note.from = Some(self.firmware.version);
         if self.note.save(memory).is_err() || self.slots.mark_swap().is_err() {
             self.note = Note {
-                generation: self.note.generation,
+                twin: self.note.twin,
                 ..before
             };
             self.refuse(version, UpdateRefusal::Memory);

@@ -1,22 +1,18 @@
-//! What survives a power cut of an update: two notes in the EEPROM, the older overwritten next.
+//! What survives a power cut of an update: a note in the EEPROM, kept as a [`Twin`].
 //!
 //! ```text
-//! 0 generation u32 | 4 phase u8 | 5 target 3 | 8 from: there u8, version 3
-//! 12 previous: there u8, version 3 | 16 refused: reason u8 (0 none), version 3 | 20 zeros | 60 CRC-32 of bytes 0..60
+//! 0 phase u8 | 1 target 3 | 4 from: there u8, version 3 | 8 previous: there u8, version 3
+//! 12 refused: reason u8 (0 none), version 3 | 16 zeros to 56
 //! ```
-//! A torn note has a wrong CRC and leaves the other one. The image itself is in flash; nothing of
-//! it is noted but its version, because an interrupted transfer begins again.
+//! The image itself is in flash; nothing of it is noted but its version, because an interrupted
+//! transfer begins again.
 
-use crate::memory::{Memory, MemoryFault};
-use shared::crc::crc32;
+use crate::layout::UPDATE_AT;
+use crate::memory::{Memory, MemoryFault, Twin};
 use shared::wire::{UpdateRefusal, Version};
 
-/// Bytes of a note.
-pub const NOTE_LEN: usize = 64;
-/// Where the two notes lie in the EEPROM.
-pub const NOTES_AT: [u16; 2] = crate::layout::UPDATE_AT;
-
-const CRC_AT: usize = NOTE_LEN - 4;
+/// Bytes of a note: with generation and checksum, a page.
+const NOTE_LEN: usize = 56;
 
 /// How far an update had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +26,10 @@ pub(super) enum Phase {
 }
 
 /// One note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Note {
-    pub(super) generation: u32,
+    /// Where it is kept.
+    pub(super) twin: Twin<NOTE_LEN>,
     pub(super) phase: Phase,
     /// The version that is staged or on trial.
     pub(super) target: Version,
@@ -46,7 +43,7 @@ pub(super) struct Note {
 
 impl Note {
     pub(super) const BLANK: Self = Self {
-        generation: 0,
+        twin: Twin::blank(&UPDATE_AT),
         phase: Phase::Idle,
         target: Version(0, 0, 0),
         from: None,
@@ -56,85 +53,61 @@ impl Note {
 
     fn encode(&self) -> [u8; NOTE_LEN] {
         let mut bytes = [0; NOTE_LEN];
-        bytes[0..4].copy_from_slice(&self.generation.to_le_bytes());
-        bytes[4] = match self.phase {
+        bytes[0] = match self.phase {
             Phase::Idle => 1,
             Phase::Staged => 2,
             Phase::Trial => 3,
         };
-        bytes[5..8].copy_from_slice(&three(self.target));
-        for (at, version) in [(8, self.from), (12, self.previous)] {
+        bytes[1..4].copy_from_slice(&three(self.target));
+        for (at, version) in [(4, self.from), (8, self.previous)] {
             if let Some(version) = version {
                 bytes[at] = 1;
                 bytes[at + 1..at + 4].copy_from_slice(&three(version));
             }
         }
         if let Some((version, why)) = self.refused {
-            bytes[16] = number(why);
-            bytes[17..20].copy_from_slice(&three(version));
+            bytes[12] = number(why);
+            bytes[13..16].copy_from_slice(&three(version));
         }
-        let crc = crc32(&bytes[..CRC_AT]);
-        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
-    fn decode(bytes: &[u8; NOTE_LEN]) -> Option<Self> {
-        if crc32(&bytes[..CRC_AT]).to_le_bytes() != bytes[CRC_AT..] {
-            return None;
-        }
+    fn decode(twin: Twin<NOTE_LEN>, bytes: &[u8; NOTE_LEN]) -> Option<Self> {
         let version = |at: usize| Version(bytes[at], bytes[at + 1], bytes[at + 2]);
         let maybe = |at: usize| (bytes[at] == 1).then(|| version(at + 1));
         Some(Self {
-            generation: u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-            phase: match bytes[4] {
+            twin,
+            phase: match bytes[0] {
                 1 => Phase::Idle,
                 2 => Phase::Staged,
                 3 => Phase::Trial,
                 _ => return None,
             },
-            target: version(5),
-            from: maybe(8),
-            previous: maybe(12),
-            refused: reason(bytes[16]).map(|why| (version(17), why)),
+            target: version(1),
+            from: maybe(4),
+            previous: maybe(8),
+            refused: reason(bytes[12]).map(|why| (version(13), why)),
         })
     }
 
-    /// The newer of the two notes; blank when there is none.
+    /// The newest note; blank when there is none.
     ///
     /// # Errors
     /// [`MemoryFault`] when the memory does not answer.
     pub(super) fn load(memory: &mut impl Memory) -> Result<Self, MemoryFault> {
-        let mut newest: Option<Self> = None;
-        for at in NOTES_AT {
-            let mut bytes = [0; NOTE_LEN];
-            memory.read(at, &mut bytes)?;
-            if let Some(note) = Self::decode(&bytes)
-                && newest.is_none_or(|known| note.generation > known.generation)
-            {
-                newest = Some(note);
-            }
-        }
-        Ok(newest.unwrap_or(Self::BLANK))
+        let (twin, bytes) = Twin::open(memory, &UPDATE_AT)?;
+        Ok(bytes
+            .and_then(|bytes| Self::decode(twin, &bytes))
+            .unwrap_or(Self { twin, ..Self::BLANK }))
     }
 
-    /// Writes the note over the older of the two and reads it back.
+    /// Replaces the note.
     ///
     /// # Errors
-    /// [`MemoryFault`] when it is not proven to be kept; the note before is still there.
+    /// [`MemoryFault`] when it is not proven to be kept.
     pub(super) fn save(&mut self, memory: &mut impl Memory) -> Result<(), MemoryFault> {
-        let next = Self {
-            generation: self.generation.saturating_add(1),
-            ..*self
-        };
-        let (at, bytes) = (NOTES_AT[next.generation as usize % 2], next.encode());
-        memory.write(at, &bytes)?;
-        let mut back = [0; NOTE_LEN];
-        memory.read(at, &mut back)?;
-        if back != bytes {
-            return Err(MemoryFault);
-        }
-        *self = next;
-        Ok(())
+        let bytes = self.encode();
+        self.twin.write(memory, &bytes)
     }
 }
 
