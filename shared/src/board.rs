@@ -28,6 +28,15 @@ impl Board {
         Self::ALL.into_iter().find(|board| board.number() == number)
     }
 
+    /// True when a PIN keypad can be connected to it. So far to none: the drivers are there, the pins
+    /// are not.
+    #[must_use]
+    pub const fn has_keypad(self) -> bool {
+        match self {
+            Self::Lm3s6965 | Self::Rp2040W5500 | Self::Stm32f767zi => false,
+        }
+    }
+
     /// Its name in `site.toml`, on labels and of its firmware.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -12,6 +12,7 @@ use super::sections::{label, span_or};
 use super::{Access, Card, ContactKind, Portal};
 use crate::time::Millis;
 use shared::access::{CardId, EVERY_DAY, HOLIDAY, STEPS_PER_DAY, UnsetClock};
+use shared::board::Board;
 use shared::limit::{MAX_CARDS, MAX_HOLIDAYS};
 use shared::mount::PortalInput;
 use shared::provision::MAX_STRIKE_MS;
@@ -106,15 +107,36 @@ pub(super) fn access(mut r: Reader<'_>) -> RawAccess {
     access
 }
 
-/// `[[node.portal]]`
-pub(super) fn portal(mut r: Reader<'_>) -> RawPortal {
+/// Whether a PIN keypad is mounted; refused where there is none to mount, because every card that
+/// wants a PIN would wait for one that nobody can type.
+fn keypad(r: &mut Reader<'_>, board: Option<Board>) -> bool {
+    let Some(flag) = r.flag_or("pin") else {
+        return false;
+    };
+    let possible = match board {
+        Some(board) => board.has_keypad(),
+        None => Board::ALL.into_iter().any(Board::has_keypad),
+    };
+    if flag.value && !possible {
+        r.sink().error_hint(
+            Kind::Conflict,
+            &flag.span,
+            "`pin` = true, but this board has no connector for a keypad",
+            "remove it, and give no card of this door a PIN: nobody could type it",
+        );
+    }
+    flag.value
+}
+
+/// `[[node.portal]]`; the board is the node's, if it is known.
+pub(super) fn portal(mut r: Reader<'_>, board: Option<Board>) -> RawPortal {
     let name = r.name("name");
     let longest_strike = Millis(u64::from(MAX_STRIKE_MS));
     let portal = RawPortal {
         span: r.span.clone(),
         label: label(&mut r, &name),
         name,
-        keypad: r.flag_or("pin").is_some_and(|flag| flag.value),
+        keypad: keypad(&mut r, board),
         strike: span_or(&mut r, "strike", (Millis(100), longest_strike), STRIKE),
         held_open: span_or(
             &mut r,

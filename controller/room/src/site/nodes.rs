@@ -17,6 +17,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub(super) fn node(mut r: Reader<'_>) -> RawNode {
     let name = r.name("name");
+    let board = r.word_or("board", &Board::ALL.map(|board| (board.name(), board)));
+    let known = board.as_ref().map(|board| board.value);
     let node = RawNode {
         id: narrow_to(r.whole("id", 1..=65_535, "the number the node was given, from 1 to 65535")),
         label: label(&mut r, &name),
@@ -30,13 +32,13 @@ pub(super) fn node(mut r: Reader<'_>) -> RawNode {
             }
             channels.into_iter().map(channel).collect()
         },
-        board: r.word_or("board", &Board::ALL.map(|board| (board.name(), board))),
+        board,
         broker: broker(&mut r),
         address: address(&mut r),
         portal: r
             .tables("portal", "[[node.portal]]", MAX_PORTALS)
             .into_iter()
-            .map(super::doors::portal)
+            .map(|portal| super::doors::portal(portal, known))
             .next(),
     };
     r.finish();

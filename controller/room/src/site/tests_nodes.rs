@@ -73,7 +73,7 @@ converter = "max34451"
 name = "entrance"
 door = "door.1"
 exit = "exit.1"
-pin = true
+pin = false
 strike = "5s"
 held_open = "30s"
 warn = "10s"
@@ -99,7 +99,7 @@ fn the_block_holds_what_the_file_says() {
     assert_eq!((read.key, read.card_key), ([1; 32], [2; 32]));
     assert_eq!(read.update_key, Some([0x1d; 32]));
     let portal = read.portal.unwrap();
-    assert!(portal.keypad);
+    assert!(!portal.keypad);
     assert_eq!(
         (portal.strike_ms, portal.held_open_s, portal.warn_s),
         (5_000, 30, 10)
@@ -335,7 +335,8 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "not shorter",
     ),
     ("name = \"entrance\"\n", "", "[[node.portal]]", "name"),
-    ("pin = true", "pins = true", "pins = true", "did you mean `pin`"),
+    ("pin = false", "pins = true", "pins = true", "did you mean `pin`"),
+    ("pin = false", "pin = true", "pin = true", "nobody could type it"),
     // access
     (
         "card_key_file = \"secrets/card.key\"\n",
