@@ -13,7 +13,9 @@
 //! It raises what a copied card is worth: whoever copied the number must have watched the digits, too.
 //!
 //! A reader that was locked out takes no card that wants a PIN; cards that want none still work,
-//! so that nobody can lock the staff out with three wrong digits. A restart of the node forgets
+//! so that nobody can lock the staff out with three wrong digits. Only the card that was guessed at
+//! forgives, with its right PIN: whoever holds a card of his own must not buy guesses at another with
+//! it. A restart of the node forgets
 //! the count; a restart is an event.
 //!
 //! Nothing here decides, keeps a PIN after it was asked for, or prints one.
@@ -31,6 +33,9 @@ pub const ENTRY_MS: u64 = 20_000;
 pub const WRONG_MAX: u8 = 3;
 /// How long a locked reader takes no PIN, in milliseconds.
 pub const LOCK_MS: u64 = 60_000;
+/// After so long without another a wrong PIN is forgotten, in milliseconds: who waits for it guesses
+/// more slowly than who waits for the lock.
+pub const FORGET_MS: u64 = 600_000;
 
 const _: () = assert!(MIN_PIN <= MAX_PIN);
 
@@ -99,6 +104,9 @@ struct Waiting {
 pub struct Entry {
     waiting: Option<Waiting>,
     wrong: u8,
+    /// The card of all of them, if it was one.
+    wrong_by: Option<(CredentialKind, Uid)>,
+    wrong_at_ms: u64,
     locked_until_ms: u64,
 }
 
@@ -109,6 +117,8 @@ impl Entry {
         Self {
             waiting: None,
             wrong: 0,
+            wrong_by: None,
+            wrong_at_ms: 0,
             locked_until_ms: 0,
         }
     }
@@ -182,10 +192,19 @@ impl Entry {
                 decision,
                 Decision::Denied(Denial::Unknown | Denial::PinRequired | Denial::PinWrong)
             );
+        let card = Some((asked.kind, asked.uid));
         if !is_wrong {
-            self.wrong = 0;
+            let granted = matches!(decision, Decision::Granted | Decision::GrantedUnproven);
+            if granted && self.wrong_by == card {
+                self.wrong = 0;
+            }
             return decision;
         }
+        if now_ms.saturating_sub(self.wrong_at_ms) >= FORGET_MS {
+            self.wrong = 0;
+        }
+        self.wrong_by = card.filter(|_| self.wrong == 0 || self.wrong_by == card);
+        self.wrong_at_ms = now_ms;
         self.wrong += 1;
         if self.wrong < WRONG_MAX {
             return Decision::Denied(Denial::PinWrong);
@@ -323,16 +342,58 @@ mod tests {
     }
 
     #[test]
-    fn a_right_pin_forgives_and_an_expired_card_with_its_right_pin_is_no_guess() {
+    fn the_right_pin_of_the_same_card_forgives() {
         let mut entry = Entry::new();
         for _ in 0..5 {
             assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
             assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
             let _ = present(&mut entry, PIN_REQUIRED, 0);
             let asked = dial(&mut entry, "1234", 0).unwrap();
-            let expired = Decision::Denied(Denial::Expired);
-            assert_eq!(entry.typed(&asked, expired, 0), expired);
+            assert_eq!(entry.typed(&asked, Decision::Granted, 0), Decision::Granted);
         }
+    }
+
+    #[test]
+    fn no_other_card_and_no_fault_buys_more_guesses() {
+        let own = Uid::new(&[1, 2, 3, 4]).unwrap();
+        for (uid, decision) in [
+            (own, Decision::Granted),
+            (own, Decision::GrantedUnproven),
+            (card(), Decision::Denied(Denial::NoList)),
+            (card(), Decision::Denied(Denial::Expired)),
+        ] {
+            let mut entry = Entry::new();
+            assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
+            assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
+            let _ = entry.presented(CredentialKind::TypeA, uid, PIN_REQUIRED, 0);
+            let asked = dial(&mut entry, "1234", 0).unwrap();
+            assert_eq!(entry.typed(&asked, decision, 0), decision, "it is no guess");
+            assert_eq!(wrong_pin(&mut entry, 0), LOCKED_OUT, "{decision:?}");
+        }
+    }
+
+    #[test]
+    fn of_guesses_at_two_cards_neither_forgives() {
+        let mut entry = Entry::new();
+        let other = Uid::new(&[1, 2, 3, 4]).unwrap();
+        let _ = entry.presented(CredentialKind::TypeA, other, PIN_REQUIRED, 0);
+        let asked = dial(&mut entry, "9999", 0).unwrap();
+        assert_eq!(entry.typed(&asked, UNKNOWN, 0), PIN_WRONG);
+        assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
+        let _ = present(&mut entry, PIN_REQUIRED, 0);
+        let asked = dial(&mut entry, "1234", 0).unwrap();
+        assert_eq!(entry.typed(&asked, Decision::Granted, 0), Decision::Granted);
+        assert_eq!(wrong_pin(&mut entry, 0), LOCKED_OUT);
+    }
+
+    #[test]
+    fn a_mistake_of_long_ago_is_forgotten() {
+        let mut entry = Entry::new();
+        assert_eq!(wrong_pin(&mut entry, 0), PIN_WRONG);
+        assert_eq!(wrong_pin(&mut entry, FORGET_MS - 1), PIN_WRONG);
+        assert_eq!(wrong_pin(&mut entry, 2 * FORGET_MS - 1), PIN_WRONG);
+        assert_eq!(wrong_pin(&mut entry, 2 * FORGET_MS), PIN_WRONG);
+        assert_eq!(wrong_pin(&mut entry, 2 * FORGET_MS), LOCKED_OUT);
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub mod node;
 pub mod outbox;
 pub mod parts;
 pub mod portal;
+pub mod proof;
 pub mod reader;
 pub mod ring;
 pub mod safe;

@@ -8,13 +8,16 @@
 //! ```
 //! A reading that was not proven to come from the part is no value, from the first one on. The
 //! event waits for a second one, because a single disturbed transfer is no loss; and a lost
-//! sensor must answer several times before it is believed again.
+//! sensor must answer several times before it is believed again. Its values are given from then on;
+//! that it is back is told when it is proven (see [`Proof`]), so that a loose plug makes at most
+//! [`EVENTS_PER_HOUR`] events.
 //!
 //! Between driver and state a reading passes what its quantity asks for (see [`Habits`]): the
 //! plausible range, the median of three, the fastest change that physics allows. A reading that
 //! changed faster is doubtful: no value, until the next one agrees with it. The heartbeat and the
 //! deadband decide what of it is sent.
 
+use crate::proof::{BACK_PER_HOUR, Proof};
 use crate::{REPORT_MS, TEMPERATURE_DELTA_MILLI};
 use shared::filter::{Deadband, Median3, RateLimit};
 use shared::wire::Up;
@@ -24,6 +27,8 @@ use shared::{NoData, Quantity, Sample};
 pub const LOST_AFTER: u8 = 2;
 /// Good readings in a row that end one.
 pub const BACK_AFTER: u8 = 3;
+/// Events of one sensor within an hour, at most: a loss before each return, and one after.
+pub const EVENTS_PER_HOUR: usize = 2 * BACK_PER_HOUR + 1;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -85,6 +90,7 @@ pub struct Sensor {
     band: Deadband,
     median: Median3,
     rate: RateLimit,
+    proof: Proof,
     due: bool,
 }
 
@@ -102,6 +108,7 @@ impl Sensor {
             band: Deadband::new(habits.delta, REPORT_MS),
             median: Median3::new(),
             rate: RateLimit::new(),
+            proof: Proof::new(),
             due: false,
         }
     }
@@ -116,14 +123,22 @@ impl Sensor {
             (State::Unproven | State::Good, Err(_)) => (State::Doubtful { bad: 1 }, None),
             (State::Doubtful { bad }, Err(reason)) if bad + 1 >= LOST_AFTER => {
                 let lost = State::Lost { good: 0 };
+                self.proof.lost(now_ms);
                 (lost, Some(Up::SensorLost { channel, reason }))
             }
             (State::Doubtful { bad }, Err(_)) => (State::Doubtful { bad: bad + 1 }, None),
             (State::Lost { good }, Ok(_)) if good + 1 >= BACK_AFTER => {
-                (State::Good, Some(Up::SensorBack { channel }))
+                if self.proof.sound(now_ms) {
+                    (State::Good, Some(Up::SensorBack { channel }))
+                } else {
+                    (State::Lost { good: BACK_AFTER }, None)
+                }
             }
             (State::Lost { good }, Ok(_)) => (State::Lost { good: good + 1 }, None),
-            (State::Lost { .. }, Err(_)) => (State::Lost { good: 0 }, None),
+            (State::Lost { .. }, Err(_)) => {
+                self.proof.unsound();
+                (State::Lost { good: 0 }, None)
+            }
         };
         self.state = state;
         // What was measured in one second is not the end of it: the highest of all that was not sent.
@@ -135,7 +150,7 @@ impl Sensor {
         };
         // While a loss lasts, a value now and then is not yet believed.
         self.value = match (self.state, read, self.value) {
-            (State::Lost { .. }, Ok(_), Err(reason)) => Err(reason),
+            (State::Lost { good }, Ok(_), Err(reason)) if good < BACK_AFTER => Err(reason),
             (_, read, _) => read,
         };
         self.due |= self.worth_reporting(now_ms);
@@ -197,6 +212,7 @@ impl Sensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proof::AT_ONCE;
     use std::vec::Vec;
 
     const BAD: Result<i32, NoData> = Err(NoData::BusFault);
@@ -298,7 +314,52 @@ mod tests {
     }
 
     #[test]
+    fn a_loose_sensor_says_less_and_less_and_its_values_are_given_meanwhile() {
+        let mut sensor = Sensor::new(2, Quantity::Temperature);
+        let mut at = Vec::new();
+        let mut values = 0;
+        // It answers for nine of ten seconds, for six hours.
+        for now_ms in (0..6 * 3_600_000).step_by(500) {
+            let read = if now_ms % 10_000 < 1_000 { BAD } else { Ok(25_000) };
+            at.extend(sensor.feed(read, now_ms).map(|_| now_ms));
+            values += usize::from(sensor.take_due(now_ms).is_some_and(|sample| sample.value.is_ok()));
+        }
+        let told = 2 * usize::from(AT_ONCE) + 1;
+        assert_eq!(at.len(), told, "at last it is lost for good: {at:?}");
+        assert!(values > 2_000, "{values}");
+        // For good means: until it stays.
+        let end = 6 * 3_600_000;
+        let back: Vec<u64> = (end..end + 300_000)
+            .step_by(500)
+            .filter(|now_ms| sensor.feed(Ok(25_000), *now_ms).is_some())
+            .collect();
+        assert!(matches!(back[..], [at] if at - end >= 50_000), "{back:?}");
+    }
+
+    #[test]
+    fn whatever_the_rhythm_an_hour_has_few_events() {
+        for bad_every_s in [4, 30, 61, 70, 250, 300, 970, 1_800, 3_590] {
+            let mut sensor = Sensor::new(2, Quantity::Temperature);
+            let at: Vec<u64> = (0..12 * 3_600_000)
+                .step_by(500)
+                .filter(|now_ms| {
+                    let bad = now_ms % (bad_every_s * 1_000) < 1_000;
+                    sensor.feed(if bad { BAD } else { Ok(25_000) }, *now_ms).is_some()
+                })
+                .collect();
+            for (first, begin) in at.iter().enumerate() {
+                let within = at[first..].iter().filter(|at| **at < begin + 3_600_000).count();
+                assert!(
+                    within <= EVENTS_PER_HOUR,
+                    "{within} events, bad every {bad_every_s} s"
+                );
+            }
+            assert!(at.len() >= 3);
+        }
+    }
+
+    #[test]
     fn a_sensor_is_small_because_a_node_has_thirty_two() {
-        assert!(size_of::<Sensor>() <= 88, "{}", size_of::<Sensor>());
+        assert!(size_of::<Sensor>() <= 96, "{}", size_of::<Sensor>());
     }
 }

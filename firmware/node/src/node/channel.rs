@@ -4,11 +4,16 @@ use crate::REPORT_MS;
 use crate::contact::{Contact, OPEN_MILLI};
 use crate::door::Level;
 use crate::line::LineState;
+use crate::proof::{BACK_PER_HOUR, Proof};
 use crate::sensor::{LOST_AFTER, Sensor};
 use shared::filter::Deadband;
 use shared::mount::{Mount, Part, PortalInput};
 use shared::wire::{LineFault, Up};
 use shared::{NoData, Quantity, Sample};
+
+/// Events of one line within an hour, at most: of its reading a loss before each return and one after;
+/// of its state two that are worse before each that is better, and two after.
+pub(super) const LINE_EVENTS_PER_HOUR: usize = 2 * BACK_PER_HOUR + 1 + 3 * BACK_PER_HOUR + 2;
 
 /// One row of the mount table.
 #[derive(Debug)]
@@ -79,7 +84,9 @@ impl Channel {
 
 /// A supervised line of the node. Its states settle in [`crate::line`].
 ///
-/// It starts out believing "well", so that a line found wet or cut is an event.
+/// It starts out believing "well", so that a line found wet or cut is an event. What is worse than
+/// what was told is told at once. What is better waits until it is proven (see [`Proof`]): a loose
+/// clamp makes at most [`LINE_EVENTS_PER_HOUR`] events.
 #[derive(Debug)]
 pub(super) struct LineChannel {
     channel: u8,
@@ -88,6 +95,12 @@ pub(super) struct LineChannel {
     told: LineState,
     /// Readings in a row that failed; told lost from [`LOST_AFTER`] on.
     bad: u8,
+    lost: bool,
+    /// Of the reading, and of the state.
+    answers: Proof,
+    rests: Proof,
+    /// The better state under proof.
+    better: Option<LineState>,
     band: Deadband,
     due: bool,
 }
@@ -99,6 +112,10 @@ impl LineChannel {
             state: Err(NoData::NeverHeard),
             told: LineState::Normal,
             bad: 0,
+            lost: false,
+            answers: Proof::new(),
+            rests: Proof::new(),
+            better: None,
             band: Deadband::new(OPEN_MILLI, REPORT_MS),
             due: true,
         }
@@ -110,21 +127,43 @@ impl LineChannel {
         self.state = state;
         self.due |= self.band.feed(self.value().unwrap_or(-OPEN_MILLI), now_ms) || other;
         let channel = self.channel;
-        let was_lost = self.bad >= LOST_AFTER;
         let state = match state {
             Err(reason) => {
                 self.bad = self.bad.saturating_add(1);
-                return (self.bad == LOST_AFTER).then_some(Up::SensorLost { channel, reason });
+                self.answers.unsound();
+                self.rests.unsound();
+                if self.bad < LOST_AFTER || self.lost {
+                    return None;
+                }
+                self.lost = true;
+                self.answers.lost(now_ms);
+                return Some(Up::SensorLost { channel, reason });
             }
             Ok(state) => state,
         };
         self.bad = 0;
-        if was_lost {
+        if self.lost && self.answers.sound(now_ms) {
             // What has changed meanwhile is told with the next reading.
+            self.lost = false;
             return Some(Up::SensorBack { channel });
         }
         if state == self.told {
+            self.better = None;
+            self.rests.unsound();
             return None;
+        }
+        if severity(state) > severity(self.told) {
+            self.better = None;
+            self.rests.unsound();
+        } else {
+            if self.better != Some(state) {
+                self.better = Some(state);
+                self.rests.lost(now_ms);
+            }
+            if !self.rests.sound(now_ms) {
+                return None;
+            }
+            self.better = None;
         }
         self.told = state;
         Some(match state {
@@ -158,6 +197,15 @@ impl LineChannel {
     }
 }
 
+/// Water first.
+const fn severity(state: LineState) -> u8 {
+    match state {
+        LineState::Normal => 0,
+        LineState::Cut | LineState::Shorted => 1,
+        LineState::Active => 2,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,7 +216,8 @@ mod tests {
         let mut rope = LineChannel::new(4);
         let wet = |open| Some(Up::Contact { channel: 4, open });
         let fault = |fault| Some(Up::LineFault { channel: 4, fault });
-        for (now_ms, (state, event, value)) in (0..).zip([
+        // Far enough apart that none is a relapse.
+        for (hour, (state, event, value)) in (0..).zip([
             (Normal, None, Ok(0)),
             (Active, wet(true), Ok(1_000)),
             (Active, None, Ok(1_000)),
@@ -177,7 +226,7 @@ mod tests {
             (Active, wet(true), Ok(1_000)),
             (Normal, wet(false), Ok(0)),
         ]) {
-            assert_eq!(rope.feed(Ok(state), now_ms), event, "{state:?}");
+            assert_eq!(rope.feed(Ok(state), hour * 3_600_000), event, "{state:?}");
             assert_eq!(rope.value(), value);
         }
     }
@@ -214,6 +263,36 @@ mod tests {
                 open: false
             })
         );
+    }
+
+    #[test]
+    fn a_loose_clamp_says_less_and_less_but_water_is_told_at_once() {
+        let loose: [&[Result<LineState, NoData>]; 4] = [
+            &[Ok(Cut), Ok(Normal)],
+            &[Ok(Cut), Ok(Shorted), Ok(Active), Ok(Normal)],
+            &[Err(NoData::BusFault), Err(NoData::BusFault), Ok(Normal)],
+            &[Ok(Active), Ok(Cut)],
+        ];
+        for states in loose {
+            let mut rope = LineChannel::new(4);
+            let mut events = 0;
+            for (now_ms, state) in (0..3_600_000).step_by(500).zip(states.iter().cycle()) {
+                events += usize::from(rope.feed(*state, now_ms).is_some());
+            }
+            assert!(
+                (2..=LINE_EVENTS_PER_HOUR).contains(&events),
+                "{events} of {states:?}"
+            );
+        }
+        let mut rope = LineChannel::new(4);
+        for now_ms in (0..3_600_000).step_by(500) {
+            rope.feed(Ok(if now_ms % 1_000 == 0 { Cut } else { Normal }), now_ms);
+        }
+        let wet = Up::Contact {
+            channel: 4,
+            open: true,
+        };
+        assert_eq!(rope.feed(Ok(Active), 3_600_000), Some(wet));
     }
 
     #[test]

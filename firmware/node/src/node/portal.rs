@@ -181,7 +181,6 @@ impl<M: Memory, S: Slots> Node<M, S> {
     }
 
     fn record(&mut self, credential: Credential, events: Events, now_ms: u64) {
-        self.entrance.last = Some(credential.decision);
         let Credential { kind, id, decision } = credential;
         self.entrance.last = Some(decision);
         let credential = Up::Credential {
