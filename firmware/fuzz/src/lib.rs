@@ -71,6 +71,7 @@ pub fn guard(data: &[u8]) {
             key: key.clone(),
         },
         previous: None,
+        told: false,
     };
     let _ = guard.accept(&keys, data);
     let mut guard = Guard::new(node, boot);
