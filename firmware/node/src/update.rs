@@ -197,8 +197,10 @@ impl<S: Slots> Update<S> {
         });
     }
 
-    /// Bytes of the image under way; others are not for us and are dropped.
-    pub fn chunk(&mut self, at: u32, bytes: &[u8], now_ms: u64) {
+    /// Bytes of the image under way; others are not for us and are dropped. While the portal does not
+    /// rest, so are those for which a page must be erased, which stops the processor of some boards
+    /// for a second: they are asked for again.
+    pub fn chunk(&mut self, at: u32, bytes: &[u8], portal_rests: bool, now_ms: u64) {
         if !S::THERE {
             return;
         }
@@ -215,13 +217,17 @@ impl<S: Slots> Update<S> {
         if end > head.size {
             self.refuse_transfer(UpdateRefusal::Truncated);
         } else if at > receiving.have || bytes.is_empty() || !whole {
-            receiving.gaps += 1;
+            // Those behind one that we ourselves did not take are nobody's fault.
+            receiving.gaps += u16::from(portal_rests);
             // Asked for once; the controller goes back, and what is on its way is not asked for again.
             self.tell |= !receiving.gap;
             receiving.gap = true;
             if receiving.gaps > MAX_GAPS {
                 self.refuse_transfer(UpdateRefusal::Truncated);
             }
+        } else if end > receiving.erased && !portal_rests {
+            // Not told: the controller would send it at once.
+            receiving.gap = true;
         } else if keep(&mut self.slots, receiving, bytes).is_err() {
             self.refuse_transfer(UpdateRefusal::Memory);
         } else {

@@ -14,6 +14,7 @@ use shared::{NoData, Quantity, Sample};
 /// Events of one line within an hour, at most: of its reading a loss before each return and one after;
 /// of its state two that are worse before each that is better, and two after.
 pub(super) const LINE_EVENTS_PER_HOUR: usize = 2 * BACK_PER_HOUR + 1 + 3 * BACK_PER_HOUR + 2;
+const _: () = assert!(LINE_EVENTS_PER_HOUR < 60, "less than one a minute");
 
 /// One row of the mount table.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 use super::{Node, RESTART_MS};
 use crate::checkpoint::Checkpoint;
+use crate::door::Outputs;
 use crate::guard::Accepted;
 use crate::identity::NotRotated;
 use crate::memory::Memory;
@@ -84,7 +85,10 @@ impl<M: Memory, S: Slots> Node<M, S> {
             Down::Erase => self.erase(now_ms),
             Down::Restart => self.restart_at_ms = Some(now_ms + RESTART_MS),
             Down::UpdateBegin(head) => self.update.begin(&head, now_ms),
-            Down::UpdateChunk { at, bytes } => self.update.chunk(at, &bytes, now_ms),
+            Down::UpdateChunk { at, bytes } => {
+                let rests = self.outputs() == Outputs::default();
+                self.update.chunk(at, &bytes, rests, now_ms);
+            }
             Down::UpdateEnd => self.update.end(now_ms),
             // Authentic, but of a later version: it decodes to a variant we cannot name.
             _ => self.refuse(Refusal::Unknown, now_ms),

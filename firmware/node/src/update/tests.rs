@@ -287,7 +287,7 @@ impl Rig {
             let window = bytes[have as usize..].chunks(CHUNK).take(8);
             for (at, chunk) in (have..).step_by(CHUNK).zip(window) {
                 self.now_ms += 3;
-                update.chunk(at, chunk, self.now_ms);
+                update.chunk(at, chunk, true, self.now_ms);
             }
         }
         update.end(self.now_ms);
@@ -560,7 +560,7 @@ fn an_image_truncated_at_any_chunk_is_refused() {
         let mut update = rig.boot().unwrap();
         update.begin(&head, rig.now_ms);
         for (at, chunk) in (0..).step_by(CHUNK).zip(bytes.chunks(CHUNK)).take(chunks) {
-            update.chunk(at, chunk, rig.now_ms);
+            update.chunk(at, chunk, true, rig.now_ms);
         }
         update.end(rig.now_ms);
         rig.settle(&mut update);
@@ -577,9 +577,33 @@ fn an_image_truncated_at_any_chunk_is_refused() {
     let mut update = rig.boot().unwrap();
     update.begin(&head, 0);
     for (at, chunk) in (0..).step_by(CHUNK).zip(longer.chunks(CHUNK)) {
-        update.chunk(at, chunk, 0);
+        update.chunk(at, chunk, true, 0);
     }
     assert_eq!(update.versions().refused, Some((NEW, UpdateRefusal::Truncated)));
+}
+
+#[test]
+fn no_page_is_erased_while_somebody_is_at_the_door() {
+    let mut rig = Rig::new();
+    let (head, bytes) = good();
+    let mut update = rig.boot().unwrap();
+    update.begin(&head, rig.now_ms);
+    assert_eq!(update.take_transfer(), Some((NEW, 0)));
+    rig.spare.bytes.borrow_mut().fill(0);
+    update.chunk(0, &bytes[..CHUNK], false, rig.now_ms);
+    assert!(
+        rig.spare.bytes.borrow().iter().all(|byte| *byte == 0),
+        "not touched"
+    );
+    rig.now_ms += ASK_AFTER_MS;
+    update.tick(&mut rig.eeprom, rig.now_ms);
+    assert_eq!(update.take_transfer(), Some((NEW, 0)), "it is asked for again");
+    update.chunk(0, &bytes[..CHUNK], true, rig.now_ms);
+    // What needs no other page goes on.
+    update.chunk(CHUNK as u32, &bytes[CHUNK..2 * CHUNK], false, rig.now_ms);
+    assert_eq!(rig.spare.bytes.borrow()[..PAGE], bytes[..PAGE]);
+    rig.send(&mut update, &head, &bytes);
+    assert_eq!(rig.outcomes, [(NEW, UpdateOutcome::Staged)]);
 }
 
 #[test]
@@ -591,8 +615,8 @@ fn lost_and_repeated_chunks_are_asked_for_again() {
         update.begin(&head, rig.now_ms);
         for (place, (at, chunk)) in (0..).step_by(CHUNK).zip(bytes.chunks(CHUNK)).enumerate() {
             if place != lost {
-                update.chunk(at, chunk, rig.now_ms);
-                update.chunk(at, chunk, rig.now_ms);
+                update.chunk(at, chunk, true, rig.now_ms);
+                update.chunk(at, chunk, true, rig.now_ms);
             }
         }
         // The end may come while the gap is still open.
@@ -615,14 +639,14 @@ fn who_never_closes_the_gap_is_given_up() {
     let mut update = rig.boot().unwrap();
     update.begin(&head, 0);
     for _ in 0..=MAX_GAPS {
-        update.chunk(CHUNK as u32, &bytes[..CHUNK], 0);
+        update.chunk(CHUNK as u32, &bytes[..CHUNK], true, 0);
     }
     assert_eq!(update.versions().refused, Some((NEW, UpdateRefusal::Truncated)));
     // Garbage in every field of a chunk is bounded as well.
     update.begin(&head, 0);
     for at in [0, 1, 31, 32, u32::MAX] {
         for len in [0, 1, 31, 32, 256] {
-            update.chunk(at, &bytes[..len], 0);
+            update.chunk(at, &bytes[..len], true, 0);
         }
     }
     let _ = rig.boot().unwrap();
