@@ -23,6 +23,8 @@
 //! # }
 //! ```
 
+// Long because every wire of one machine comes and goes with its power.
+
 use super::wires::{QTest, Qmp, debug_write};
 use super::{ANSWER, Bench, Line, MAX_TRACE, Output, Picture, Switched, channel};
 use crate::image::Image;
@@ -39,12 +41,13 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStderr, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_serial::{SerialPort as _, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 /// The host's loopback as the guest sees it.
@@ -53,6 +56,9 @@ pub const HOST: [u8; 4] = [10, 0, 2, 2];
 pub const EEPROM_LEN: usize = 32_768;
 /// Between two writes that keep the I2C controller frozen.
 const FREEZE_AGAIN: Duration = Duration::from_millis(20);
+
+/// Pieces of the console that wait for a program to read its serial port.
+const MAX_SHOWN: usize = 1024;
 
 const QEMU: &str = "qemu-system-arm";
 /// Thumb's branch to itself.
@@ -109,6 +115,21 @@ pub struct QemuBench {
     reader: Reader,
     probe: Probe,
     seen: Seen,
+    typing: Typing,
+    terminal: Option<Terminal>,
+}
+
+/// The way to the console of the board that has power now.
+type Typing = Arc<tokio::sync::Mutex<Option<OwnedWriteHalf>>>;
+
+/// The console as a serial port.
+#[derive(Debug)]
+struct Terminal {
+    path: String,
+    /// As long as somebody holds it, our end reads on while no program has the port open.
+    _far: File,
+    /// Ends with this.
+    _tasks: JoinSet<()>,
 }
 
 /// Levels that stay when the power goes.
@@ -126,6 +147,8 @@ type Contacts = Arc<Mutex<BTreeMap<u8, bool>>>;
 #[derive(Debug, Clone, Default)]
 struct Seen {
     console: Arc<Mutex<String>>,
+    /// The console's bytes for the serial port, if there is one.
+    port: Arc<Mutex<Option<mpsc::Sender<Vec<u8>>>>>,
     trace: Arc<Mutex<Vec<Switched>>>,
 }
 
@@ -135,7 +158,6 @@ struct Machine {
     child: Child,
     qmp: Qmp,
     qtest: Arc<QTest>,
-    console: OwnedWriteHalf,
     freezer: Option<(CancellationToken, JoinHandle<()>)>,
     /// Readers of the sockets; they end with this.
     _tasks: JoinSet<()>,
@@ -181,17 +203,25 @@ impl QemuBench {
     /// When the EEPROM's file cannot be written.
     #[must_use]
     pub fn prepare(provision: &Provision) -> Self {
-        let mut eeprom = vec![0xff; EEPROM_LEN];
-        let block = provision.encode();
-        eeprom[..block.len()].copy_from_slice(&block);
-        let folder = tempfile::tempdir().expect("a temporary folder");
         let is_contact = |mount: &Mount| mount.part == Part::Contact;
         let places: BTreeMap<u8, u8> = (0..)
             .zip(&provision.mounts)
             .filter_map(|(channel, mount)| Some((channel, mount.filter(is_contact)?.at)))
             .collect();
+        let bench = Self::blank(places);
+        bench.write_eeprom(0, &provision.encode());
+        bench
+    }
+
+    /// A board out of the box, without power: its EEPROM is blank. `places` are the contacts by
+    /// channel that it will be given; a channel that is not among them is its own place.
+    ///
+    /// # Panics
+    /// When the EEPROM's file cannot be written.
+    #[must_use]
+    pub fn blank(places: BTreeMap<u8, u8>) -> Self {
         let bench = Self {
-            folder,
+            folder: tempfile::tempdir().expect("a temporary folder"),
             machine: None,
             places,
             wires: Wires {
@@ -205,8 +235,10 @@ impl QemuBench {
             reader: Reader::new(),
             probe: Probe::new(),
             seen: Seen::default(),
+            typing: Typing::default(),
+            terminal: None,
         };
-        bench.write_eeprom(0, &eeprom);
+        bench.write_eeprom(0, &[0xff; EEPROM_LEN]);
         bench
     }
 
@@ -326,6 +358,38 @@ impl QemuBench {
     pub async fn save_screenshot(&mut self, file: &Path) {
         let dump = json!({ "filename": file, "format": "png" });
         self.powered().qmp.ask("screendump", dump).await;
+    }
+
+    /// The board's console as a serial port, for programs that open one. The port stays over
+    /// resets and power cuts, as that of an adapter does.
+    ///
+    /// # Panics
+    /// When the system gives no pseudo terminal.
+    pub fn port(&mut self) -> String {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        if let Some(terminal) = &self.terminal {
+            return terminal.path.clone();
+        }
+        let (near, far) = SerialStream::pair().expect("a pseudo terminal");
+        let path = far.name().expect("a pseudo terminal has a name");
+        // Without becoming this process's terminal, and without the lock of a port in use.
+        let no_terminal = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
+        let mut options = File::options();
+        options.read(true).write(true).custom_flags(no_terminal);
+        let held = options.open(&path).expect("opening the pseudo terminal");
+        drop(far);
+        let (from_program, to_program) = tokio::io::split(near);
+        let (sender, from_board) = mpsc::channel(MAX_SHOWN);
+        *locked(&self.seen.port) = Some(sender);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(show(from_board, to_program));
+        tasks.spawn(obey(from_program, Arc::clone(&self.typing)));
+        self.terminal = Some(Terminal {
+            path: path.clone(),
+            _far: held,
+            _tasks: tasks,
+        });
+        path
     }
 
     /// Process id of QEMU.
@@ -459,7 +523,8 @@ impl Bench for QemuBench {
     }
 
     async fn type_line(&mut self, line: &str) {
-        let console = &mut self.powered().console;
+        let mut typing = self.typing.lock().await;
+        let console = typing.as_mut().expect("the board has power");
         let typed = console.write_all(format!("{line}\r\n").as_bytes()).await;
         typed.expect("QEMU takes what is typed on the console");
     }
@@ -499,7 +564,8 @@ impl Machine {
         std::thread::spawn(move || follow(stderr, log, &trace, &reader));
         let mut tasks = JoinSet::new();
         let (from_console, console) = connect(&folder.join("console")).await.into_split();
-        tasks.spawn(listen(from_console, Arc::clone(&bench.seen.console)));
+        *bench.typing.lock().await = Some(console);
+        tasks.spawn(listen(from_console, bench.seen.clone()));
         tasks.spawn(pn532::serve(
             connect(&folder.join("reader")).await,
             bench.reader.clone(),
@@ -522,7 +588,6 @@ impl Machine {
             child,
             qmp,
             qtest,
-            console,
             freezer: None,
             _tasks: tasks,
             resets,
@@ -745,10 +810,34 @@ async fn connect(path: &Path) -> UnixStream {
     wait_for(&what, ANSWER, async || UnixStream::connect(path).await.ok()).await
 }
 
-async fn listen(mut stream: OwnedReadHalf, console: Arc<Mutex<String>>) {
+async fn listen(mut stream: OwnedReadHalf, seen: Seen) {
     let mut buffer = [0; 256];
     while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        locked(&console).push_str(&String::from_utf8_lossy(&buffer[..length]));
+        let bytes = &buffer[..length];
+        locked(&seen.console).push_str(&String::from_utf8_lossy(bytes));
+        if let Some(port) = &*locked(&seen.port) {
+            // A port that nobody reads loses what is too much.
+            let _ = port.try_send(bytes.to_vec());
+        }
+    }
+}
+
+/// What the board says, on the serial port.
+async fn show(mut from_board: mpsc::Receiver<Vec<u8>>, mut to_program: WriteHalf<SerialStream>) {
+    while let Some(bytes) = from_board.recv().await {
+        if to_program.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What a program types on the serial port, to the board; lost while it has no power.
+async fn obey(mut from_program: ReadHalf<SerialStream>, typing: Typing) {
+    let mut buffer = [0; 256];
+    while let Ok(length @ 1..) = from_program.read(&mut buffer).await {
+        if let Some(console) = &mut *typing.lock().await {
+            let _ = console.write_all(&buffer[..length]).await;
+        }
     }
 }
 

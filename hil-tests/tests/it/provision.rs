@@ -2,6 +2,8 @@
 //! board keeps afterwards. The line is a pseudo terminal, the board's end of it the firmware's own
 //! console and memory layout.
 
+mod board;
+
 use hil_tests::yagura_bin;
 use node::console::{Answer, BlockProblem, Command as Asked, Console, Problem, State, Who, Workbench};
 use node::layout::BLOCK_AT;
