@@ -50,6 +50,7 @@ pub const MISSED_POLLS: u64 = 3;
 pub struct Engine<W: World> {
     site: Site<W>,
     keys: KeyRings,
+    without_key: BTreeMap<u16, Label>,
     book: Book,
     points: BTreeMap<String, Point>,
     channels: BTreeMap<(u16, u8), String>,
@@ -93,6 +94,7 @@ impl<W: World> Engine<W> {
                 .into_iter()
                 .map(|(id, key)| (id, KeyRing::new(key)))
                 .collect(),
+            without_key: BTreeMap::new(),
             book: Book::default(),
             points: BTreeMap::new(),
             channels: BTreeMap::new(),

@@ -43,6 +43,8 @@ pub enum Refusal {
     Topic,
     /// No such node in the site.
     UnknownNode(u16),
+    /// A node of the site whose key we have not got: nothing of it can be proven.
+    NoKey(u16),
     /// The account of the sender is another node's.
     ForeignAccount(u16),
     /// Not a frame, a damaged or a forged one.
@@ -64,6 +66,7 @@ impl Refusal {
         match self {
             Self::Topic => None,
             Self::UnknownNode(node)
+            | Self::NoKey(node)
             | Self::ForeignAccount(node)
             | Self::Wire(node, _)
             | Self::Misdirected(node)
@@ -79,6 +82,7 @@ impl Refusal {
         match self {
             Self::Topic => "topic",
             Self::UnknownNode(_) => "unknown_node",
+            Self::NoKey(_) => "no_key",
             Self::ForeignAccount(_) => "foreign_account",
             Self::Wire(_, WireError::Tag) => "forged",
             Self::Wire(_, WireError::Version(_)) => "version",
@@ -244,7 +248,7 @@ pub fn accept(
 ) -> Result<Accepted, Refusal> {
     let (id, leaf) = topic::parse(&message.topic).ok_or(Refusal::Topic)?;
     let node = nodes.get_mut(&id).ok_or(Refusal::UnknownNode(id))?;
-    let ring = keys.get_mut(&id).ok_or(Refusal::UnknownNode(id))?;
+    let ring = keys.get_mut(&id).ok_or(Refusal::NoKey(id))?;
     if message.user.as_ref().is_some_and(|user| user.parse() != Ok(id)) {
         return Err(Refusal::ForeignAccount(id));
     }

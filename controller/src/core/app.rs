@@ -6,7 +6,7 @@ use super::source::{self, mqtt, snmp};
 use super::{roles, store};
 use crate::clock;
 use room::node::Keys;
-use room::site::{Mqtt, Secret, Site, World};
+use room::site::{Label, Mqtt, Secret, Site, World};
 use shared::limit::KEY_LEN;
 use shared::wire::DeviceKey;
 use std::os::unix::fs::PermissionsExt as _;
@@ -44,23 +44,6 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// A key file cannot be read.
-    #[error("reading the device key {path}")]
-    Key {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A key file is readable by others, or is not a key.
-    #[error("the device key {path} {problem}")]
-    BadKey {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and what to do.
-        problem: &'static str,
-    },
     /// The file with the cards.
     #[error(transparent)]
     Cards(#[from] super::cards::CardsError),
@@ -94,7 +77,7 @@ pub enum Error {
 pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) -> Result<(), Error> {
     let dir = site.data_dir.clone();
     site.access.cards = super::cards::read(&site)?.0;
-    let keys = read_keys(&site)?;
+    let (keys, missing) = read_keys(&site);
     let store_error = |source| Error::Store {
         dir: dir.clone(),
         source,
@@ -109,6 +92,9 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
                 .join("; "),
         )
     })?;
+    for (node, why) in missing {
+        engine.without_key(node, why);
+    }
     let opened =
         store::open_journal(&dir, |entry| engine.apply(entry.now, &entry.record)).map_err(store_error)?;
     let history = store::open_history(&dir).map_err(store_error)?;
@@ -226,38 +212,60 @@ fn login(user: Option<&str>, password: Option<&Path>) -> Result<Option<(String, 
     Ok(Some((user.to_owned(), Secret(password))))
 }
 
-fn read_keys<W: World>(site: &Site<W>) -> Result<Keys, Error> {
-    site.nodes
-        .iter()
-        .map(|node| Ok((node.id, read_key(&node.key_file)?)))
-        .collect()
+/// The keys that can be read, and why the others cannot. A node without a key is not watched,
+/// which is an alarm; it never keeps the watchtower from watching the rest of the room.
+fn read_keys<W: World>(site: &Site<W>) -> (Keys, Vec<(u16, Label)>) {
+    let mut keys = Keys::new();
+    let mut missing = Vec::new();
+    for node in &site.nodes {
+        match read_key(&node.key_file) {
+            Ok(key) => drop(keys.insert(node.id, key)),
+            Err(why) => {
+                tracing::error!(node = node.name, why = why.en, "a node is not watched");
+                missing.push((node.id, why));
+            }
+        }
+    }
+    (keys, missing)
 }
 
 /// Reads a device key: 64 hex digits in a file that only its owner can read.
-fn read_key(path: &Path) -> Result<DeviceKey, Error> {
-    let io = |source| Error::Key {
-        path: path.to_owned(),
-        source,
-    };
-    let bad = |problem| Error::BadKey {
-        path: path.to_owned(),
-        problem,
+fn read_key(path: &Path) -> Result<DeviceKey, Label> {
+    let shown = path.display();
+    let io = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Label::new(
+            format!("鍵ファイル {shown} がない"),
+            format!("the key file {shown} is not there"),
+        ),
+        _ => Label::new(
+            format!("鍵ファイル {shown} を読めない（{error}）"),
+            format!("the key file {shown} cannot be read: {error}"),
+        ),
     };
     let mode = std::fs::metadata(path).map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(bad("is readable by others than its owner; run chmod 600 on it"));
+        return Err(Label::new(
+            format!("鍵ファイル {shown} を他の利用者が読める（chmod 600 を実行）"),
+            format!("the key file {shown} can be read by others; run chmod 600 on it"),
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(io)?;
     let digits = text.trim().as_bytes();
-    if digits.len() != KEY_LEN * 2 {
-        return Err(bad("must be 64 hex digits"));
+    let bad = || {
+        Label::new(
+            format!("鍵ファイル {shown} が 16 進数 64 桁でない"),
+            format!("the key file {shown} is not 64 hex digits"),
+        )
+    };
+    if digits.len() != KEY_LEN * 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(bad());
     }
     let mut key = [0; KEY_LEN];
     for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
         let pair = std::str::from_utf8(pair)
             .ok()
             .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        *byte = pair.ok_or_else(|| bad("must be 64 hex digits"))?;
+        *byte = pair.ok_or_else(bad)?;
     }
     Ok(DeviceKey::new(key))
 }
@@ -309,5 +317,24 @@ mod tests {
         let mut sources = JoinSet::new();
         sources.spawn(pending());
         ended(std::future::ready(()), sources).await.unwrap();
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_said_in_words_and_a_good_one_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.key");
+        let why = |path: &Path| read_key(path).map(|_| ()).unwrap_err().en;
+        assert!(why(&path).contains("is not there"), "{}", why(&path));
+        for (text, mode, words) in [
+            ("abc".to_owned(), 0o600, "64 hex digits"),
+            ("+f".repeat(32), 0o600, "64 hex digits"),
+            ("ab".repeat(32), 0o644, "chmod 600"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(why(&path).contains(words), "{}", why(&path));
+        }
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(read_key(&path).is_ok());
     }
 }

@@ -14,6 +14,8 @@ pub const ROTATION_PATIENCE: Millis = Millis(600_000);
 pub enum NodeTrouble {
     /// Nothing authentic heard.
     Silent,
+    /// The controller has no key of it, so that nothing it says can be proven.
+    NoKey,
     /// Frames refused in its name.
     Refused,
     /// Events missing or lost.
@@ -36,8 +38,9 @@ pub enum NodeTrouble {
 
 impl NodeTrouble {
     /// Every trouble.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Silent,
+        Self::NoKey,
         Self::Refused,
         Self::Missing,
         Self::Twin,
@@ -64,6 +67,7 @@ impl NodeTrouble {
 pub fn node_id(node: &str, trouble: NodeTrouble) -> String {
     let word = match trouble {
         NodeTrouble::Silent => "silent",
+        NodeTrouble::NoKey => "no_key",
         NodeTrouble::Refused => "refused",
         NodeTrouble::Missing => "missing",
         NodeTrouble::Twin => "twin",
@@ -110,6 +114,17 @@ fn words(trouble: NodeTrouble) -> (Priority, Label, Label) {
             Label::new(
                 "端末の電源と網を確認してください。この端末の扉・漏水・温度は監視されていません。",
                 "Check the node's power and network. Its door, water and temperature are not watched.",
+            ),
+        ),
+        NodeTrouble::NoKey => (
+            Priority::Critical,
+            Label::new(
+                "端末の鍵がない、または読めない",
+                "The key of a node is missing or cannot be read",
+            ),
+            Label::new(
+                "この端末の扉・漏水・温度は監視されていません。端末を初期設定し直すか、鍵ファイルを戻すか、site.toml から外し、監視装置を再起動してください。",
+                "Its door, water and temperature are not watched. Provision the node again, put its key file back, or take it out of site.toml; then start the controller again.",
             ),
         ),
         NodeTrouble::Refused => (

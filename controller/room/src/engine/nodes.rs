@@ -121,8 +121,8 @@ impl<W: World> Engine<W> {
     pub(super) fn refuse(&mut self, now: Now, refusal: Refusal, turn: &mut Turn) {
         self.count(&format!("node_frames_refused_{}", refusal.word()));
         match refusal {
-            // A second board is an alarm of its own.
-            Refusal::Topic | Refusal::Twin(_) => {}
+            // A second board and a key that is missing are alarms of their own.
+            Refusal::Topic | Refusal::Twin(_) | Refusal::NoKey(_) => {}
             Refusal::UnknownNode(id) => {
                 let because = Label::new(format!("端末番号 {id}"), format!("node id {id}"));
                 self.occurrences.insert(
@@ -373,11 +373,29 @@ impl<W: World> Engine<W> {
         self.tell(now, id, &Down::SetTime, turn);
     }
 
+    /// Why the key of this node could not be read, before the engine starts. Without a word the
+    /// alarm says no more than that there is none.
+    pub fn without_key(&mut self, node: u16, because: Label) {
+        self.without_key.insert(node, because);
+    }
+
+    /// One node whose key is missing is an alarm; the others are watched all the same.
+    fn evaluate_no_key(&mut self, now: Now, id: u16, name: &str, turn: &mut Turn) {
+        let condition = if self.keys.contains_key(&id) {
+            Condition::Gone
+        } else {
+            let because = self.without_key.get(&id).cloned();
+            Condition::Holds(because.unwrap_or_else(|| Label::new("鍵がない", "there is no key")))
+        };
+        self.report(now, turn, &catalog::node_id(name, NodeTrouble::NoKey), condition);
+    }
+
     pub(super) fn evaluate_node(&mut self, now: Now, id: u16, turn: &mut Turn) {
         let Some(node) = self.site.nodes.iter().find(|node| node.id == id) else {
             return;
         };
         let (name, patience) = (node.name.clone(), node.silent_after);
+        self.evaluate_no_key(now, id, &name, turn);
         let heard = self.nodes.get(&id).and_then(|node| node.heard);
         let erased = self.nodes.get(&id).is_some_and(|node| node.erased);
         let silence = heard.or(self.started).map(|since| now.mono.since(since));

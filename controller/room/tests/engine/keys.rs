@@ -259,3 +259,35 @@ fn a_node_is_started_again_and_a_node_is_taken_out_of_service_by_order() {
     });
     assert!(!room.node().erased);
 }
+
+#[test]
+fn a_node_whose_key_is_missing_rings_and_the_rest_of_the_room_is_watched() {
+    let mut place = crate::bench::site();
+    let mut lost = place.nodes[0].clone();
+    (lost.id, lost.name) = (2, "node-2".to_owned());
+    lost.channels.clear();
+    place.nodes.push(lost);
+    let mut room = Bench::with(place.clone());
+    assert_eq!(room.state("node-2.no_key"), Some(AlarmState::Unacknowledged));
+    assert_eq!(room.state("node-1.no_key"), None);
+    room.node_event(&shared::wire::Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    // What comes in its name is refused, and it counts as silent.
+    room.event(room::event::Event::Message(room::event::Message {
+        user: Some("2".to_owned()),
+        topic: "fac/v1/2/t".to_owned(),
+        payload: vec![0; 60],
+        retained: false,
+    }));
+    assert_eq!(room.counter("node_frames_refused_no_key"), 1);
+    assert_eq!(room.state("unknown_node"), None, "it is a node of this site");
+    room.pass(11_000);
+    assert_eq!(room.state("node-2.silent"), Some(AlarmState::Unacknowledged));
+    let alarms = room.engine.snapshot(room.now()).alarms;
+    let alarm = alarms.iter().find(|alarm| alarm.id == "node-2.no_key").unwrap();
+    assert_eq!(alarm.priority, room::site::Priority::Critical);
+}
