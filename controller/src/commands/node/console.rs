@@ -18,6 +18,12 @@ const SETTLE: Duration = Duration::from_millis(150);
 /// How often a line is sent before we give up; a cable that was just plugged in spoils the first.
 const TRIES: u32 = 3;
 
+/// How long a node may take to forget everything: 128 pieces of its memory, 10 s in which it
+/// tells the controller, its restart, and as much again for a memory that refuses at first.
+pub(super) const ERASED_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is asked meanwhile.
+const ERASED_EVERY: Duration = Duration::from_millis(250);
+
 /// What went wrong at the console.
 #[derive(Debug)]
 pub(super) enum ConsoleError {
@@ -29,6 +35,8 @@ pub(super) enum ConsoleError {
     Strange(String),
     /// The node refuses: a word for programs, a text for people.
     Refused(String, String),
+    /// It was told to erase itself, and did not say in time that it has.
+    NotErased,
 }
 
 impl fmt::Display for ConsoleError {
@@ -46,6 +54,10 @@ impl fmt::Display for ConsoleError {
                 f,
                 "something answers, but not as a node of this release; is other firmware on it? It says: {line:?} \
                  (別のファームウェアの可能性があります)"
+            ),
+            Self::NotErased => f.write_str(
+                "the node was told to erase itself and has not said that it did; its key is kept here. Look with \
+                 yagura node status, and erase it again (消去の完了を確認できません。鍵は残してあります)",
             ),
             Self::Refused(_, text) => write!(f, "the node refuses: {text}"),
         }
@@ -124,9 +136,34 @@ impl<P: Read + Write> Console<P> {
         }
     }
 
-    /// Lets it forget its keys and events.
-    pub(super) fn erase(&mut self, node: u16) -> Result<(), ConsoleError> {
-        self.ask(&format!("erase {node}")).map(drop)
+    /// Lets it forget its keys and events, and waits until it says that it is nobody any more:
+    /// its first answer says only that it has begun.
+    pub(super) fn erase(&mut self, node: u16, within: Duration) -> Result<(), ConsoleError> {
+        let end = clock::now().mono.0 + millis(within);
+        let mut tell = true;
+        loop {
+            if tell {
+                match self.ask(&format!("erase {node}")) {
+                    // The answer may have been lost with the node that gave it.
+                    Err(ConsoleError::Refused(word, _)) if word == refusal::OTHER_NODE => {}
+                    Err(why @ (ConsoleError::Refused(..) | ConsoleError::Port(_))) => return Err(why),
+                    _ => {}
+                }
+            }
+            match self.identity() {
+                Ok(there) if there.get("node") == "none" => return Ok(()),
+                // It has not heard the order, or a reset has interrupted it.
+                Ok(there) => tell = there.node == Some(node) && there.get("state") != "erased",
+                Err(why @ ConsoleError::Port(_)) => return Err(why),
+                // It restarts.
+                Err(_) => tell = false,
+            }
+            let pause = clock::now().mono.0 + millis(ERASED_EVERY);
+            if pause >= end {
+                return Err(ConsoleError::NotErased);
+            }
+            while self.next_line(pause)?.is_some() {}
+        }
     }
 
     /// Sends a line until it is answered. A damaged line is sent again; any other refusal is final.
@@ -226,4 +263,99 @@ fn pairs(answer: &str) -> BTreeMap<String, String> {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    /// A node at the other end: what it answers to each line, in order; the last one for ever.
+    struct Fake {
+        erase: VecDeque<&'static str>,
+        who: VecDeque<&'static str>,
+        typed: Vec<u8>,
+        out: VecDeque<u8>,
+        orders: usize,
+    }
+
+    impl Fake {
+        fn new(erase: &[&'static str], who: &[&'static str]) -> Self {
+            Self {
+                erase: erase.iter().copied().collect(),
+                who: who.iter().copied().collect(),
+                typed: Vec::new(),
+                out: VecDeque::new(),
+                orders: 0,
+            }
+        }
+    }
+
+    impl Read for Fake {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let byte = self.out.pop_front();
+            into[0] = byte.ok_or(io::ErrorKind::TimedOut)?;
+            Ok(1)
+        }
+    }
+
+    impl Write for Fake {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.typed.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            let line = String::from_utf8(std::mem::take(&mut self.typed)).unwrap();
+            let answers = match line.trim() {
+                "?" => &mut self.who,
+                "erase 7" => {
+                    self.orders += 1;
+                    &mut self.erase
+                }
+                _ => return Ok(()),
+            };
+            let answer = if answers.len() > 1 {
+                answers.pop_front()
+            } else {
+                answers.front().copied()
+            };
+            self.out.extend(answer.into_iter().flat_map(str::bytes));
+            Ok(())
+        }
+    }
+
+    const ERASING: &str = "= erasing node 7\r\n";
+    const RUNNING: &str = "= node 7 firmware 1.0.0 state running key 1 fingerprint 00\r\n";
+    const WIPING: &str = "= node 7 firmware 1.0.0 state erased key 1 fingerprint 00\r\n";
+    const NOBODY: &str = "= node none firmware 1.0.0 state unprovisioned\r\n";
+
+    #[test]
+    fn a_node_is_erased_when_it_says_that_it_is_nobody_and_not_before() {
+        let mut console = Console::new(Fake::new(&[ERASING], &[WIPING, WIPING, NOBODY]));
+        console.erase(7, Duration::from_secs(20)).unwrap();
+        assert_eq!((console.port.orders, console.port.who.len()), (1, 1));
+
+        // Never done: an error in time, whatever it said at first.
+        let mut console = Console::new(Fake::new(&[ERASING], &[WIPING]));
+        let why = console.erase(7, Duration::from_millis(600)).unwrap_err();
+        assert!(matches!(why, ConsoleError::NotErased), "{why}");
+    }
+
+    #[test]
+    fn a_node_that_goes_on_running_is_told_again_and_a_lost_answer_is_no_failure() {
+        let mut console = Console::new(Fake::new(&[ERASING], &[RUNNING, WIPING, NOBODY]));
+        console.erase(7, Duration::from_secs(20)).unwrap();
+        assert_eq!(console.port.orders, 2);
+
+        let mut console = Console::new(Fake::new(
+            &["! other-node erase names another node\r\n"],
+            &[NOBODY],
+        ));
+        console.erase(7, Duration::from_secs(20)).unwrap();
+
+        let mut console = Console::new(Fake::new(&["! memory it does not keep\r\n"], &[RUNNING]));
+        let why = console.erase(7, Duration::from_secs(20)).unwrap_err();
+        assert!(matches!(why, ConsoleError::Refused(..)), "{why}");
+    }
 }

@@ -84,9 +84,26 @@ fn make(path: &Path) -> io::Result<KeyFile> {
     Ok(KeyFile { key, is_new: true })
 }
 
+/// Moves the key of an erased node aside, so that the next provisioning makes another; where it
+/// is now, or nothing when there was none.
+pub(super) fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    let old = beside(path, ".old");
+    match fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    }
+    fs::rename(path, &old)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    Ok(Some(old))
+}
+
 fn part(path: &Path) -> PathBuf {
+    beside(path, ".part")
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".part");
+    name.push(end);
     name.into()
 }
 
@@ -109,6 +126,22 @@ mod tests {
         assert!(!part(&path).exists());
         let other = read_or_make(&folder.path().join("other.key")).unwrap();
         assert_ne!(*made.key, *other.key);
+    }
+
+    #[test]
+    fn the_key_of_an_erased_node_is_kept_aside_for_one_user_and_the_next_one_is_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("node.key");
+        assert_eq!(set_aside(&path).unwrap(), None);
+        let first = read_or_make(&path).unwrap();
+        let old = set_aside(&path).unwrap().unwrap();
+        assert!(!path.exists());
+        assert_eq!(old, folder.path().join("node.key.old"));
+        assert_eq!(fs::metadata(&old).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(*read(&old).unwrap(), *first.key);
+        let second = read_or_make(&path).unwrap();
+        assert!(second.is_new);
+        assert_ne!(*first.key, *second.key);
     }
 
     #[test]

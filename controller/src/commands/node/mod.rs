@@ -39,8 +39,8 @@ pub(super) enum NodeCommand {
     Provision(ProvisionArgs),
     /// Let a node forget its keys, cards and events (使用をやめる)
     #[command(
-        after_long_help = "With --port at its console; the key file is then deleted, so that the node gets a new key when it is \
-        provisioned again. Without --port the running controller tells it over the network."
+        after_long_help = "With --port at its console; waits until it has, and moves its key file aside (.old), so that the node gets a \
+        new key when it is provisioned again. Without --port the running controller tells it over the network."
     )]
     Erase(EraseArgs),
     /// Show what a node says about itself on its console (状態を見る)
@@ -275,7 +275,19 @@ fn erase(args: &NodeArgs, path: &str) -> Result<ExitCode, Failure> {
     let fault = |why| talked(path, &why);
     let there = console.identity().map_err(fault)?;
     match there.node {
-        None => return Err(wrong("this node has nothing to erase (消去するものがありません)")),
+        None => {
+            let key = node.key_file.display();
+            let aside = match node.key_file.exists() {
+                true => format!(
+                    "; if it was {} before, move its key aside: mv {key} {key}.old",
+                    node.name
+                ),
+                false => String::new(),
+            };
+            return Err(wrong(format!(
+                "this node has nothing to erase (消去するものがありません){aside}"
+            )));
+        }
         Some(id) if id != node.id => {
             return Err(wrong(format!(
                 "this is node {id} (fingerprint {}), not {} ({}); nothing was erased (別の端末です)",
@@ -286,28 +298,33 @@ fn erase(args: &NodeArgs, path: &str) -> Result<ExitCode, Failure> {
         }
         Some(_) => {}
     }
-    console.erase(node.id).map_err(fault)?;
+    println!("消去しています… erasing; leave the cable and the power as they are.");
+    console.erase(node.id, console::ERASED_WITHIN).map_err(fault)?;
     println!(
         "{} の鍵・カード・記録を消去しました。 {} has forgotten its keys, cards and events.",
         node.name, node.name
     );
-    match std::fs::remove_file(&node.key_file) {
-        Ok(()) => println!(
-            "Its key {} is deleted, too. Provision it again, or take its [[node]] out of the site file.",
-            node.key_file.display()
-        ),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+    match keys::set_aside(&node.key_file) {
+        Ok(Some(old)) => println!("鍵ファイルを退避しました。 Its key is now {}.", old.display()),
+        Ok(None) => {}
         Err(error) => {
             return Err(Failure::because(
                 Failure::WRONG,
                 format!(
-                    "the node is erased, but its key {} cannot be deleted",
+                    "the node is erased, but its key {} cannot be moved to the same name with .old",
                     node.key_file.display()
                 ),
                 &error,
             ));
         }
     }
+    println!(
+        "次に: 初期設定し直す (yagura node provision) か、site.toml から [[node]] を外し、監視装置を再起動してください。"
+    );
+    println!(
+        "Next: provision it again, or take its [[node]] out of the site file; then start the controller again. \
+         Until then its alarm stands."
+    );
     Ok(ExitCode::SUCCESS)
 }
 
