@@ -10,7 +10,8 @@
 //!  12  device key [32]       44  card key [32]        76  broker password [16]
 //!  92  broker IPv4 [4]       96  port u16             98  own IPv4 [4], 0: DHCP
 //! 102  prefix u8            103  0                   104  gateway [4]   108  board u16
-//! 110  portal: flags u8, warn s u8, strike ms u16, held open s u16                       116  0
+//! 110  portal: flags u8, warn s u8, strike ms u16, held open s u16                       116  first boot u32
+//! 120  0
 //! 128  32 rows of 8 bytes, see mount                                   384  update key [32], 0: none                416  0
 //! 508  CRC-32 of bytes 0..508
 //! ```
@@ -90,6 +91,10 @@ pub struct Provision {
     pub board: u16,
     /// The door that the node guards.
     pub portal: Option<PortalConfig>,
+    /// The node's boots are numbered above this; 0: from 1. A board that was erased, or that takes
+    /// the place of another, has forgotten how often it was started, and the controller takes what
+    /// it says only when its boot is a later one than all before ([`first_boot`]).
+    pub first_boot: u32,
     /// The Ed25519 public key whose firmware images the node takes; `None`: it takes none.
     pub update_key: Option<[u8; UPDATE_KEY_LEN]>,
     /// What is mounted, by channel.
@@ -135,6 +140,17 @@ impl core::fmt::Debug for Provision {
     }
 }
 
+/// 2020-01-01 00:00 UTC in milliseconds since 1970.
+const BOOTS_SINCE_MS: u64 = 1_577_836_800_000;
+
+/// The first boot of a node that is provisioned at `unix_ms` (milliseconds since 1970 UTC): minutes
+/// since 2020. A node would have to start once a minute for years to overtake it. `None` before
+/// 2020 and beyond 32 bits (the year 10186): that clock is wrong.
+#[must_use]
+pub fn first_boot(unix_ms: u64) -> Option<u32> {
+    u32::try_from(unix_ms.checked_sub(BOOTS_SINCE_MS)? / 60_000).ok()
+}
+
 impl Provision {
     /// A node without door and mounts, with the broker password that follows from its key.
     #[must_use]
@@ -153,6 +169,7 @@ impl Provision {
             address: None,
             board: 0,
             portal: None,
+            first_boot: 0,
             update_key: None,
             mounts: Vec::new(),
         }
@@ -190,6 +207,7 @@ impl Provision {
             block[112..114].copy_from_slice(&portal.strike_ms.to_le_bytes());
             block[114..116].copy_from_slice(&portal.held_open_s.to_le_bytes());
         }
+        block[116..120].copy_from_slice(&self.first_boot.to_le_bytes());
         for (mount, row) in self
             .mounts
             .iter()
@@ -241,6 +259,7 @@ impl Provision {
                 strike_ms: half(112),
                 held_open_s: half(114),
             }),
+            first_boot: u32::from_le_bytes(array(block, 116)),
             update_key: Some(array(block, UPDATE_KEY_AT)).filter(|key| *key != [0; UPDATE_KEY_LEN]),
             mounts: mounts(block),
         };
@@ -306,6 +325,7 @@ mod tests {
                 held_open_s: 300,
                 warn_s: 10,
             }),
+            first_boot: 3_626_000,
             update_key: Some([0x1d; UPDATE_KEY_LEN]),
             ..Provision::new(0x1234, 2, core::array::from_fn(|i| i as u8), [10, 0, 2, 2], 1883)
         }
@@ -323,6 +343,7 @@ mod tests {
         assert_eq!((read.node, read.key_id, read.generation), (0x1234, 2, 9));
         assert_eq!((read.broker, read.port), ([10, 0, 2, 2], 1883));
         assert_eq!((read.address, read.portal), (example().address, example().portal));
+        assert_eq!(read.first_boot, 3_626_000);
         assert_eq!(read.update_key, Some([0x1d; UPDATE_KEY_LEN]));
         assert_eq!(read.mounts.len(), 3);
         assert_eq!(read.mounts, example().mounts);
@@ -330,6 +351,16 @@ mod tests {
             (read.key, read.card_key, read.password),
             (example().key, [7; 32], example().password)
         );
+    }
+
+    #[test]
+    fn a_board_that_is_provisioned_later_boots_later_and_a_wrong_clock_is_told() {
+        assert_eq!(first_boot(BOOTS_SINCE_MS), Some(0));
+        assert_eq!(first_boot(BOOTS_SINCE_MS + 59_999), Some(0));
+        assert_eq!(first_boot(BOOTS_SINCE_MS + 60_000), Some(1));
+        assert_eq!(first_boot(1_795_333_200_000), Some(3_624_940));
+        assert_eq!(first_boot(BOOTS_SINCE_MS - 1), None);
+        assert_eq!(first_boot(u64::MAX), None);
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl<M: Memory, S: Slots> Node<M, S> {
         let list = List::open(&mut memory)?;
         let witness = Witness::open(&mut memory)?;
         // Last of all that may fail: it counts the boot and the crash, once for each of them.
-        let outbox = Outbox::open(&mut memory, provision.node, crashed)?;
+        let outbox = Outbox::open(&mut memory, provision.node, provision.first_boot, crashed)?;
         // The later of the two; a time that was put right since is lower.
         let known_s = match (outbox.confirmed(), list.committed_unix_s()) {
             (confirmed, committed_s) if confirmed.version != list.version() && committed_s != 0 => {

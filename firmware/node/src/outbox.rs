@@ -113,8 +113,13 @@ impl Outbox {
     ///
     /// # Errors
     /// [`MemoryFault`], see [`Ring::open`].
-    pub fn open(memory: &mut impl Memory, node: u16, crashed: bool) -> Result<Self, MemoryFault> {
-        let (ring, last) = Ring::open(memory, node, crashed)?;
+    pub fn open(
+        memory: &mut impl Memory,
+        node: u16,
+        first_boot: u32,
+        crashed: bool,
+    ) -> Result<Self, MemoryFault> {
+        let (ring, last) = Ring::open(memory, node, first_boot, crashed)?;
         Ok(Self {
             acked: ring.acked(),
             cursor: ring.acked(),

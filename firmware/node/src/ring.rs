@@ -144,12 +144,18 @@ pub struct Ring {
 impl Ring {
     /// Opens the memory and counts this boot in it, and the crash that it may have begun with.
     /// Returns the sequence of the last event, acknowledged or not. Events of another node, whose
-    /// part this was, are not ours to tell.
+    /// part this was, are not ours to tell. The boot is a later one than `first_boot`, which the
+    /// node was provisioned with: this memory may be blank, and the controller know a long life.
     ///
     /// # Errors
     /// [`MemoryFault`] when the memory does not answer, or does not keep the boot number: a node
     /// that cannot count its boots must not send frames.
-    pub fn open(memory: &mut impl Memory, node: u16, crashed: bool) -> Result<(Self, u32), MemoryFault> {
+    pub fn open(
+        memory: &mut impl Memory,
+        node: u16,
+        first_boot: u32,
+        crashed: bool,
+    ) -> Result<(Self, u32), MemoryFault> {
         let (twin, header) = Twin::open(memory, &HEADER_AT)?;
         let seen = scan(memory)?;
         let header = header.as_ref().map_or(
@@ -170,7 +176,7 @@ impl Ring {
         let mut ring = Self {
             twin,
             header: Header {
-                boot: header.boot.max(seen.boot).saturating_add(1),
+                boot: header.boot.max(seen.boot).max(first_boot).saturating_add(1),
                 acked,
                 node,
                 crashes: if crashed {
@@ -329,7 +335,7 @@ mod tests {
     }
 
     fn open(chip: &Chip) -> Open {
-        let (ring, last) = Ring::open(&mut chip.clone(), 7, false).unwrap();
+        let (ring, last) = Ring::open(&mut chip.clone(), 7, 0, false).unwrap();
         Open {
             chip: chip.clone(),
             ring,
@@ -388,6 +394,31 @@ mod tests {
     }
 
     #[test]
+    fn boots_are_numbered_above_the_first_one_and_go_on_from_there() {
+        const FIRST: u32 = 3_626_000;
+        let start = |chip: &Chip, first| Ring::open(&mut chip.clone(), 7, first, false).unwrap().0.boot();
+        let chip = Chip::blank();
+        let boots: std::vec::Vec<_> = (0..3).map(|_| start(&chip, FIRST)).collect();
+        assert_eq!(boots, [FIRST + 1, FIRST + 2, FIRST + 3]);
+        // A board that was started more often than that keeps its count.
+        assert_eq!((start(&chip, 5), start(&chip, 0)), (FIRST + 4, FIRST + 5));
+        assert_eq!(start(&chip, FIRST + 10), FIRST + 11);
+
+        // The power fails at every byte of the first start of a wiped board.
+        let whole = Chip::blank();
+        start(&whole, FIRST);
+        for cut in 0..whole.written() {
+            let chip = Chip::blank();
+            chip.cut_after(Some(cut));
+            assert!(Ring::open(&mut chip.clone(), 7, FIRST, false).is_err());
+            chip.cut_after(None);
+            let boot = start(&chip, FIRST);
+            assert!((FIRST + 1..=FIRST + 2).contains(&boot), "cut {cut}");
+            assert_eq!(start(&chip, FIRST), boot + 1, "cut {cut}");
+        }
+    }
+
+    #[test]
     fn boots_are_counted_and_events_kept_until_forgotten() {
         let chip = Chip::blank();
         let mut first = open(&chip);
@@ -405,7 +436,7 @@ mod tests {
     #[test]
     fn crashes_in_a_row_are_counted_and_end_with_any_other_start() {
         let chip = Chip::blank();
-        let crashed = |chip: &Chip| Ring::open(&mut chip.clone(), 7, true).unwrap().0;
+        let crashed = |chip: &Chip| Ring::open(&mut chip.clone(), 7, 0, true).unwrap().0;
         assert_eq!(
             (1..=3)
                 .map(|_| crashed(&chip).crashes())
@@ -423,7 +454,7 @@ mod tests {
         let chip = Chip::blank();
         let mut first = open(&chip);
         (1..=3).for_each(|seq| first.store(seq));
-        let (other, last) = Ring::open(&mut chip.clone(), 8, false).unwrap();
+        let (other, last) = Ring::open(&mut chip.clone(), 8, 0, false).unwrap();
         assert_eq!((other.acked(), last), (3, 3));
     }
 
@@ -470,7 +501,7 @@ mod tests {
         let chip = Chip::blank();
         drop(open(&chip));
         chip.freeze(true);
-        assert!(Ring::open(&mut chip.clone(), 7, false).is_err());
+        assert!(Ring::open(&mut chip.clone(), 7, 0, false).is_err());
     }
 
     #[test]
@@ -511,7 +542,7 @@ mod tests {
         let first = SLOTS as u32 - 14; // so that the ring wraps within the run
         let life = |chip: &Chip, stored: &mut u32, acked: &mut (u32, u32)| -> Result<(), MemoryFault> {
             let mut chip = chip.clone();
-            let (mut ring, _) = Ring::open(&mut chip, 7, false)?;
+            let (mut ring, _) = Ring::open(&mut chip, 7, 0, false)?;
             for seq in first + 1..=first + 20 {
                 ring.store(&mut chip, &event(seq))?;
                 *stored = seq;

@@ -290,7 +290,7 @@ impl Bench {
             };
             let frame = Envelope::parse(payload).unwrap();
             match frame
-                .verify(&DeviceKey::new(KEY), Direction::Down, Stream::Command)
+                .verify(&self.key, Direction::Down, Stream::Command)
                 .unwrap()
                 .down()
             {

@@ -17,6 +17,17 @@ fn rotate() -> Command {
     }
 }
 
+/// What boards are provisioned with in the year of these tests; minutes since 2020.
+const FIRST_BOOT: u32 = 3_626_000;
+
+fn hello() -> Up {
+    Up::Hello {
+        firmware: (1, 0, 0),
+        cause: ResetCause::PowerOn,
+        channels: 3,
+    }
+}
+
 /// A room whose node was heard.
 fn heard() -> Bench {
     let mut room = Bench::new();
@@ -32,6 +43,12 @@ impl Bench {
             _ => None,
         });
         rotations.collect()
+    }
+
+    /// The node starts from a blank memory with a block of this first boot: nothing else is left
+    /// of what it was.
+    fn wiped(&mut self, first_boot: u32) {
+        (self.boot, self.event_seq, self.telemetry_seq) = (first_boot + 1, 0, 0);
     }
 
     /// The node makes its new key and uses it from now on.
@@ -146,10 +163,64 @@ fn a_rotation_of_an_earlier_provisioning_does_not_touch_the_new_key() {
     let turn = room.engine.start(room.now(), "boot-a", "0.0.0", journal);
     room.keep(turn);
     (room.key, room.key_id) = (fresh, 0);
-    room.boot = 2;
-    room.telemetry_seq = 0;
+    room.wiped(FIRST_BOOT);
+    room.node_event(&hello());
+    assert_eq!(room.acked(), Some(1));
     room.heartbeat(1, 0);
     assert_eq!(room.node().state, "alive");
+    assert_eq!(room.state("node-1.refused"), None);
+}
+
+/// A board with a blank memory takes the place of one that has lived long: the erased one itself,
+/// or another instead of a dead one.
+#[test]
+fn a_board_with_a_blank_memory_is_taken_for_the_node_at_once() {
+    for is_erased in [true, false] {
+        let mut room = heard();
+        (room.boot, room.event_seq, room.telemetry_seq) = (50, 499, 10);
+        room.node_event(&hello());
+        room.heartbeat(500, 0);
+        for n in 0..40 {
+            room.pass(10);
+            room.node_event(&Up::Contact {
+                channel: 1,
+                open: n % 2 == 0,
+            });
+        }
+        room.heartbeat(540, 0);
+        if is_erased {
+            room.command(Command::EraseNode {
+                node: "node-1".to_owned(),
+            });
+            room.node_event(&Up::Key(KeyEvent::Erased));
+        }
+        // The controller was started again, to read the key that was made.
+        room.restart(site());
+        assert_eq!(room.node().erased, is_erased);
+        room.wiped(FIRST_BOOT);
+        room.node_event(&hello());
+        assert_eq!(room.acked(), Some(1), "erased: {is_erased}");
+        assert!(!room.node().erased);
+        room.heartbeat(1, 0);
+        for seq in 2..=20 {
+            room.pass(5_000);
+            room.node_event(&Up::Contact {
+                channel: 1,
+                open: seq % 2 == 0,
+            });
+            assert_eq!(room.acked(), Some(seq));
+            room.heartbeat(seq, 0);
+        }
+        let node = room.node();
+        assert_eq!(
+            (node.state.as_str(), node.twin, node.missing),
+            ("alive", false, 0)
+        );
+        for trouble in ["node-1.refused", "node-1.twin", "node-1.missing"] {
+            assert_eq!(room.state(trouble), None, "{trouble}");
+        }
+        assert_eq!(room.counter("node_frames_refused_replayed"), 0);
+    }
 }
 
 #[test]
@@ -251,12 +322,9 @@ fn a_node_is_started_again_and_a_node_is_taken_out_of_service_by_order() {
     assert!(silent.because.en.contains("erased"), "{}", silent.because.en);
 
     // Provisioned anew it is in service again.
-    room.boot = 2;
-    room.node_event(&Up::Hello {
-        firmware: (1, 0, 0),
-        cause: ResetCause::PowerOn,
-        channels: 3,
-    });
+    room.wiped(FIRST_BOOT);
+    room.node_event(&hello());
+    assert_eq!(room.acked(), Some(1));
     assert!(!room.node().erased);
 }
 

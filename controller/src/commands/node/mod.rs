@@ -17,6 +17,7 @@ use room::site::block::block;
 use room::site::{Node, Real, Site};
 use serialport::SerialPort;
 use shared::console::BAUD;
+use shared::provision::first_boot;
 use shared::wire::DeviceKey;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -189,6 +190,10 @@ fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
             lines.concat()
         ))
     })?;
+    let first_boot = u64::try_from(clock::now().wall.0)
+        .ok()
+        .and_then(first_boot)
+        .ok_or_else(|| wrong("the clock of this computer is wrong: set it first (時計を合わせてください)"))?;
     let mut console = open(&args.port)?;
     let fault = |why| talked(&args.port, &why);
     let before = console.identity().map_err(fault)?;
@@ -199,7 +204,8 @@ fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
         // Without doors there are no cards.
         None => [0; 32],
     };
-    let made = block(&site, node, *key.key, card_key).map_err(|missing| wrong(missing.join("\n")))?;
+    let mut made = block(&site, node, *key.key, card_key).map_err(|missing| wrong(missing.join("\n")))?;
+    made.first_boot = first_boot;
     let fingerprint = DeviceKey::new(*key.key).fingerprint();
     let answered = match console.provision(&made.encode()) {
         Ok(answered) => answered,

@@ -45,7 +45,7 @@ const STAMP: Stamp = Stamp {
 fn open(chip: &Chip) -> Rig {
     Rig {
         chip: chip.clone(),
-        outbox: Outbox::open(&mut chip.clone(), 7, false).unwrap(),
+        outbox: Outbox::open(&mut chip.clone(), 7, 0, false).unwrap(),
     }
 }
 
