@@ -181,8 +181,8 @@ pub struct Node {
     pub refusal_recorded: Option<Mono>,
     /// Earliest seen difference between our clock and the node's uptime, for this boot.
     boot_at: Option<(u32, i64)>,
-    /// What the node released, by its own word, and when we heard it.
-    released: Option<(u32, Mono)>,
+    /// What the node released, by its own word.
+    released: Option<Released>,
     /// Asked for a report since we know this boot.
     pub asked: Option<u32>,
     /// When it was last told the time.
@@ -199,6 +199,16 @@ pub struct Node {
     pub erased: bool,
     /// A sign of a second board, until the engine takes it.
     pub twin_sign: Option<&'static str>,
+}
+
+/// Up to where a node holds no event, as it said in one of its boots. With the next boot its
+/// sequence may have gone back (a memory that failed, a board with a blank one), and then the same
+/// numbers are other events: a new boot is asked anew.
+#[derive(Debug, Clone, Copy)]
+struct Released {
+    boot: u32,
+    upto: u32,
+    since: Mono,
 }
 
 impl Node {
@@ -226,12 +236,24 @@ impl Node {
         Some(self.moment(now, header))
     }
 
-    /// A heartbeat says which events the node still holds.
-    pub fn holds(&mut self, now: Mono, last_event: u32, pending: u16) {
-        let released = last_event.saturating_sub(u32::from(pending));
-        if self.released.is_none_or(|(before, _)| released > before) {
-            self.released = Some((released, now));
+    /// A heartbeat of this boot says which events the node still holds.
+    pub fn holds(&mut self, now: Mono, boot: u32, last_event: u32, pending: u16) {
+        let upto = last_event.saturating_sub(u32::from(pending));
+        let goes_on = self
+            .released
+            .is_some_and(|known| known.boot == boot && known.upto >= upto);
+        if !goes_on {
+            self.released = Some(Released {
+                boot,
+                upto,
+                since: now,
+            });
         }
+    }
+
+    /// A frame of this boot was taken: what an earlier one released says nothing any more.
+    fn forget_released(&mut self, boot: u32) {
+        self.released = self.released.filter(|known| known.boot >= boot);
     }
 }
 
@@ -291,6 +313,7 @@ pub fn accept(
             if node.boot != Some(header.boot) {
                 node.boot = Some(header.boot);
             }
+            node.forget_released(header.boot);
             node.telemetry = Some(header.seq);
             node.heard = Some(now.mono);
             Ok(Accepted::Telemetry { header, body })
@@ -311,7 +334,7 @@ pub fn accept(
             ) {
                 (Place::New { missing }, _) => {
                     node.heard = Some(now.mono);
-                    if !is_farewell && missing.is_some_and(|(_, to)| !node.lacks(to)) {
+                    if !is_farewell && missing.is_some_and(|(_, to)| !node.lacks(header.boot, to)) {
                         let ask = node.asks_about_gap(now.mono);
                         return Ok(Accepted::Early { header, ask });
                     }
@@ -400,12 +423,14 @@ impl Node {
 
     fn has_released(&self, now: Mono, seq: u32) -> bool {
         self.released
-            .is_some_and(|(upto, since)| seq <= upto && now.since(since) > REDELIVERY_GRACE)
+            .is_some_and(|known| seq <= known.upto && now.since(known.since) > REDELIVERY_GRACE)
     }
 
-    /// By its own word it holds no event up to this one.
-    fn lacks(&self, seq: u32) -> bool {
-        self.released.is_some_and(|(upto, _)| seq <= upto)
+    /// By its own word, of the boot that made the next event or a later one, it holds no event up
+    /// to this one.
+    fn lacks(&self, boot: u32, seq: u32) -> bool {
+        self.released
+            .is_some_and(|known| known.boot >= boot && seq <= known.upto)
     }
 
     fn asks_about_gap(&mut self, now: Mono) -> bool {
@@ -453,6 +478,7 @@ impl Node {
             self.boot = Some(boot);
             self.telemetry = None;
         }
+        self.forget_released(boot);
         self.last_event = Some(seq);
         self.event_boot = Some(boot);
     }

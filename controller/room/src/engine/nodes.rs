@@ -309,7 +309,7 @@ impl<W: World> Engine<W> {
                 ..
             } => {
                 if let Some(node) = self.nodes.get_mut(&header.node) {
-                    node.holds(now.mono, *last_event, *pending);
+                    node.holds(now.mono, header.boot, *last_event, *pending);
                 }
                 self.tell_key(now, header.node, turn);
                 self.run_updates(now, turn);

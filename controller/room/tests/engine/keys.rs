@@ -6,7 +6,7 @@ use room::event::{Command, Refused};
 use room::record::{NodeOrder, Record};
 use room::site::Site;
 use room::snapshot::AlarmState;
-use shared::wire::{DeviceKey, Down, KeyEvent, ResetCause, Up};
+use shared::wire::{DeviceKey, Down, KeyEvent, ResetCause, Stream, Up};
 
 const SALT: [u8; 16] = [9; 16];
 
@@ -358,4 +358,41 @@ fn a_node_whose_key_is_missing_rings_and_the_rest_of_the_room_is_watched() {
     let alarms = room.engine.snapshot(room.now()).alarms;
     let alarm = alarms.iter().find(|alarm| alarm.id == "node-2.no_key").unwrap();
     assert_eq!(alarm.priority, room::site::Priority::Critical);
+}
+
+/// The sequence of a node whose memory failed goes back with its next start. What it had released
+/// before was under other numbers.
+#[test]
+fn what_a_node_released_before_its_sequence_went_back_says_nothing_about_its_new_events() {
+    for is_heard_first in [true, false] {
+        let mut room = heard();
+        room.event_seq = 499;
+        room.node_event(&hello());
+        room.heartbeat(500, 0);
+        room.pass(20_000);
+        (room.boot, room.event_seq, room.telemetry_seq) = (2, 9, 0);
+        if is_heard_first {
+            room.heartbeat(10, 1);
+        }
+        let made = room.frame(Stream::Event, &hello());
+        room.message("ev", made.clone());
+        assert_eq!(room.acked(), Some(10));
+        // That was lost on its way, and the node sends it again.
+        room.pass(20_000);
+        room.message("ev", made);
+        assert_eq!(room.acked(), Some(10), "heard first: {is_heard_first}");
+        assert_eq!(room.counter("node_frames_refused_replayed"), 0);
+
+        // Event 12 comes before 11, which it still holds.
+        let contact = |channel| Up::Contact { channel, open: true };
+        let eleventh = room.frame(Stream::Event, &contact(0));
+        let twelfth = room.frame(Stream::Event, &contact(1));
+        room.message("ev", twelfth.clone());
+        assert_eq!(room.acked(), None);
+        room.message("ev", eleventh);
+        assert_eq!(room.acked(), Some(11));
+        room.message("ev", twelfth);
+        assert_eq!(room.acked(), Some(12));
+        assert_eq!(room.node().missing, 0);
+    }
 }
