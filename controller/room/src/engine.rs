@@ -20,7 +20,7 @@ pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use orders::TELL_KEY_EVERY;
 pub use points::no_data_words;
-pub use portals::JUDGED_WITHIN;
+pub use portals::{JUDGED_WITHIN, SAID_BY};
 pub use updates::{MAX_ATTEMPTS, MAX_UPDATES_AT_ONCE};
 pub use witness::{GIVE_EVERY, MAX_GIVEN};
 

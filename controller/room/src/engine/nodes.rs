@@ -311,6 +311,7 @@ impl<W: World> Engine<W> {
                 if let Some(node) = self.nodes.get_mut(&header.node) {
                     node.holds(now.mono, header.boot, *last_event, *pending);
                 }
+                self.portals_at_heartbeat(now, header, *pending, *last_event, turn);
                 self.tell_key(now, header.node, turn);
                 self.run_updates(now, turn);
                 if *dropped > 0 {

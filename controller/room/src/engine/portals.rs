@@ -12,16 +12,20 @@
 
 use super::Engine;
 use crate::alarm::Condition;
-use crate::catalog::{self, PortalTrouble};
+use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::device::FactValue;
 use crate::event::Turn;
 use crate::site::{ContactKind, Label, World};
 use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
-use shared::wire::{DoorEvent, ReaderProblem, ReaderState};
+use shared::wire::{DoorEvent, Header, ReaderProblem, ReaderState};
 
 /// The node's word about an opening must come so soon before or after it.
 pub const JUDGED_WITHIN: Millis = Millis(5_000);
+
+/// By then a node that started has said what is wrong at its door: a bolt may take five seconds,
+/// and a line takes some readings.
+pub const SAID_BY: Millis = Millis(20_000);
 
 /// What is known of a portal since the controller started.
 #[derive(Debug, Clone, Default)]
@@ -267,7 +271,17 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// The node started anew, and says again what is wrong.
+    /// True while the node is heard and looks after its door.
+    fn watches(&self, now: Now, node: u16) -> bool {
+        let erased = self.nodes.get(&node).is_some_and(|node| node.erased);
+        let safe = self.node_name(node).is_some_and(|name| {
+            self.book
+                .is_active(&catalog::node_id(&name, NodeTrouble::SafeMode))
+        });
+        self.is_alive(now, node) && !erased && !safe
+    }
+
+    /// The node started anew, and says again what is wrong. Until it has, nobody can tell.
     pub(super) fn forget_portals(&mut self, now: Now, node: u16, turn: &mut Turn) {
         for index in 0..self.portals.len() {
             if self.site.access.portals[index].node != node {
@@ -275,12 +289,47 @@ impl<W: World> Engine<W> {
             }
             let portal = &mut self.portals[index];
             (portal.reader, portal.tamper, portal.unlocked) = (None, None, None);
+            portal.held = false;
             for trouble in [
                 PortalTrouble::Reader,
                 PortalTrouble::Tamper,
                 PortalTrouble::Unlocked,
             ] {
-                self.report_portal(now, index, trouble, Condition::Gone, turn);
+                self.report_portal(now, index, trouble, Condition::Unknown, turn);
+            }
+        }
+    }
+
+    /// A heartbeat of the node's present life. Of its reader a node says at every start how it
+    /// is; of enclosure and bolt it speaks only when something is wrong. So their alarms of the
+    /// life before end when it has had the time to look and holds nothing that we have not heard.
+    pub(super) fn portals_at_heartbeat(
+        &mut self,
+        now: Now,
+        header: &Header,
+        pending: u16,
+        last_event: u32,
+        turn: &mut Turn,
+    ) {
+        let node = self.nodes.get(&header.node);
+        let has_all = node.is_some_and(|node| {
+            node.boot == Some(header.boot) && node.last_event.unwrap_or(0) >= last_event
+        });
+        if pending > 0 || !has_all || header.up_ms < SAID_BY.0 || !self.watches(now, header.node) {
+            return;
+        }
+        for index in 0..self.portals.len() {
+            if self.site.access.portals[index].node != header.node {
+                continue;
+            }
+            let (tamper, unlocked) = (self.portals[index].tamper, self.portals[index].unlocked);
+            for (said, trouble) in [
+                (tamper, PortalTrouble::Tamper),
+                (unlocked, PortalTrouble::Unlocked),
+            ] {
+                if said.is_none() {
+                    self.report_portal(now, index, trouble, Condition::Gone, turn);
+                }
             }
         }
     }
@@ -317,25 +366,28 @@ impl<W: World> Engine<W> {
             .and_then(|door| self.points.get(door))
             .and_then(|point| point.number(now.mono).ok());
         let door = match level {
+            _ if !self.watches(now, site.node) => "unknown",
             None => "unknown",
             Some(level) if level < 0.5 => "closed",
             Some(_) if known.held => "held_open",
             Some(_) => "open",
         };
+        // What a node said last is no word about now once it says nothing any more.
+        let heard = self.watches(now, site.node);
         snapshot::Portal {
             name: site.name.clone(),
             label: site.label.clone(),
             node: site.node,
             point: site.door.clone(),
             door: door.to_owned(),
-            reader: match known.reader {
+            reader: match known.reader.filter(|_| heard) {
                 None => "unknown",
                 Some(ReaderState::Well) => "well",
                 Some(ReaderState::Fault(problem)) => reader_word(problem),
             }
             .to_owned(),
-            tamper: known.tamper,
-            unlocked: known.unlocked,
+            tamper: known.tamper.filter(|_| heard),
+            unlocked: known.unlocked.filter(|_| heard),
             last_decision: known.last.as_ref().map(|(_, decision)| decision.clone()),
             last_decision_age_ms: known.last.as_ref().map(|(at, _)| now.mono.since(*at).0),
         }

@@ -1,13 +1,14 @@
 //! A door with a reader: the node decides, the controller records and alarms.
 
 use crate::bench::{Bench, guarded, health, site};
+use room::engine::SAID_BY;
 use room::event::Command;
 use room::record::{NodeEvent, Record};
 use room::site::{Channel, ContactKind, Label, Priority};
 use room::snapshot::AlarmState;
 use shared::access::{Decision, Denial};
 use shared::wire::{
-    Crash, CrashKind, CredentialKind, DoorEvent, LineFault, OpenedBy, ReaderProblem, ReaderState, ResetCause,
+    Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, OpenedBy, ReaderProblem, ReaderState, ResetCause, Stream,
     Up, UpdateOutcome, UpdateRefusal, Version,
 };
 use shared::{NoData, Quantity};
@@ -529,4 +530,114 @@ fn a_sensor_that_is_back_needs_no_more_than_its_next_value() {
     assert_eq!(room.point("inlet.temperature"), Err("stuck".to_owned()));
     room.sample(2, Quantity::Temperature, Ok(22_000));
     assert_eq!(room.point("inlet.temperature"), Ok(22.0));
+}
+
+#[test]
+fn the_row_of_a_door_claims_nothing_while_its_node_is_silent_in_safe_mode_or_erased() {
+    let well = |room: &mut Bench| {
+        room.node_event(&Up::Reader {
+            reader: 0,
+            state: ReaderState::Well,
+        });
+        room.node_event(&card(Decision::Granted));
+        room.node_event(&door(DoorEvent::Tamper(false)));
+        room.node_event(&door(DoorEvent::Unlocked(false)));
+        room.node_event(&door(DoorEvent::Closed));
+        let row = room.portal("entrance");
+        assert_eq!((row.reader.as_str(), row.door.as_str()), ("well", "closed"));
+        assert_eq!((row.tamper, row.unlocked), (Some(false), Some(false)));
+    };
+    let unknown = |room: &Bench| {
+        let row = room.portal("entrance");
+        assert_eq!((row.reader.as_str(), row.door.as_str()), ("unknown", "unknown"));
+        assert_eq!((row.tamper, row.unlocked), (None, None));
+        row
+    };
+    let mut silent = Bench::with(guarded());
+    well(&mut silent);
+    silent.pass(3_600_000);
+    let row = unknown(&silent);
+    assert_eq!(row.last_decision.as_deref(), Some("granted"));
+    assert_eq!(row.last_decision_age_ms, Some(3_600_000), "its age says so");
+
+    let mut safe = Bench::with(guarded());
+    well(&mut safe);
+    let Up::Health(mut unwell) = health(3, 1) else {
+        panic!("health");
+    };
+    unwell.safe_mode = true;
+    safe.telemetry(&Up::Health(unwell));
+    unknown(&safe);
+
+    let mut erased = Bench::with(guarded());
+    well(&mut erased);
+    erased.node_event(&Up::Key(KeyEvent::Erased));
+    unknown(&erased);
+}
+
+#[test]
+fn after_a_restart_of_the_node_its_own_word_ends_the_alarms_of_its_door() {
+    let mut room = Bench::with(guarded());
+    room.node_event(&Up::Reader {
+        reader: 0,
+        state: ReaderState::Fault(ReaderProblem::Mute),
+    });
+    room.node_event(&door(DoorEvent::Tamper(true)));
+    room.node_event(&door(DoorEvent::Unlocked(true)));
+    room.node_event(&door(DoorEvent::HeldOpen));
+    let alarms = ["entrance.reader", "entrance.tamper", "entrance.unlocked"];
+    let stand = |room: &Bench, why: &str| {
+        for alarm in alarms {
+            assert_eq!(room.state(alarm), Some(AlarmState::Unacknowledged), "{alarm} {why}");
+        }
+    };
+    stand(&room, "before");
+
+    room.boot = 2;
+    room.node_event(&Up::Hello {
+        firmware: (1, 0, 0),
+        cause: ResetCause::Watchdog,
+        channels: 3,
+    });
+    stand(&room, "though it started anew: it has not said how its door is");
+    let row = room.portal("entrance");
+    assert_eq!((row.reader.as_str(), row.tamper), ("unknown", None));
+    assert_ne!(row.door, "held_open", "of the life before");
+    room.heartbeat(room.event_seq + 1, 1);
+    stand(&room, "while it holds an event that we have not heard");
+    let early = Up::Heartbeat {
+        pending: 0,
+        last_event: room.event_seq,
+        refused: 0,
+        dropped: 0,
+    };
+    room.telemetry_seq += 1;
+    let up = SAID_BY.0 - 1;
+    let early = crate::bench::seal(2, Stream::Telemetry, room.telemetry_seq, up, &early);
+    room.message("t", early);
+    stand(&room, "before it has had time to look");
+
+    room.pass(5_000);
+    room.heartbeat(room.event_seq, 0);
+    for alarm in ["entrance.tamper", "entrance.unlocked"] {
+        assert_eq!(room.state(alarm), Some(AlarmState::ReturnedUnacknowledged));
+    }
+    assert_eq!(
+        room.state("entrance.reader"),
+        Some(AlarmState::Unacknowledged),
+        "a reader says itself that it is well"
+    );
+    room.node_event(&Up::Reader {
+        reader: 0,
+        state: ReaderState::Well,
+    });
+    assert_eq!(
+        room.state("entrance.reader"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+
+    // One that is still open says so, and no heartbeat ends that.
+    room.node_event(&door(DoorEvent::Tamper(true)));
+    room.heartbeat(room.event_seq, 0);
+    assert_eq!(room.state("entrance.tamper"), Some(AlarmState::Unacknowledged));
 }
