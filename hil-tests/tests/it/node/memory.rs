@@ -44,8 +44,8 @@ async fn a_full_ring_says_how_many_events_it_lost() {
     }
     room.bench.link(false).await;
     room.bench.power_on().await;
-    let hello = first + WAITING + 1;
-    kept(&room.bench, hello).await;
+    // The record of the loss takes the next place.
+    kept(&room.bench, first + WAITING + 1).await;
     let leak = |turn: u32| turn.is_multiple_of(2);
     for turn in 0..MORE {
         room.bench.contact(channel::LEAK, leak(turn)).await;
@@ -85,9 +85,10 @@ async fn a_full_ring_says_how_many_events_it_lost() {
         })
         .count();
     eprintln!("loss record {} of {count}, {told} of {MORE} told", record.seq);
+    // The start of this boot found no place either: it is no entry.
     assert_eq!(
         usize::try_from(count).unwrap() + told,
-        usize::try_from(MORE).unwrap()
+        usize::try_from(MORE).unwrap() + 1
     );
     assert!(count > 0);
 }

@@ -119,7 +119,8 @@ pub(super) async fn a_bouncing_contact_becomes_one_event(bench: &mut impl Bench,
     }
     let more = controller.read(|heard| {
         let after = heard.events.iter().filter(|(header, _)| header.seq > told);
-        after.map(|(_, event)| *event).collect::<Vec<_>>()
+        let edge = |event: &Up| matches!(event, Up::Contact { channel, .. } if *channel == leak);
+        after.map(|(_, event)| *event).filter(edge).collect::<Vec<_>>()
     });
     assert!(more.is_empty(), "{more:?}");
 }
