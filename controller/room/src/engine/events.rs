@@ -138,12 +138,24 @@ impl<W: World> Engine<W> {
             },
         );
         match (&event, point) {
-            (NodeEvent::Contact { open, .. }, Some(point)) => {
+            // A contact that rests open has opened: a leak or smoke in a flood of edges.
+            (NodeEvent::Contact { open, .. } | NodeEvent::Rested { open, .. }, Some(point)) => {
                 self.contact_edge(now, header.node, &point, None, *open, turn);
             }
             (NodeEvent::Door { portal, door }, _) => {
                 self.door_event(now, header.node, *portal, None, *door, turn);
             }
+            // These happened, too, whichever board felt or did it.
+            (NodeEvent::Shock { .. }, Some(point)) => {
+                self.consequences(now, header.node, None, Some(&point), &event, turn);
+            }
+            (NodeEvent::Crashed { .. }, _) => {
+                self.consequences(now, header.node, None, None, &event, turn);
+            }
+            // Safe mode, readers and lines are states, and nobody can tell of which board and
+            // when: taken as ours, "well" would hide a fault. The node's health says the first
+            // again every time, the others are in its next report or word. A card that was read
+            // is on record, and no more is ever made of it.
             _ => {}
         }
     }

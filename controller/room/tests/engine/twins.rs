@@ -4,7 +4,7 @@ use crate::bench::{Bench, NODE, health, seal, site};
 use room::node::Stray;
 use room::record::{NodeEvent, Record};
 use room::snapshot::AlarmState;
-use shared::wire::{ResetCause, Stream, Up};
+use shared::wire::{Crash, CrashKind, ResetCause, Stream, Up};
 
 /// One of the boards: it counts by itself.
 struct Board {
@@ -301,4 +301,45 @@ fn an_event_given_up_as_missing_that_comes_after_all_is_kept_and_acknowledged() 
     );
     assert_eq!(room.acked(), Some(102));
     assert_eq!(room.state("node-1.twin"), None);
+}
+
+#[test]
+fn what_happened_by_an_event_without_a_place_rings_and_what_only_was_changes_nothing() {
+    let late = |body: Up| {
+        let mut room = Bench::new();
+        let mut board = Board::start(&room, 5, 100);
+        board.speaks(&mut room);
+        for body in [body, door(true), door(false)] {
+            board.happens(&room, &body);
+        }
+        let late = board.ring.remove(0);
+        board.beats(&mut room);
+        for (_, frame) in board.ring.clone() {
+            room.message("ev", frame);
+        }
+        room.message("ev", late.1);
+        assert_eq!(
+            room.recorded(|record| matches!(record, Record::StrayEvent { .. })),
+            1
+        );
+        room
+    };
+    // Water in a contact that bounced so much that only its rest was told.
+    let room = late(Up::Rested {
+        channel: 1,
+        open: true,
+        edges: 40,
+    });
+    assert_eq!(room.state("leak.1.wet"), Some(AlarmState::Unacknowledged));
+    let room = late(Up::Crashed(Crash {
+        kind: CrashKind::Hang,
+        pc: 0,
+        lr: 0,
+        task: 2,
+        mark: 0,
+        up_ms: 90_000,
+    }));
+    assert_eq!(room.state("node-1.crashed"), Some(AlarmState::Unacknowledged));
+    let room = late(Up::SafeMode { on: true, crashes: 5 });
+    assert_eq!(room.state("node-1.safe_mode"), None, "its health says how it is");
 }
