@@ -501,9 +501,18 @@ fn date(r: &mut Reader<'_>, key: &'static str) -> Found<u16> {
 }
 
 fn days(r: &mut Reader<'_>) -> Option<u8> {
+    if !r.has("days") {
+        return Some(WORKING_DAYS);
+    }
     let words = r.list("days");
     if words.is_empty() {
-        return Some(WORKING_DAYS);
+        r.sink().error_hint(
+            Kind::Value,
+            &r.span,
+            "`days` is no list of days: the card would open nothing",
+            "name its days, leave `days` out for Monday to Friday, or write suspended = true",
+        );
+        return None;
     }
     let mut mask = 0;
     for word in &words {

@@ -507,6 +507,12 @@ fn every_mistake_about_a_card_is_reported_at_its_line() {
         ),
         ("\"tue\"", "\"tuesday\"", "\"tuesday\"", "no day of the week"),
         (
+            "days = [\"月\", \"tue\", \"祝\"]",
+            "days = []",
+            "[[card]]\nid = \"0123",
+            "suspended = true",
+        ),
+        (
             "valid_until = \"2027-03-31\"",
             "valid_until = \"2027-03-32\"",
             "valid_until = \"2027-03-32\"",
