@@ -20,7 +20,7 @@ use hil_tests::pn532::Card;
 use hil_tests::standin::{ACCOUNT, BOUND, Controller};
 use hil_tests::{cannot_run, free_port, lacking};
 use shared::provision::Provision;
-use shared::wire::{Down, Header, Up};
+use shared::wire::{DoorEvent, Down, Header, Up};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
@@ -106,6 +106,18 @@ async fn settled(bench: &mut impl Bench, controller: &Controller) {
     bench.console_wait("broker: connected", BOUND).await;
     controller
         .event_that("a hello", |event| matches!(event, Up::Hello { .. }))
+        .await;
+    // A door that is opened before the node has looked at it is found open, and nobody forced it.
+    controller
+        .event_that("a closed door", |event| {
+            matches!(
+                event,
+                Up::Door {
+                    event: DoorEvent::Closed,
+                    ..
+                }
+            )
+        })
         .await;
     controller.tell(Down::SetTime).await;
     tells(controller).await;

@@ -312,9 +312,8 @@ impl<W: World> Engine<W> {
         turn: &mut Turn,
     ) {
         let node = self.nodes.get(&header.node);
-        let has_all = node.is_some_and(|node| {
-            node.boot == Some(header.boot) && node.last_event.unwrap_or(0) >= last_event
-        });
+        let has_all = node
+            .is_some_and(|node| node.boot == Some(header.boot) && node.last_event.unwrap_or(0) >= last_event);
         if pending > 0 || !has_all || header.up_ms < SAID_BY.0 || !self.watches(now, header.node) {
             return;
         }

@@ -8,8 +8,8 @@ use room::site::{Channel, ContactKind, Label, Priority};
 use room::snapshot::AlarmState;
 use shared::access::{Decision, Denial};
 use shared::wire::{
-    Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, OpenedBy, ReaderProblem, ReaderState, ResetCause, Stream,
-    Up, UpdateOutcome, UpdateRefusal, Version,
+    Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, OpenedBy, ReaderProblem, ReaderState,
+    ResetCause, Stream, Up, UpdateOutcome, UpdateRefusal, Version,
 };
 use shared::{NoData, Quantity};
 
@@ -588,7 +588,11 @@ fn after_a_restart_of_the_node_its_own_word_ends_the_alarms_of_its_door() {
     let alarms = ["entrance.reader", "entrance.tamper", "entrance.unlocked"];
     let stand = |room: &Bench, why: &str| {
         for alarm in alarms {
-            assert_eq!(room.state(alarm), Some(AlarmState::Unacknowledged), "{alarm} {why}");
+            assert_eq!(
+                room.state(alarm),
+                Some(AlarmState::Unacknowledged),
+                "{alarm} {why}"
+            );
         }
     };
     stand(&room, "before");
