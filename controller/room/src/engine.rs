@@ -207,6 +207,9 @@ impl<W: World> Engine<W> {
         self.book.apply(now, record);
         self.apply_list(record);
         self.apply_key(record);
+        if !matches!(record, Record::Started { .. }) {
+            self.openings_until(now);
+        }
         match record {
             Record::DownlinkEpoch { epoch } => {
                 self.downlink = Downlink {
@@ -220,11 +223,14 @@ impl<W: World> Engine<W> {
                     sent: 0,
                 };
                 self.boot_id.clone_from(boot_id);
+                self.resume_openings(now);
             }
             Record::NodeEvent {
                 node,
                 boot,
                 event_seq,
+                up_ms,
+                point,
                 event,
                 mark,
                 ..
@@ -233,17 +239,22 @@ impl<W: World> Engine<W> {
                     node.commit(*boot, *event_seq, *mark);
                     node.learn(event);
                 }
+                self.learn_portal(now, (*node, *boot, *up_ms), point.as_deref(), event);
             }
             Record::StrayEvent {
                 node,
                 boot,
                 event_seq,
+                up_ms,
+                point,
+                event,
                 mark,
                 ..
             } => {
                 if let Some(node) = self.nodes.get_mut(node) {
                     node.stray(*boot, *event_seq, *mark);
                 }
+                self.learn_portal(now, (*node, *boot, *up_ms), point.as_deref(), event);
             }
             Record::EventsMissing { node, from, to } => {
                 if let Some(node) = self.nodes.get_mut(node) {
@@ -314,6 +325,8 @@ impl<W: World> Engine<W> {
     pub fn handle(&mut self, now: Now, event: Event) -> Turn {
         let mut turn = Turn::default();
         self.version += 1;
+        // What is due was due before this.
+        self.evaluate_portals(now, &mut turn);
         match event {
             Event::Message(message) => self.message(now, &message, &mut turn),
             Event::Poll(poll) => self.poll(now, &poll, &mut turn),

@@ -15,6 +15,7 @@ use crate::alarm::Condition;
 use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::device::FactValue;
 use crate::event::Turn;
+use crate::record::NodeEvent;
 use crate::site::{ContactKind, Label, World};
 use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
@@ -27,13 +28,38 @@ pub const JUDGED_WITHIN: Millis = Millis(5_000);
 /// and a line takes some readings.
 pub const SAID_BY: Millis = Millis(20_000);
 
+/// A moment by a node's own clock: two of them are as far apart as they were at the door, however
+/// long they were on their way.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    boot: u32,
+    up_ms: u64,
+}
+
+impl Moment {
+    /// True when a word of that moment is about what happened in this one.
+    fn is_about(self, other: Self) -> bool {
+        self.boot == other.boot && self.up_ms.abs_diff(other.up_ms) <= JUDGED_WITHIN.0
+    }
+}
+
+/// An opening that nobody has explained.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    at: Moment,
+    /// By then the word about it must be here.
+    until: Mono,
+    /// The journal went on after that: it was decided before the controller started anew.
+    is_over: bool,
+}
+
 /// What is known of a portal since the controller started.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Portal {
-    /// When the node last said why the door is open.
-    judged: Option<Mono>,
-    /// The door opened, and by then the node must have said why.
-    judge_until: Option<Mono>,
+    /// When the node last said why the door is open (durable).
+    judged: Option<Moment>,
+    /// The door opened, and the node has still to say why (durable).
+    opened: Option<Opening>,
     held: bool,
     reader: Option<ReaderState>,
     tamper: Option<bool>,
@@ -90,16 +116,60 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// The contact says open; the node has still to say why.
-    pub(super) fn door_opened_unjudged(&mut self, now: Now, index: usize) {
-        let portal = &mut self.portals[index];
-        let judged = portal
-            .judged
-            .is_some_and(|at| now.mono.since(at) <= JUDGED_WITHIN);
-        if !judged {
-            portal
-                .judge_until
-                .get_or_insert(now.mono.after(JUDGED_WITHIN).after(Millis(1)));
+    /// What a recorded event says about openings and the reasons for them, also at a replay. An
+    /// opening is explained by a word of the same boot, made within [`JUDGED_WITHIN`] of it.
+    pub(super) fn learn_portal(
+        &mut self,
+        now: Now,
+        (node, boot, up_ms): (u16, u32, u64),
+        point: Option<&str>,
+        event: &NodeEvent,
+    ) {
+        let at = Moment { boot, up_ms };
+        match event {
+            NodeEvent::Contact { open: true, .. } | NodeEvent::Rested { open: true, .. } => {
+                let Some(index) = point.and_then(|point| self.portal_of_door(point)) else {
+                    return;
+                };
+                let portal = &mut self.portals[index];
+                if portal.opened.is_none_or(|opening| opening.is_over)
+                    && !portal.judged.is_some_and(|word| word.is_about(at)) {
+                    portal.opened = Some(Opening {
+                        at,
+                        until: now.mono.after(JUDGED_WITHIN).after(Millis(1)),
+                        is_over: false,
+                    });
+                }
+            }
+            NodeEvent::Door {
+                portal,
+                door: DoorEvent::Opened(_) | DoorEvent::Forced | DoorEvent::FoundOpen,
+            } => {
+                let Some(index) = self.portal(node, *portal) else {
+                    return;
+                };
+                let portal = &mut self.portals[index];
+                portal.judged = Some(at);
+                portal.opened = portal.opened.filter(|opening| !at.is_about(opening.at));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was still open to judgement when the controller stopped is so again.
+    pub(super) fn resume_openings(&mut self, now: Now) {
+        for portal in &mut self.portals {
+            portal.opened = portal.opened.filter(|opening| !opening.is_over);
+            if let Some(opening) = &mut portal.opened {
+                opening.until = now.mono.after(JUDGED_WITHIN).after(Millis(1));
+            }
+        }
+    }
+
+    /// The journal has reached this moment. What was due by then was decided then.
+    pub(super) fn openings_until(&mut self, now: Now) {
+        for opening in self.portals.iter_mut().filter_map(|p| p.opened.as_mut()) {
+            opening.is_over |= opening.until <= now.mono;
         }
     }
 
@@ -125,10 +195,6 @@ impl<W: World> Engine<W> {
             DoorEvent::Closed => Some(false),
             _ => None,
         };
-        if open == Some(true) {
-            self.portals[index].judged = Some(now.mono);
-            self.portals[index].judge_until = None;
-        }
         let door = self.site.access.portals[index].door.clone();
         if let (Some(open), Some(at), Some(door)) = (open, made, &door) {
             let value = Ok(FactValue::Number(if open { 1.0 } else { 0.0 }));
@@ -337,12 +403,12 @@ impl<W: World> Engine<W> {
     pub(super) fn evaluate_portals(&mut self, now: Now, turn: &mut Turn) {
         for index in 0..self.portals.len() {
             if self.portals[index]
-                .judge_until
-                .is_none_or(|until| until > now.mono)
+                .opened
+                .is_none_or(|opening| opening.until > now.mono)
             {
                 continue;
             }
-            self.portals[index].judge_until = None;
+            self.portals[index].opened = None;
             self.count("portal_openings_unjudged");
             let because = Label::new(
                 "開いたが、端末が許可の有無を言わない",
@@ -353,7 +419,8 @@ impl<W: World> Engine<W> {
     }
 
     pub(super) fn portal_deadline(&self) -> Option<Mono> {
-        self.portals.iter().filter_map(|portal| portal.judge_until).min()
+        let open = self.portals.iter().filter_map(|portal| portal.opened);
+        open.map(|opening| opening.until).min()
     }
 
     pub(super) fn portal_row(&self, now: Now, index: usize) -> snapshot::Portal {

@@ -645,3 +645,74 @@ fn after_a_restart_of_the_node_its_own_word_ends_the_alarms_of_its_door() {
     room.heartbeat(room.event_seq, 0);
     assert_eq!(room.state("entrance.tamper"), Some(AlarmState::Unacknowledged));
 }
+
+#[test]
+fn only_a_word_of_the_same_life_and_moment_explains_an_opening() {
+    // The word about an earlier opening comes late, just before the contact opens again.
+    let frame = |boot, seq, up_ms, body: &Up| crate::bench::seal(boot, Stream::Event, seq, up_ms, body);
+    let grant = door(DoorEvent::Opened(OpenedBy::Grant));
+    let mut room = Bench::with(guarded());
+    room.message("ev", frame(1, 1, 20_000, &grant));
+    room.message("ev", frame(1, 2, 60_000, &contact(DOOR, true)));
+    room.pass(5_001);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    // Of an earlier life.
+    let mut room = Bench::with(guarded());
+    room.message("ev", frame(1, 1, 60_000, &grant));
+    room.message("ev", frame(2, 2, 60_000, &contact(DOOR, true)));
+    room.pass(5_001);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    // What was opened and explained while nobody heard it rings nothing, however late it comes.
+    let mut room = Bench::with(guarded());
+    room.message("ev", frame(1, 1, 20_000, &contact(DOOR, true)));
+    room.message("ev", frame(1, 2, 20_100, &grant));
+    room.message("ev", frame(1, 3, 60_000, &contact(DOOR, true)));
+    room.message("ev", frame(1, 4, 60_100, &grant));
+    room.pass(6_000);
+    assert_eq!(room.state("door.1.forced"), None);
+}
+
+#[test]
+fn an_opening_that_nobody_had_explained_when_the_controller_ended_is_judged_after_its_start() {
+    let mut room = Bench::with(guarded());
+    room.node_event(&contact(DOOR, true));
+    room.pass(1_000);
+    room.restart(guarded());
+    room.pass(5_000);
+    assert_eq!(room.state("door.1.forced"), None, "the word may still come");
+    room.pass(1);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    // Once: it was decided, closed, looked at and reset before the next start.
+    room.node_event(&contact(DOOR, false));
+    for command in [
+        Command::Acknowledge {
+            alarm: "door.1.forced".to_owned(),
+        },
+        Command::Reset {
+            alarm: "door.1.forced".to_owned(),
+        },
+    ] {
+        room.command(command);
+    }
+    room.sample(DOOR, Quantity::Contact, Ok(0));
+    room.restart(guarded());
+    room.pass(6_000);
+    assert_ne!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    // And the next one anew.
+    room.node_event(&contact(DOOR, true));
+    room.restart(guarded());
+    room.restart(guarded());
+    room.pass(5_001);
+    assert_eq!(room.state("door.1.forced"), Some(AlarmState::Unacknowledged));
+
+    let mut explained = Bench::with(guarded());
+    explained.node_event(&contact(DOOR, true));
+    explained.node_event(&door(DoorEvent::Opened(OpenedBy::Grant)));
+    explained.restart(guarded());
+    explained.pass(6_000);
+    assert_eq!(explained.state("door.1.forced"), None);
+}
