@@ -60,7 +60,7 @@ pub(super) struct NodeArgs {
     /// Site file (設置場所の設定ファイル)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Short name of the node, as in its [[node]] (端末の名前)
+    /// Short name of the node, as in its `[[node]]` (端末の名前)
     #[arg(long, value_name = "NAME")]
     node: String,
 }
