@@ -21,8 +21,8 @@ pub fn firmware_folder(data_dir: &Path) -> PathBuf {
     data_dir.join(FOLDER)
 }
 
-/// Longest name of an image.
-const MAX_NAME: usize = 100;
+/// Longest name of an image; the API refuses longer ones before they get here.
+pub const MAX_NAME: usize = 64;
 /// Images that are read or wait for the loop; with their length this bounds the memory.
 const MAX_LOADS: usize = 2;
 

@@ -12,5 +12,5 @@ pub mod source;
 pub mod store;
 
 pub use app::{Error, run};
-pub use images::firmware_folder;
+pub use images::{MAX_NAME as MAX_IMAGE_NAME, firmware_folder};
 pub use roles::socket_path;

@@ -28,7 +28,7 @@ pub const MAX_NAME: usize = 64;
 /// Longest reason, in characters.
 pub const MAX_REASON: usize = 200;
 /// Longest name of a file, in characters.
-pub const MAX_FILE: usize = 64;
+pub const MAX_FILE: usize = crate::core::MAX_IMAGE_NAME;
 /// Longest id of a point or alarm, in characters.
 pub const MAX_ID: usize = 128;
 /// Longest time an alarm is put away, in minutes: a working day.

@@ -6,7 +6,7 @@
 use rand::TryRngCore as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -84,6 +84,35 @@ fn make(path: &Path) -> io::Result<KeyFile> {
     Ok(KeyFile { key, is_new: true })
 }
 
+/// Writes a file that core is to read: whole under its name or not at all, and, run as root, of
+/// the owner of its folder.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let above = folder.parent().unwrap_or(Path::new("/"));
+    let is_new = !folder.exists();
+    fs::create_dir_all(folder)?;
+    let is_root = rustix::process::geteuid().is_root();
+    if is_new && is_root {
+        let owner = fs::metadata(above)?;
+        chown(folder, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    let begun = part(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&begun)?;
+    file.write_all(bytes)?;
+    if is_root {
+        let owner = fs::metadata(folder)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
+    file.sync_all()?;
+    fs::rename(&begun, path)?;
+    File::open(folder)?.sync_all()
+}
+
 /// Moves the key of an erased node aside, so that the next provisioning makes another; where it
 /// is now, or nothing when there was none.
 pub(super) fn set_aside(path: &Path) -> io::Result<Option<PathBuf>> {
@@ -142,6 +171,23 @@ mod tests {
         let second = read_or_make(&path).unwrap();
         assert!(second.is_new);
         assert_ne!(*first.key, *second.key);
+    }
+
+    #[test]
+    fn a_file_for_core_appears_whole_under_its_name_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("firmware/1.ygimg");
+        put(&path, b"old").unwrap();
+        let reader = File::open(&path).unwrap();
+        fs::write(part(&path), "what a killed run left behind, longer").unwrap();
+        put(&path, b"new").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(!part(&path).exists());
+        let old = io::read_to_string(reader).unwrap();
+        assert_eq!(old, "old", "who reads it reads one or the other");
+        let above = fs::metadata(folder.path()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().uid(), above.uid());
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().uid(), above.uid());
     }
 
     #[test]

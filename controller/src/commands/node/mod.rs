@@ -382,11 +382,7 @@ async fn update(args: &UpdateArgs) -> Result<ExitCode, Failure> {
     let file = format!("{}-{major}.{minor}.{patch}.ygimg", head.board);
     let folder = crate::core::firmware_folder(&site.data_dir);
     let target = folder.join(&file);
-    let store = || {
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(&target, &bytes)
-    };
-    store().map_err(|error| {
+    keys::put(&target, &bytes).map_err(|error| {
         Failure::because(Failure::WRONG, format!("copying to {}", target.display()), &error)
     })?;
     order(&args.node, "update", serde_json::json!({ "file": file })).await
