@@ -31,7 +31,7 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 /// Most switchings that a bench remembers; a scenario makes dozens.
 pub const MAX_TRACE: usize = 4096;
 
-/// Channels of the room that the tests mount, see [`room`].
+/// Channels of the room that the tests mount, see [`room()`].
 pub mod channel {
     /// Door contact.
     pub const DOOR: u8 = 0;
@@ -51,9 +51,9 @@ pub mod channel {
     pub const EXIT: u8 = 7;
 }
 
-/// Time for which the strike of [`room`] is released.
+/// Time for which the strike of [`room()`] is released.
 pub const STRIKE: Duration = Duration::from_millis(1_500);
-/// Time for which the door of [`room`] may stand open.
+/// Time for which the door of [`room()`] may stand open.
 pub const HELD_OPEN: Duration = Duration::from_secs(2);
 /// The supervised line of the rope.
 pub const ROPE_LINE: Line = Line::Supervised(0);
