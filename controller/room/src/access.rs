@@ -32,12 +32,17 @@ pub struct TooMany {
 pub type Content = [u8; DIGEST_LEN];
 
 impl List {
+    /// One list is one portal's: a card is in it when it opens that portal. With two portals at a
+    /// node a card of one would open the other, too; then an entry must say which it opens.
+    const ONE_PORTAL: () = assert!(crate::site::doors::MAX_PORTALS == 1, "an entry names no portal");
+
     /// The list of a node: every card of its portals, sorted by card id, each once. Of a card
     /// that the site names twice for the same node, a blocked one counts, else the first.
     ///
     /// # Errors
     /// [`TooMany`].
     pub fn of(access: &Access, node: u16, version: u32) -> Result<Self, TooMany> {
+        const { Self::ONE_PORTAL };
         let mut cards: BTreeMap<[u8; 8], Entry> = BTreeMap::new();
         for card in access.cards.iter().filter(|card| opens(access, card, node)) {
             for entry in entries(card) {

@@ -62,7 +62,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
     let (priority, what, action, on_delay, latching) = match kind {
         ContactKind::Door => (
             Priority::Critical,
-            Label::new("許可のない扉の開放", "Door opened without a grant"),
+            Label::new("扉のこじ開け（許可のない開放）", "Door opened without a grant"),
             Label::new(
                 "現地またはカメラで入室者を確認し、情報システム管理者へ連絡してください。",
                 "Check who entered, on site or by camera, and call the system administrator.",
@@ -125,7 +125,7 @@ pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
         ),
         ContactKind::Breaker => (
             Priority::Critical,
-            Label::new("分電盤の遮断器が落ちた", "Breaker tripped"),
+            Label::new("分電盤の遮断（トリップ）", "Breaker tripped"),
             Label::new(
                 "どの回路かを確認し、原因（過負荷・漏電）を調べてから再投入してください。",
                 "Find the circuit, and find the cause (overload, earth leakage) before it is switched on again.",

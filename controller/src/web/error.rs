@@ -57,7 +57,7 @@ impl ApiError {
     pub const fn away() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "監視の中核(core)が応答していません。表示は更新されません。続くときは制御機を確認してください。",
+            "監視の中核(core)が応答していません。表示は更新されません。続くときは監視装置を確認してください。",
             "The core role does not answer, so nothing here is current. If it lasts, look at the controller.",
         )
     }

@@ -64,7 +64,7 @@ fn refuse_forged(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), 
         if !host.is_some_and(|host| same_place(origin, host)) {
             return Err(ApiError::new(
                 StatusCode::FORBIDDEN,
-                "別のサイトからの操作は受け付けません。制御機の画面から操作してください。",
+                "別のサイトからの操作は受け付けません。監視装置の画面から操作してください。",
                 "Requests from another site are refused. Use the controller's own page.",
             ));
         }

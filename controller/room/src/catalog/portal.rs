@@ -49,7 +49,7 @@ pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
     let (priority, what, action) = match trouble {
         PortalTrouble::Forced => (
             Priority::Critical,
-            Label::new("許可のない扉の開放", "Door opened without a grant"),
+            Label::new("扉のこじ開け（許可のない開放）", "Door opened without a grant"),
             Label::new(
                 "現地またはカメラで入室者を確認し、情報システム管理者へ連絡してください。",
                 "Check who entered, on site or by camera, and call the system administrator.",
@@ -65,7 +65,7 @@ pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
         ),
         PortalTrouble::Tamper => (
             Priority::Critical,
-            Label::new("リーダーまたは制御箱が開けられた", "Reader or enclosure opened"),
+            Label::new("カードリーダーまたは箱が開けられた", "Reader or enclosure opened"),
             Label::new(
                 "現地を確認し、作業予定がなければ情報システム管理者へ連絡してください。",
                 "Check on site; if no work is planned, call the system administrator.",
@@ -75,7 +75,7 @@ pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
             Priority::Warning,
             Label::new("カードリーダーが使えない", "Card reader does not work"),
             Label::new(
-                "カードで入室できません。鍵で入室を管理し、リーダーの電源と配線を確認してください。退室には影響しません。",
+                "カードで入室できません。鍵で入室を管理し、カードリーダーの電源と配線を確認してください。退室には影響しません。",
                 "Nobody can enter by card. Control entry by key, and check the reader's power and wiring. Leaving is not affected.",
             ),
         ),

@@ -474,7 +474,7 @@ const fn reader_words(problem: ReaderProblem) -> (&'static str, &'static str) {
     match problem {
         ReaderProblem::Mute => ("応答がない", "it does not answer"),
         ReaderProblem::Garbled => ("応答が読めない", "its answers cannot be understood"),
-        ReaderProblem::Radio => ("無線部が動かない", "its radio part does not work"),
+        ReaderProblem::Radio => ("無線部の故障", "its radio part does not work"),
         ReaderProblem::OtherPart => ("別の部品が付いている", "it is another part than expected"),
         ReaderProblem::Blocked => (
             "カードなどが貼り付いたまま、または置かれたままで、ほかのカードが使えない",

@@ -279,7 +279,7 @@ impl Outage {
         self.record(now, Record::PowerRestarted { same_boot }, turn);
         self.lose_orders();
         self.drop_run_of_other_plan(now, turn);
-        let because = Label::new("制御装置が再起動した", "the controller restarted");
+        let because = Label::new("監視装置が再起動した", "the controller restarted");
         self.end_rehearsal(now, Some(because), turn);
         self.fast = false;
         turn.effects.push(Do::FastPolling(false));
