@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod device;
 pub mod engine;
 pub mod event;
+pub mod hex;
 pub mod keys;
 pub mod node;
 pub mod outage;

@@ -250,22 +250,12 @@ fn read_key(path: &Path) -> Result<DeviceKey, Label> {
         ));
     }
     let text = std::fs::read_to_string(path).map_err(io)?;
-    let digits = text.trim().as_bytes();
-    let bad = || {
-        Label::new(
+    let mut key = [0; KEY_LEN];
+    if !room::hex::read(text.trim().as_bytes(), &mut key) {
+        return Err(Label::new(
             format!("鍵ファイル {shown} が 16 進数 64 桁でない"),
             format!("the key file {shown} is not 64 hex digits"),
-        )
-    };
-    if digits.len() != KEY_LEN * 2 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(bad());
-    }
-    let mut key = [0; KEY_LEN];
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair)
-            .ok()
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        *byte = pair.ok_or_else(bad)?;
+        ));
     }
     Ok(DeviceKey::new(key))
 }

@@ -170,11 +170,5 @@ impl<W: World> Engine<W> {
 
 fn unhex(text: &str) -> Option<[u8; SALT_LEN]> {
     let mut bytes = [0; SALT_LEN];
-    if text.len() != 2 * SALT_LEN || !text.is_ascii() {
-        return None;
-    }
-    for (byte, at) in bytes.iter_mut().zip((0..).step_by(2)) {
-        *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
-    }
-    Some(bytes)
+    crate::hex::read(text.as_bytes(), &mut bytes).then_some(bytes)
 }

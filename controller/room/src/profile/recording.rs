@@ -99,13 +99,8 @@ fn parse_value(tag: &str, text: &str) -> Option<Value> {
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim().as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    digits
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    let mut bytes = vec![0; digits.len() / 2];
+    crate::hex::read(digits, &mut bytes).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -438,20 +438,7 @@ fn card_id(r: &mut Reader<'_>, key: &'static str, required: bool) -> Found<CardI
         r.text_or(key)?
     };
     let mut id = CardId::default();
-    let digits = text.value.as_bytes();
-    let pairs = digits.chunks_exact(2).map(|pair| {
-        let pair = std::str::from_utf8(pair).ok()?;
-        // from_str_radix takes a sign, too.
-        let plain = pair.bytes().all(|byte| byte.is_ascii_hexdigit());
-        plain.then(|| u8::from_str_radix(pair, 16).ok()).flatten()
-    });
-    let mut good = digits.len() == id.len() * 2;
-    for (byte, pair) in id.iter_mut().zip(pairs) {
-        match pair {
-            Some(value) => *byte = value,
-            None => good = false,
-        }
-    }
+    let good = crate::hex::read(text.value.as_bytes(), &mut id);
     if good {
         return Some(At {
             value: id,

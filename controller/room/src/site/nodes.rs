@@ -140,7 +140,7 @@ pub(super) fn update_key(r: &mut Reader<'_>) -> Found<[u8; UPDATE_KEY_LEN]> {
     let text = r.text_or("update_key")?;
     let mut key = [0; UPDATE_KEY_LEN];
     let digits = text.value.as_bytes();
-    let good = digits.len() == 2 * key.len() && digits.iter().all(u8::is_ascii_hexdigit);
+    let good = crate::hex::read(digits, &mut key);
     if !good || digits.iter().all(|digit| *digit == b'0') {
         r.sink().error_hint(
             Kind::Value,
@@ -149,10 +149,6 @@ pub(super) fn update_key(r: &mut Reader<'_>) -> Found<[u8; UPDATE_KEY_LEN]> {
             "64 hex digits of the Ed25519 key with which firmware is signed",
         );
         return None;
-    }
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
     }
     Some(At {
         value: key,

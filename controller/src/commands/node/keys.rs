@@ -32,15 +32,9 @@ fn read(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
         return Err(io::Error::other("others can read it; run chmod 600 on it"));
     }
     let text = Zeroizing::new(fs::read_to_string(path)?);
-    let digits = text.trim().as_bytes();
-    let not_a_key = || io::Error::other("it is not 64 hex digits");
-    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(not_a_key());
-    }
     let mut key = Zeroizing::new([0; 32]);
-    for (byte, pair) in key.iter_mut().zip(digits.chunks_exact(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| not_a_key())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| not_a_key())?;
+    if !room::hex::read(text.trim().as_bytes(), &mut *key) {
+        return Err(io::Error::other("it is not 64 hex digits"));
     }
     Ok(key)
 }
