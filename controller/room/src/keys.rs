@@ -8,8 +8,11 @@
 //! ```
 //! With two keys, frames of both are taken, and frames are made with the one that the node used
 //! last. A key that the node said it could not keep is set aside, not thrown away: should frames
-//! come that are made with it, the node has it after all, and the rotation is under way again. The salts are in the journal, so a restart derives the same keys; a node that was
-//! provisioned anew has another first key, and the rotations of the old one are not applied.
+//! come that are made with it, the node has it after all, and the rotation is under way again.
+//! The salts are in the journal, so a restart derives the same keys. A node that was provisioned
+//! anew has another first key, and the rotations of the old one are not applied. A node that has
+//! erased itself has none of its keys: its rotations are forgotten, and the key of its last words
+//! is known until the key of the provisioning is used.
 
 use crate::time::Mono;
 use shared::limit::SALT_LEN;
@@ -28,6 +31,8 @@ pub struct KeyRing {
     pending: Option<Pending>,
     /// Keys that the node said it could not keep.
     aside: Vec<Pending>,
+    /// What an erased node says its last words with, and its id.
+    last: Option<(DeviceKey, u8)>,
 }
 
 /// A rotation that the node has not confirmed.
@@ -51,6 +56,8 @@ pub enum Proof {
     Current,
     /// The one of the rotation under way.
     Pending,
+    /// The last one of a node that has erased itself.
+    Last,
 }
 
 impl KeyRing {
@@ -63,6 +70,7 @@ impl KeyRing {
             id: None,
             pending: None,
             aside: Vec::new(),
+            last: None,
         }
     }
 
@@ -82,6 +90,7 @@ impl KeyRing {
                 if let Some(pending) = &mut self.pending {
                     pending.used = false;
                 }
+                self.last = None;
                 return Ok((proven, Proof::Current));
             }
             Err(error) => error,
@@ -97,7 +106,10 @@ impl KeyRing {
             .iter()
             .enumerate()
             .find_map(|(at, aside)| verify(&aside.key).ok().map(|proven| (at, proven)));
-        let (at, proven) = found.ok_or(error)?;
+        let Some((at, proven)) = found else {
+            let last = self.last.as_ref().and_then(|(key, _)| verify(key).ok());
+            return last.map(|proven| (proven, Proof::Last)).ok_or(error);
+        };
         let mut kept = self.aside.remove(at);
         kept.used = true;
         if let Some(pending) = self.pending.replace(kept) {
@@ -123,8 +135,9 @@ impl KeyRing {
     /// What frames to the node are made with: the key that it used last, and its id.
     #[must_use]
     pub fn sealing(&self) -> (&DeviceKey, u8) {
-        match &self.pending {
-            Some(pending) if pending.used => (&pending.key, pending.key_id),
+        match (&self.pending, &self.last) {
+            (Some(pending), _) if pending.used => (&pending.key, pending.key_id),
+            (_, Some((last, id))) => (last, *id),
             _ => (&self.current, self.id.unwrap_or(0)),
         }
     }
@@ -194,6 +207,16 @@ impl KeyRing {
         self.current = kept.key;
         self.id = Some(key_id);
         // What was made from the key before cannot come any more.
+        self.pending = None;
+        self.aside.clear();
+    }
+
+    /// Applies the node's word that it has erased everything.
+    pub fn erased(&mut self) {
+        let (key, id) = self.sealing();
+        self.last = Some((key.clone(), id));
+        self.current = self.first.clone();
+        self.id = None;
         self.pending = None;
         self.aside.clear();
     }
@@ -272,6 +295,26 @@ mod tests {
         }
         assert_eq!(ring.aside.len(), MAX_ASIDE);
         assert_eq!(ring.sealing().0.expose(), &[1; 32]);
+    }
+
+    #[test]
+    fn an_erased_node_says_its_last_words_and_then_has_the_key_of_a_provisioning() {
+        let mut ring = ring();
+        let (first, rotated) = (ring.current.clone(), ring.current.rotated(&SALT));
+        ring.begin(&ring.first_fingerprint(), 1, SALT);
+        ring.rotated(1);
+        // It says so until it is heard.
+        for _ in 0..3 {
+            ring.erased();
+            assert_eq!(ring.prove(is(&rotated)), Ok(((), Proof::Last)));
+            assert_eq!(
+                (ring.sealing().0.expose(), ring.sealing().1),
+                (rotated.expose(), 1)
+            );
+        }
+        assert_eq!(ring.prove(is(&first)), Ok(((), Proof::Current)));
+        assert_eq!((ring.sealing().0.expose(), ring.next_id()), (first.expose(), 1));
+        assert_eq!(ring.prove(is(&rotated)), Err(()));
     }
 
     #[test]

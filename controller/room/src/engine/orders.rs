@@ -119,7 +119,7 @@ impl<W: World> Engine<W> {
                     match key {
                         KeyEvent::Rotated { key_id } => ring.rotated(*key_id),
                         KeyEvent::NotKept { key_id } => ring.not_kept(*key_id),
-                        KeyEvent::Erased => {}
+                        KeyEvent::Erased => ring.erased(),
                     }
                 }
             }

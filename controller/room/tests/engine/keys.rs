@@ -396,3 +396,42 @@ fn what_a_node_released_before_its_sequence_went_back_says_nothing_about_its_new
         assert_eq!(room.node().missing, 0);
     }
 }
+
+#[test]
+fn a_node_that_was_erased_after_a_rotation_is_heard_out_and_taken_with_the_key_of_its_file() {
+    let mut room = heard();
+    room.command(rotate());
+    room.changes_key(1);
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    room.command(Command::EraseNode {
+        node: "node-1".to_owned(),
+    });
+    // It hears no acknowledgement, and says it again; the controller is started again meanwhile.
+    for n in 0..3 {
+        room.event_seq = 1;
+        room.node_event(&Up::Key(KeyEvent::Erased));
+        assert_eq!(room.acked(), Some(2), "time {n}");
+        room.pass(2_000);
+        if n == 1 {
+            room.restart(site());
+        }
+    }
+    assert_eq!(room.state("node-1.refused"), None);
+    // Provisioned again with a copy of its first key.
+    (room.key, room.key_id) = (DeviceKey::new(KEY), 0);
+    room.wiped(FIRST_BOOT);
+    room.node_event(&hello());
+    assert_eq!(room.acked(), Some(1));
+    room.heartbeat(1, 0);
+    let node = room.node();
+    assert_eq!((node.state.as_str(), node.erased), ("alive", false));
+    assert_eq!(room.counter("node_frames_refused_forged"), 0);
+    // Its keys can be changed again, and a restart knows them.
+    assert_eq!(room.command(rotate()), None);
+    room.changes_key(1);
+    room.node_event(&Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    room.restart(site());
+    room.heartbeat(2, 0);
+    assert_eq!(room.node().state, "alive");
+    assert_eq!(room.counter("node_frames_refused_forged"), 0);
+}

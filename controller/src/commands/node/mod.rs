@@ -198,9 +198,9 @@ fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
     let fault = |why| talked(&args.port, &why);
     let before = console.identity().map_err(fault)?;
     may_be_provisioned(&before, node).map_err(wrong)?;
-    let key = keys::read_or_make(&node.key_file).map_err(wrong)?;
+    let key = keys::NewKey::make(&node.key_file).map_err(wrong)?;
     let card_key = match &site.access.card_key_file {
-        Some(file) => *keys::read_or_make(file).map_err(wrong)?.key,
+        Some(file) => *keys::read_or_make(file).map_err(wrong)?,
         // Without doors there are no cards.
         None => [0; 32],
     };
@@ -221,6 +221,13 @@ fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
              twice its memory is broken"
         )));
     }
+    let old = key.keep().map_err(|error| {
+        wrong(format!(
+            "the node has its key, and {} does not: {error}. Erase the node and provision it again \
+             (鍵を保存できません。消去してやり直してください)",
+            node.key_file.display()
+        ))
+    })?;
     let label = Label {
         room: site.name.ja.clone(),
         node: node.id,
@@ -241,13 +248,14 @@ fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
         })?;
         println!("ラベル label: {}", path.display());
     }
-    if key.is_new {
-        println!(
-            "鍵を作りました。controller を再起動してください。 A key was made: {}",
-            node.key_file.display()
-        );
-        println!("Start the controller again so that it reads the key.");
+    println!(
+        "新しい鍵です。controller を再起動してください。 A new key: {}",
+        node.key_file.display()
+    );
+    if let Some(old) = old {
+        println!("The key before is kept as {}.", old.display());
     }
+    println!("Start the controller again so that it reads the key; until then it refuses this node.");
     println!(
         "{} は使えます。 {} is provisioned and starts to report.",
         node.name, node.name
