@@ -3,12 +3,15 @@
 //! ```text
 //!             rotate (salt)                 Key(Rotated)
 //!  one key --------------------> two keys ----------------> one key, the new one
-//!     ^                             |  Key(NotKept)
+//!     ^                             |   or used for a while
+//!     |                             |  Key(NotKept)
 //!     +--- the new key is set aside ---+
 //! ```
 //! With two keys, frames of both are taken, and frames are made with the one that the node used
 //! last. A key that the node said it could not keep is set aside, not thrown away: should frames
 //! come that are made with it, the node has it after all, and the rotation is under way again.
+//! The word of a new key may be lost with the node's ring: [`CONFIRMING_HEARTBEATS`] made with it
+//! in a row are as good as that word.
 //! The salts are in the journal, so a restart derives the same keys. A node that was provisioned
 //! anew has another first key, and the rotations of the old one are not applied. A node that has
 //! erased itself has none of its keys: its rotations are forgotten, and the key of its last words
@@ -20,6 +23,10 @@ use shared::wire::DeviceKey;
 
 /// Keys that are set aside at most; the oldest goes.
 const MAX_ASIDE: usize = 4;
+
+/// So many heartbeats in a row that are made with the new key say that the node has it: a minute
+/// at the usual pace. Its own word comes long before, unless it was lost.
+pub const CONFIRMING_HEARTBEATS: u32 = 12;
 
 /// The keys of one node. Prints no key.
 #[derive(Debug, Clone)]
@@ -47,6 +54,8 @@ pub struct Pending {
     key: DeviceKey,
     /// The node has used it.
     used: bool,
+    /// Heartbeats in a row that were made with it.
+    heartbeats: u32,
 }
 
 /// Which key proved a frame.
@@ -89,6 +98,7 @@ impl KeyRing {
             Ok(proven) => {
                 if let Some(pending) = &mut self.pending {
                     pending.used = false;
+                    pending.heartbeats = 0;
                 }
                 self.last = None;
                 return Ok((proven, Proof::Current));
@@ -179,6 +189,14 @@ impl KeyRing {
         }
     }
 
+    /// A heartbeat was accepted, just after it was proven. Returns the id of the new key when it
+    /// is clear from it that the node has that key.
+    pub fn heartbeat(&mut self) -> Option<u8> {
+        let pending = self.pending.as_mut().filter(|pending| pending.used)?;
+        pending.heartbeats = pending.heartbeats.saturating_add(1);
+        (pending.heartbeats >= CONFIRMING_HEARTBEATS).then_some(pending.key_id)
+    }
+
     /// Applies the begin of a rotation; one of another first key changes nothing.
     pub fn begin(&mut self, first_fingerprint: &str, key_id: u8, salt: [u8; SALT_LEN]) {
         if self.first_fingerprint() == first_fingerprint {
@@ -188,6 +206,7 @@ impl KeyRing {
                 told: None,
                 key: self.current.rotated(&salt),
                 used: false,
+                heartbeats: 0,
             });
         }
     }

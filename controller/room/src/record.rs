@@ -118,6 +118,13 @@ pub enum Record {
         /// Who asked for it.
         by: String,
     },
+    /// A node has used its new key for a while; its own word of it was lost.
+    KeyInUse {
+        /// Node id.
+        node: u16,
+        /// Id of the key.
+        key_id: u8,
+    },
     /// An operator ordered something of a node.
     NodeOrder {
         /// Node id.

@@ -142,6 +142,9 @@ impl<W: World> Engine<W> {
             (NodeEvent::Contact { open, .. } | NodeEvent::Rested { open, .. }, Some(point)) => {
                 self.contact_edge(now, header.node, &point, None, *open, turn);
             }
+            (NodeEvent::Key { key }, _) if why == Stray::Late => {
+                self.key_event(now, header.node, *key, turn);
+            }
             (NodeEvent::Door { portal, door }, _) => {
                 self.door_event(now, header.node, *portal, None, *door, turn);
             }

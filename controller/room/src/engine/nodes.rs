@@ -313,6 +313,7 @@ impl<W: World> Engine<W> {
                 }
                 self.portals_at_heartbeat(now, header, *pending, *last_event, turn);
                 self.tell_key(now, header.node, turn);
+                self.key_in_use(now, header.node, turn);
                 self.run_updates(now, turn);
                 if *dropped > 0 {
                     self.counters

@@ -7,6 +7,7 @@ use super::{Engine, hex};
 use crate::alarm::{self, Condition};
 use crate::catalog::{self, NodeTrouble};
 use crate::event::{Refused, Turn};
+use crate::node::Stray;
 use crate::record::{NodeEvent, NodeOrder, Record};
 use crate::site::{Label, World};
 use crate::snapshot;
@@ -77,6 +78,16 @@ impl<W: World> Engine<W> {
         self.tell(now, node, &Down::Rotate { key_id, salt }, turn);
     }
 
+    /// A heartbeat of the node was accepted. Should the word of its new key have been lost, the
+    /// use of that key ends the rotation.
+    pub(super) fn key_in_use(&mut self, now: Now, node: u16, turn: &mut Turn) {
+        let key_id = self.keys.get_mut(&node).and_then(crate::keys::KeyRing::heartbeat);
+        if let Some(key_id) = key_id {
+            self.commit(now, turn, Record::KeyInUse { node, key_id });
+            self.evaluate_key(now, node, turn);
+        }
+    }
+
     pub(super) fn order_node(
         &mut self,
         now: Now,
@@ -110,9 +121,22 @@ impl<W: World> Engine<W> {
                     ring.begin(first, *key_id, salt);
                 }
             }
+            Record::KeyInUse { node, key_id } => {
+                if let Some(ring) = self.keys.get_mut(node) {
+                    ring.rotated(*key_id);
+                }
+            }
             Record::NodeEvent {
                 node,
                 event: NodeEvent::Key { key },
+                ..
+            }
+            // It was given up as missing, and came after all. The word of a second board would
+            // take the key from the first one.
+            | Record::StrayEvent {
+                node,
+                event: NodeEvent::Key { key },
+                why: Stray::Late,
                 ..
             } => {
                 if let Some(ring) = self.keys.get_mut(node) {

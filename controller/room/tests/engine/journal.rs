@@ -180,6 +180,7 @@ fn records() -> Vec<Record> {
             root: "00ff".to_owned(),
             given_unix_s: 1_700_000_000,
         },
+        Record::KeyInUse { node: 1, key_id: 2 },
     ]);
     records
 }

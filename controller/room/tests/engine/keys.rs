@@ -3,6 +3,7 @@
 use crate::bench::{Bench, KEY, site};
 use room::engine::TELL_KEY_EVERY;
 use room::event::{Command, Refused};
+use room::keys::CONFIRMING_HEARTBEATS;
 use room::record::{NodeOrder, Record};
 use room::site::Site;
 use room::snapshot::AlarmState;
@@ -434,4 +435,69 @@ fn a_node_that_was_erased_after_a_rotation_is_heard_out_and_taken_with_the_key_o
     room.heartbeat(2, 0);
     assert_eq!(room.node().state, "alive");
     assert_eq!(room.counter("node_frames_refused_forged"), 0);
+}
+
+#[test]
+fn a_rotation_ends_though_the_word_of_it_was_lost() {
+    let mut room = heard();
+    room.command(rotate());
+    room.changes_key(1);
+    room.node_event(&Up::Lost { count: 3 });
+    for n in 1..=CONFIRMING_HEARTBEATS {
+        assert_eq!(room.node().key.unwrap().next, Some(1), "heartbeat {n}");
+        room.pass(5_000);
+        room.heartbeat(1, 0);
+    }
+    let key = room.node().key.unwrap();
+    assert_eq!(key.next, None);
+    assert_eq!(
+        room.recorded(|record| *record == Record::KeyInUse { node: 1, key_id: 1 }),
+        1
+    );
+    assert_ne!(room.state("node-1.key"), Some(AlarmState::Unacknowledged));
+    room.restart(site());
+    room.heartbeat(1, 0);
+    assert_eq!(room.node().state, "alive");
+    assert_eq!(room.command(rotate()), None, "it can be changed again");
+    assert_eq!(room.rotations(), [(2, SALT)]);
+}
+
+#[test]
+fn a_rotation_is_not_over_while_the_node_goes_back_to_its_old_key() {
+    let mut room = heard();
+    room.command(rotate());
+    let old = (room.key.clone(), room.key_id);
+    for _ in 0..3 {
+        room.changes_key(1);
+        for _ in 1..CONFIRMING_HEARTBEATS {
+            room.pass(5_000);
+            room.heartbeat(0, 0);
+        }
+        (room.key, room.key_id) = old.clone();
+        room.heartbeat(0, 0);
+    }
+    assert_eq!(room.node().key.unwrap().next, Some(1));
+    assert_eq!(room.counter("node_frames_refused_forged"), 0);
+}
+
+#[test]
+fn the_word_of_a_new_key_counts_also_when_it_comes_after_it_was_given_up() {
+    let mut room = heard();
+    room.node_event(&hello());
+    room.command(rotate());
+    room.changes_key(1);
+    let word = room.frame(Stream::Event, &Up::Key(KeyEvent::Rotated { key_id: 1 }));
+    // A heartbeat says that it holds no event, and the next one comes.
+    room.heartbeat(2, 0);
+    room.node_event(&Up::SensorBack { channel: 2 });
+    assert_eq!(room.node().missing, 1);
+    assert_eq!(room.node().key.unwrap().next, Some(1));
+    room.message("ev", word);
+    assert_eq!(room.counter("node_events_stray"), 1);
+    let key = room.node().key.unwrap();
+    assert_eq!(key.next, None);
+    room.restart(site());
+    room.heartbeat(3, 0);
+    assert_eq!(room.node().state, "alive");
+    assert_eq!(room.node().key.unwrap().id, Some(1));
 }
