@@ -1,10 +1,9 @@
 //! The keys of a node: the one it was provisioned with, and those derived from it since.
 //!
 //! ```text
-//!             rotate (salt)                 Key(Rotated)
+//!             rotate (salt)          Key(Rotated), or used for a while
 //!  one key --------------------> two keys ----------------> one key, the new one
-//!     ^                             |   or used for a while
-//!     |                             |  Key(NotKept)
+//!     ^                             |  Key(NotKept)
 //!     +--- the new key is set aside ---+
 //! ```
 //! With two keys, frames of both are taken, and frames are made with the one that the node used
