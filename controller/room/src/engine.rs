@@ -15,6 +15,7 @@ mod portals;
 mod updates;
 mod view;
 mod witness;
+mod words;
 
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};

@@ -3,7 +3,7 @@
 //! An event is recorded first. Then it has consequences; one of an earlier boot, or one that has
 //! no place in the node's sequence, says what happened and nothing about now.
 
-use super::{Engine, hex};
+use super::{Engine, hex, words};
 use crate::alarm::Condition;
 use crate::catalog::{self, NodeTrouble};
 use crate::device::FactValue;
@@ -186,7 +186,7 @@ impl<W: World> Engine<W> {
         match event {
             NodeEvent::Hello { .. } if is_current => self.reboot(now, node, turn),
             NodeEvent::Lost { count } => {
-                self.occurred(now, node, NodeTrouble::Missing, &format!("{count}"), turn);
+                self.occurred(now, node, NodeTrouble::Missing, Label::new(format!("{count} 件"), format!("{count}")), turn);
                 // Where its contacts rest may have been among them.
                 self.evaluate_chattering(now, node, turn);
             }
@@ -195,7 +195,7 @@ impl<W: World> Engine<W> {
                     now,
                     node,
                     NodeTrouble::Refused,
-                    &format!("downlink {why:?}"),
+                    words::downlink(*why),
                     turn,
                 );
             }
@@ -231,14 +231,17 @@ impl<W: World> Engine<W> {
                 self.credential(now, node, *reader, decision, is_current, turn);
             }
             NodeEvent::Crashed { crash } => {
-                let what = format!(
-                    "{:?} pc={:#x} task={} up={} s",
-                    crash.kind,
+                let place = format!(
+                    "pc={:#x} task={} up={} s",
                     crash.pc,
                     crash.task,
                     crash.up_ms / 1000
                 );
-                self.occurred(now, node, NodeTrouble::Crashed, &what, turn);
+                let what = Label::new(
+                    format!("{} {place}", words::crash(crash.kind)),
+                    format!("{:?} {place}", crash.kind),
+                );
+                self.occurred(now, node, NodeTrouble::Crashed, what, turn);
             }
             NodeEvent::SafeMode { on, crashes } if is_current => {
                 self.safe_mode(now, node, *on, *crashes, turn);

@@ -5,7 +5,7 @@
 //!                       \-> acknowledgement, time, request for a report
 //! ```
 
-use super::Engine;
+use super::{Engine, words};
 use crate::alarm::Condition;
 use crate::catalog::{self, NodeTrouble};
 use crate::event::{Effect, Message, Turn};
@@ -106,7 +106,7 @@ impl<W: World> Engine<W> {
                         now,
                         header.node,
                         NodeTrouble::Missing,
-                        &format!("{from}–{to}"),
+                        Label::new(format!("{from}–{to}"), format!("{from}–{to}")),
                         turn,
                     );
                 }
@@ -146,7 +146,7 @@ impl<W: World> Engine<W> {
                     let why = refusal.word().to_owned();
                     self.commit(now, turn, Record::FramesRefused { node: id, why, total });
                 }
-                self.occurred(now, id, NodeTrouble::Refused, refusal.word(), turn);
+                self.occurred(now, id, NodeTrouble::Refused, words::said(refusal.word()), turn);
             }
         }
     }
@@ -159,7 +159,7 @@ impl<W: World> Engine<W> {
         let sign = self.nodes.get_mut(&id).and_then(|node| node.twin_sign.take());
         if let Some(sign) = sign {
             self.count("node_twin_signs");
-            self.occurred(now, id, NodeTrouble::Twin, sign, turn);
+            self.occurred(now, id, NodeTrouble::Twin, words::said(sign), turn);
         }
     }
 
@@ -178,12 +178,12 @@ impl<W: World> Engine<W> {
         now: Now,
         node: u16,
         trouble: NodeTrouble,
-        what: &str,
+        what: Label,
         turn: &mut Turn,
     ) {
         let Some(name) = self.node_name(node) else { return };
         let id = catalog::node_id(&name, trouble);
-        self.has_occurred(now, id, Label::new(what, what), turn);
+        self.has_occurred(now, id, what, turn);
     }
 
     /// What happened and does not last holds for a while.
@@ -354,7 +354,7 @@ impl<W: World> Engine<W> {
         let before = self.health.insert(id, (now.mono, health));
         // Its counters begin anew with every boot, so a higher one happened in this one.
         if before.is_some_and(|(_, before)| health.taken_over > before.taken_over) {
-            self.occurred(now, id, NodeTrouble::Twin, "taken over", turn);
+            self.occurred(now, id, NodeTrouble::Twin, words::said("taken over"), turn);
         }
         self.tell_time(now, id, health.clock, turn);
         self.safe_mode(now, id, health.safe_mode, health.crashes, turn);

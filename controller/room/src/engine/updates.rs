@@ -10,12 +10,12 @@
 //! nowhere else: after a restart of the controller the order is given again, and a node that kept
 //! what it had goes on from there.
 
-use super::Engine;
+use super::{Engine, words};
 use crate::alarm;
 use crate::catalog::NodeTrouble;
 use crate::event::{Refused, Turn};
 use crate::record::Record;
-use crate::site::World;
+use crate::site::{Label, World};
 use crate::snapshot;
 use crate::time::{Mono, Now};
 use crate::transfer::{OF_IMAGES, Send, Transfer};
@@ -198,10 +198,16 @@ impl<W: World> Engine<W> {
             UpdateOutcome::Refused(why) => State::Failed(format!("{why:?}")),
             UpdateOutcome::RolledBack => State::RolledBack,
         };
-        let trouble = match &state {
-            State::Failed(why) => Some(format!("{version}: {why}")),
-            State::RolledBack => Some(format!("{version}: rolled back")),
-            _ => None,
+        let trouble = match outcome {
+            UpdateOutcome::Refused(why) => Some(Label::new(
+                format!("{version}: {}", words::image(why)),
+                format!("{version}: {why:?}"),
+            )),
+            UpdateOutcome::RolledBack => Some(Label::new(
+                format!("{version}: 前の版へ戻した"),
+                format!("{version}: rolled back"),
+            )),
+            UpdateOutcome::Staged | UpdateOutcome::Confirmed => None,
         };
         if let Some(update) = self.updates.get_mut(&node)
             && update.head.version.to_string() == version
@@ -209,7 +215,7 @@ impl<W: World> Engine<W> {
             update.state = state;
         }
         if let Some(trouble) = trouble {
-            self.occurred(now, node, NodeTrouble::Update, &trouble, turn);
+            self.occurred(now, node, NodeTrouble::Update, trouble, turn);
         }
     }
 
@@ -218,8 +224,9 @@ impl<W: World> Engine<W> {
             return;
         };
         update.state = State::Failed(why.to_owned());
-        let what = format!("{}: {why}", update.head.version);
-        self.occurred(now, node, NodeTrouble::Update, &what, turn);
+        let version = update.head.version;
+        let what = Label::new(format!("{version}: 端末に届かない"), format!("{version}: {why}"));
+        self.occurred(now, node, NodeTrouble::Update, what, turn);
     }
 
     /// A node that started anew has forgotten what was under way.

@@ -9,7 +9,7 @@
 //! ```
 
 use super::{Engine, hex};
-use crate::alarm::{Condition, Standing};
+use crate::alarm::Standing;
 use crate::catalog;
 use crate::event::Turn;
 use crate::record::Record;
@@ -165,14 +165,7 @@ impl<W: World> Engine<W> {
             };
             self.commit(now, turn, disagrees);
         }
-        self.occurs(now, alarm, because, turn);
-    }
-
-    /// Reports an alarm of something without an end of its own.
-    fn occurs(&mut self, now: Now, alarm: String, because: Label, turn: &mut Turn) {
-        let until = now.mono.after(super::OCCURRENCE_HOLDS);
-        self.occurrences.insert(alarm.clone(), (until, because.clone()));
-        self.report(now, turn, &alarm, Condition::Holds(because));
+        self.has_occurred(now, alarm, because, turn);
     }
 
     pub(super) fn witness_row(&self, node: u16) -> Option<snapshot::Witness> {

@@ -150,6 +150,7 @@ fn an_image_that_the_node_refuses_or_rolls_back_is_an_alarm_with_the_reason() {
         let alarms = room.engine.snapshot(room.now()).alarms;
         let alarm = alarms.iter().find(|alarm| alarm.id == "node-1.update").unwrap();
         assert_eq!(alarm.because.en, why);
+        assert_ne!(alarm.because.ja, why, "in Japanese, too");
         room.downs();
         room.pass(3_600_000);
         assert!(room.downs().is_empty(), "nobody insists");
