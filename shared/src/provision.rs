@@ -143,12 +143,13 @@ impl core::fmt::Debug for Provision {
 /// 2020-01-01 00:00 UTC in milliseconds since 1970.
 const BOOTS_SINCE_MS: u64 = 1_577_836_800_000;
 
-/// The first boot of a node that is provisioned at `unix_ms` (milliseconds since 1970 UTC): minutes
-/// since 2020. A node would have to start once a minute for years to overtake it. `None` before
-/// 2020 and beyond 32 bits (the year 10186): that clock is wrong.
+/// The first boot of a node that is provisioned at `unix_ms` (milliseconds since 1970 UTC): seconds
+/// since 2020. No node starts once a second for long enough to overtake it, and one that is
+/// provisioned twice within a minute still boots later. `None` before 2020 and beyond 32 bits (the
+/// year 2156): that clock is wrong.
 #[must_use]
 pub fn first_boot(unix_ms: u64) -> Option<u32> {
-    u32::try_from(unix_ms.checked_sub(BOOTS_SINCE_MS)? / 60_000).ok()
+    u32::try_from(unix_ms.checked_sub(BOOTS_SINCE_MS)? / 1_000).ok()
 }
 
 impl Provision {
@@ -356,9 +357,9 @@ mod tests {
     #[test]
     fn a_board_that_is_provisioned_later_boots_later_and_a_wrong_clock_is_told() {
         assert_eq!(first_boot(BOOTS_SINCE_MS), Some(0));
-        assert_eq!(first_boot(BOOTS_SINCE_MS + 59_999), Some(0));
-        assert_eq!(first_boot(BOOTS_SINCE_MS + 60_000), Some(1));
-        assert_eq!(first_boot(1_795_333_200_000), Some(3_624_940));
+        assert_eq!(first_boot(BOOTS_SINCE_MS + 999), Some(0));
+        assert_eq!(first_boot(BOOTS_SINCE_MS + 1_000), Some(1));
+        assert_eq!(first_boot(1_795_333_200_000), Some(217_496_400));
         assert_eq!(first_boot(BOOTS_SINCE_MS - 1), None);
         assert_eq!(first_boot(u64::MAX), None);
     }

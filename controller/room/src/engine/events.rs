@@ -186,18 +186,18 @@ impl<W: World> Engine<W> {
         match event {
             NodeEvent::Hello { .. } if is_current => self.reboot(now, node, turn),
             NodeEvent::Lost { count } => {
-                self.occurred(now, node, NodeTrouble::Missing, Label::new(format!("{count} 件"), format!("{count}")), turn);
+                self.occurred(
+                    now,
+                    node,
+                    NodeTrouble::Missing,
+                    Label::new(format!("{count} 件"), format!("{count}")),
+                    turn,
+                );
                 // Where its contacts rest may have been among them.
                 self.evaluate_chattering(now, node, turn);
             }
             NodeEvent::Refused { why, .. } => {
-                self.occurred(
-                    now,
-                    node,
-                    NodeTrouble::Refused,
-                    words::downlink(*why),
-                    turn,
-                );
+                self.occurred(now, node, NodeTrouble::Refused, words::downlink(*why), turn);
             }
             NodeEvent::Contact { open, .. } | NodeEvent::Rested { open, .. } => {
                 if let Some(point) = point {

@@ -133,7 +133,8 @@ impl<W: World> Engine<W> {
                 };
                 let portal = &mut self.portals[index];
                 if portal.opened.is_none_or(|opening| opening.is_over)
-                    && !portal.judged.is_some_and(|word| word.is_about(at)) {
+                    && !portal.judged.is_some_and(|word| word.is_about(at))
+                {
                     portal.opened = Some(Opening {
                         at,
                         until: now.mono.after(JUDGED_WITHIN).after(Millis(1)),

@@ -18,8 +18,8 @@ fn rotate() -> Command {
     }
 }
 
-/// What boards are provisioned with in the year of these tests; minutes since 2020.
-const FIRST_BOOT: u32 = 3_626_000;
+/// What boards are provisioned with in the year of these tests; seconds since 2020.
+const FIRST_BOOT: u32 = 217_500_000;
 
 fn hello() -> Up {
     Up::Hello {

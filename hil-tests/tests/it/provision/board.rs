@@ -188,7 +188,6 @@ async fn a_board_out_of_the_box_becomes_a_node_changes_its_key_and_is_taken_out_
     assert_eq!(bench.eeprom().unwrap(), [0xff; EEPROM_LEN]);
 
     // And it can begin anew, with another key.
-    std::fs::remove_file(&key_file).unwrap();
     let (code, said) = at_console(dir, "provision", &port);
     assert_eq!(code, Some(0), "{said}");
     let third = block(&bench).unwrap();
@@ -198,4 +197,13 @@ async fn a_board_out_of_the_box_becomes_a_node_changes_its_key_and_is_taken_out_
     for words in ["running", &third.device_key().fingerprint()] {
         assert!(said.contains(words), "{said}");
     }
+
+    // The controller takes the new life for what it is: neither a replay nor a second board.
+    drop(yagura);
+    let yagura = Yagura::run(&site);
+    bench.temperature(19_000).await;
+    wait_node(&yagura, "the node in its second life", |node| {
+        node.state == "alive" && !node.erased && !node.twin
+    });
+    wait_temperature(&yagura, 19.0);
 }
