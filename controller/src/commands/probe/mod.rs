@@ -1,23 +1,21 @@
 //! `yagura probe`: asks one device what it is and shows what the controller would believe.
 //!
 //! It reads and never writes. It prints the same facts, by the same profiles and rules, that
-//! core polls.
+//! core polls. A protocol is a file here: its arguments, and a future that ends in an [`Answer`].
 
-use crate::snmp::{Client, Error, RETRIES_MAX, Session, Target, Wanted};
-use clap::{Parser, Subcommand, ValueEnum};
-use room::device::{Fact, FactValue, PollFailure, Reading};
+mod snmp;
+
+use clap::{Parser, Subcommand};
+use room::device::{Fact, FactValue, Reading};
 use room::profile::{Library, Profile};
-use room::site::{Secret, SnmpVersion};
 use serde::Serialize;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UdpSocket;
 
-/// The port of RFC 3417.
-const SNMP_PORT: u16 = 161;
 /// A probe that takes longer shows that it is working.
 const SHOW_PROGRESS_AFTER: Duration = Duration::from_secs(1);
 /// Widest value column; longer texts push their own line only.
@@ -25,10 +23,13 @@ const VALUE_WIDTH_MAX: usize = 24;
 
 /// Ask one device what it is, and show its values as the controller would read them.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true, disable_version_flag = true)]
 pub(super) struct Args {
-    /// The protocol to ask in.
+    /// The protocol to ask in; without one, SNMP.
     #[command(subcommand)]
-    protocol: Protocol,
+    protocol: Option<Protocol>,
+    #[command(flatten)]
+    snmp: Option<snmp::Args>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -39,43 +40,29 @@ enum Protocol {
     /// Example: yagura probe snmp 192.0.2.10 --community public
     // `--version` is the protocol's here, not the program's.
     #[command(disable_version_flag = true)]
-    Snmp(SnmpArgs),
+    Snmp(snmp::Args),
 }
 
-#[derive(Debug, clap::Args)]
-struct SnmpArgs {
-    /// Address or name of the agent, with a port if it is not 161: 192.0.2.10, ups-a:1161,
-    /// `[2001:db8::1]:161`
-    host: String,
-    /// The read community that the agent was given
-    #[arg(long)]
-    community: String,
-    /// Protocol version; without it 2c is tried first, then 1
-    #[arg(long = "version", value_enum)]
-    snmp_version: Option<VersionArg>,
-    /// Profile to read with, instead of the one that fits best
-    #[arg(long)]
-    profile: Option<String>,
-    /// Seconds to wait for the first answer
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
-    timeout: f64,
-    /// Times to ask again
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=i64::from(RETRIES_MAX)))]
-    retries: u8,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+impl Args {
+    /// What is asked; clap lets neither or both of the two forms through.
+    fn protocol(self) -> Option<Protocol> {
+        self.protocol.or(self.snmp.map(Protocol::Snmp))
+    }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum VersionArg {
-    /// SNMPv1
-    #[value(name = "1")]
-    V1,
-    /// SNMPv2c
-    #[value(name = "2c")]
-    V2c,
+/// What a device was found to be.
+#[derive(Debug)]
+struct Answer {
+    /// Where it was asked, and how.
+    agent: String,
+    /// How it named itself.
+    identity: Option<String>,
+    profile: Arc<Profile>,
+    reading: Reading,
 }
+
+/// A probe under way.
+type Work = Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>;
 
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text
@@ -86,6 +73,45 @@ fn seconds(text: &str) -> Result<f64, String> {
     } else {
         Err("must be 0.05 to 60".to_owned())
     }
+}
+
+/// The profile of that name.
+fn named(library: &Library, name: &str) -> Result<Arc<Profile>, Failure> {
+    library.get(name).cloned().ok_or_else(|| {
+        let names: Vec<&str> = library.iter().map(|profile| profile.name()).collect();
+        Failure {
+            problem: format!("there is no profile `{name}`"),
+            hint: format!("known profiles: {}", names.join(", ")),
+        }
+    })
+}
+
+/// The address of a host that is written with or without a port.
+async fn resolve(host: &str, port: u16) -> Result<SocketAddr, Failure> {
+    let bad = move |problem: String| Failure {
+        problem,
+        hint: format!("write it as 192.0.2.10, 192.0.2.10:{port}, ups-a:{port} or [2001:db8::1]:{port}"),
+    };
+    if let Ok(addr) = host.parse::<SocketAddr>() {
+        return Ok(addr);
+    }
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) => (
+            name,
+            port.parse()
+                .map_err(|_| bad(format!("`{host}`: `{port}` is no port")))?,
+        ),
+        None => (host, port),
+    };
+    let mut found = tokio::net::lookup_host((name, port))
+        .await
+        .map_err(|error| bad(format!("`{name}` has no address: {error}")))?;
+    found
+        .next()
+        .ok_or_else(|| bad(format!("`{name}` has no address")))
 }
 
 /// What is printed.
@@ -123,14 +149,22 @@ struct Failure {
 
 /// Runs the command. 0: a reading was printed; 1: none, with the reason on standard error.
 pub(super) async fn run(args: Args) -> ExitCode {
-    let Protocol::Snmp(args) = args.protocol;
-    let work = probe(&args);
-    tokio::pin!(work);
+    let (host, json, mut work): (String, bool, Work) = match args.protocol() {
+        Some(Protocol::Snmp(args)) => (
+            args.host.clone(),
+            args.json,
+            Box::pin(async move { snmp::probe(&args).await }),
+        ),
+        None => {
+            eprintln!("yagura probe: no device is named\n  see `yagura probe --help`");
+            return ExitCode::from(2);
+        }
+    };
     let result = tokio::select! {
         result = &mut work => result,
         () = tokio::time::sleep(SHOW_PROGRESS_AFTER) => {
             // Draws only when standard error is a terminal.
-            let bar = indicatif::ProgressBar::new_spinner().with_message(format!("asking {}", args.host));
+            let bar = indicatif::ProgressBar::new_spinner().with_message(format!("asking {host}"));
             bar.enable_steady_tick(Duration::from_millis(120));
             let result = work.await;
             bar.finish_and_clear();
@@ -139,7 +173,7 @@ pub(super) async fn run(args: Args) -> ExitCode {
     };
     match result {
         Ok(found) => {
-            let text = if args.json { found.json() } else { found.table() };
+            let text = if json { found.json() } else { found.table() };
             print(&text)
         }
         Err(failure) => {
@@ -158,163 +192,6 @@ fn print(text: &str) -> ExitCode {
         Err(_) => ExitCode::FAILURE,
     }
 }
-
-struct Found {
-    addr: SocketAddr,
-    version: SnmpVersion,
-    profile: Arc<Profile>,
-    reading: Reading,
-}
-
-async fn probe(args: &SnmpArgs) -> Result<Found, Failure> {
-    let library = Arc::new(Library::builtin());
-    let wanted = match &args.profile {
-        None => Wanted::Any,
-        Some(name) if library.get(name).is_some() => Wanted::Named(name.clone()),
-        Some(name) => {
-            let names: Vec<&str> = library.iter().map(|profile| profile.name()).collect();
-            return Err(Failure {
-                problem: format!("there is no profile `{name}`"),
-                hint: format!("known profiles: {}", names.join(", ")),
-            });
-        }
-    };
-    let addr = resolve(&args.host).await?;
-    let client = Client::bind().await.map_err(|error| Failure {
-        problem: describe(&error),
-        hint: "this machine gives no UDP socket; see `ulimit -n`".to_owned(),
-    })?;
-    let versions = match args.snmp_version {
-        Some(VersionArg::V1) => vec![SnmpVersion::V1],
-        Some(VersionArg::V2c) => vec![SnmpVersion::V2c],
-        None => vec![SnmpVersion::V2c, SnmpVersion::V1],
-    };
-    let mut last = PollFailure::Timeout;
-    for version in versions {
-        let target = Target {
-            addr,
-            version,
-            community: Secret(args.community.clone()),
-            timeout: Duration::from_secs_f64(args.timeout),
-            retries: args.retries,
-        };
-        let mut session = Session::new(
-            client.clone(),
-            Arc::clone(&library),
-            target.clone(),
-            wanted.clone(),
-        );
-        // Nobody listens: then neither would a further try or another version be heard.
-        let result = tokio::select! {
-            result = session.read() => result,
-            () = closed(addr) => {
-                return Err(Failure {
-                    problem: format!("{addr}: nothing listens there (the host refuses the UDP port)"),
-                    hint: "is SNMP switched on in the device, and on this port?".to_owned(),
-                });
-            }
-        };
-        match result {
-            Ok(reading) => {
-                let profile = session
-                    .profile()
-                    .cloned()
-                    .ok_or_else(|| failure(&PollFailure::NoProfile, addr))?;
-                return Ok(Found {
-                    addr,
-                    version,
-                    profile,
-                    reading,
-                });
-            }
-            Err(failure) => last = failure,
-        }
-    }
-    Err(failure(&last, addr))
-}
-
-async fn resolve(host: &str) -> Result<SocketAddr, Failure> {
-    let bad = |problem: String| Failure {
-        problem,
-        hint: "write it as 192.0.2.10, 192.0.2.10:161, ups-a:161 or [2001:db8::1]:161".to_owned(),
-    };
-    if let Ok(addr) = host.parse::<SocketAddr>() {
-        return Ok(addr);
-    }
-    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>() {
-        return Ok(SocketAddr::new(ip, SNMP_PORT));
-    }
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) => (
-            name,
-            port.parse()
-                .map_err(|_| bad(format!("`{host}`: `{port}` is no port")))?,
-        ),
-        None => (host, SNMP_PORT),
-    };
-    let mut found = tokio::net::lookup_host((name, port))
-        .await
-        .map_err(|error| bad(format!("`{name}` has no address: {error}")))?;
-    found
-        .next()
-        .ok_or_else(|| bad(format!("`{name}` has no address")))
-}
-
-/// Returns when the host says by ICMP that the port is closed, and never otherwise. Only a
-/// connected socket hears that.
-async fn closed(addr: SocketAddr) {
-    if matches!(refusal(addr).await, Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused) {
-        return;
-    }
-    std::future::pending().await
-}
-
-/// Sends an empty datagram, which agents ignore, and waits for what comes back.
-async fn refusal(addr: SocketAddr) -> std::io::Result<usize> {
-    let any: SocketAddr = match addr {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    let socket = UdpSocket::bind(any).await?;
-    socket.connect(addr).await?;
-    socket.send(&[]).await?;
-    socket.recv(&mut [0; 1]).await
-}
-
-fn failure(failure: &PollFailure, addr: SocketAddr) -> Failure {
-    let (problem, hint) = match failure {
-        PollFailure::Timeout => (
-            format!("{addr} does not answer"),
-            "check the address, the community, and that the agent allows this machine to ask; \
-             agents do not answer a wrong community"
-                .to_owned(),
-        ),
-        PollFailure::Unreachable(why) => (
-            format!("{addr} cannot be reached: {why}"),
-            "check the route to that network".to_owned(),
-        ),
-        PollFailure::Refused(why) => (
-            format!("{addr} gave an answer that was refused whole: {why}"),
-            "its agent is faulty or overloaded; nothing of the answer is used".to_owned(),
-        ),
-        PollFailure::NoProfile => (
-            format!("{addr} answers, but has nothing that a profile knows"),
-            "may this community read the system group (1.3.6.1.2.1.1)?".to_owned(),
-        ),
-    };
-    Failure { problem, hint }
-}
-
-fn describe(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let _ = write!(text, ": {next}");
-        cause = next.source();
-    }
-    text
-}
-
 fn quality(fact: &Fact) -> Quality {
     match &fact.value {
         Ok(_) => Quality::Good,
@@ -324,7 +201,7 @@ fn quality(fact: &Fact) -> Quality {
     }
 }
 
-impl Found {
+impl Answer {
     fn json(&self) -> String {
         let facts = self.reading.facts.iter().map(|fact| FactReport {
             name: &fact.name,
@@ -348,18 +225,11 @@ impl Found {
 
     fn table(&self) -> String {
         let mut text = String::new();
-        let version = match self.version {
-            SnmpVersion::V1 => "SNMPv1",
-            SnmpVersion::V2c => "SNMPv2c",
-        };
         let mut head = |name: &str, value: &str| {
             let _ = writeln!(text, "{name:<12} {value}");
         };
-        head("agent", &format!("{}  {version}", self.addr));
-        head(
-            "identity",
-            self.reading.sys_object_id.as_deref().unwrap_or("none"),
-        );
+        head("agent", &self.agent);
+        head("identity", self.identity.as_deref().unwrap_or("none"));
         head(
             "profile",
             &format!(
@@ -491,11 +361,11 @@ mod tests {
             ("::1", "[::1]:161"),
             ("[::1]", "[::1]:161"),
         ] {
-            assert_eq!(resolve(text).await.unwrap().to_string(), expected, "{text}");
+            assert_eq!(resolve(text, 161).await.unwrap().to_string(), expected, "{text}");
         }
-        assert_eq!(resolve("localhost:1161").await.unwrap().port(), 1161);
+        assert_eq!(resolve("localhost:1161", 161).await.unwrap().port(), 1161);
         for text in ["127.0.0.1:port", "127.0.0.1:99999", ""] {
-            assert!(resolve(text).await.is_err(), "{text}");
+            assert!(resolve(text, 161).await.is_err(), "{text}");
         }
     }
 
@@ -503,7 +373,10 @@ mod tests {
     fn the_command_line_is_understood() {
         let parse = |line: &str| Args::try_parse_from(line.split(' '));
         assert!(parse("probe snmp ups-a --community public --version 2c --json").is_ok());
+        let short = parse("probe ups-a --community public --version 2c").unwrap();
+        assert!(matches!(short.protocol(), Some(Protocol::Snmp(args)) if args.host == "ups-a"));
         for bad in [
+            "probe ups-a",
             "probe snmp ups-a",
             "probe snmp ups-a --community public --version 3",
             "probe snmp ups-a --community public --timeout 0",
