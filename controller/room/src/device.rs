@@ -53,8 +53,10 @@ pub struct Fact {
     pub value: Result<FactValue, NoData>,
     /// SI unit, `""` for states and texts.
     pub unit: &'static str,
-    /// Object instance read, dotted.
-    pub oid: String,
+    /// What was read: an object instance, a register, a variable.
+    pub at: String,
+    /// What the device calls it, for a row of a table: "Outlet 3".
+    pub label: Option<String>,
     /// The raw value as text, for the page and for the record of what could not be read.
     pub raw: String,
 }

@@ -184,7 +184,7 @@ impl<W: World> Engine<W> {
             .site
             .devices
             .iter()
-            .filter(|device| device.kind == DeviceKind::Other)
+            .filter(|device| device.kind != DeviceKind::Ups)
         {
             let patience = Millis(device.poll.0.saturating_mul(MISSED_POLLS));
             self.book
@@ -432,7 +432,7 @@ impl<W: World> Engine<W> {
     }
 
     fn device_contact(&mut self, now: Now, device: &site::Device, condition: Condition, turn: &mut Turn) {
-        if device.kind == DeviceKind::Other {
+        if device.kind != DeviceKind::Ups {
             self.report(now, turn, &catalog::device_id(&device.name), condition);
         }
     }

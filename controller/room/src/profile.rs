@@ -307,7 +307,8 @@ impl Profile {
             name: definition.name.clone(),
             value: decoded,
             unit: definition.unit.symbol(),
-            oid: self.oids[definition.at].to_string(),
+            at: self.oids[definition.at].to_string(),
+            label: None,
             raw: value.to_string(),
         }
     }

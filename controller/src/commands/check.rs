@@ -8,6 +8,7 @@ use super::Failure;
 use crate::core::cards::CardsError;
 use clap::Args;
 use room::plan::Plan;
+use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
 use room::site::problem::{Kind, Problem, Severity};
 use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, World, is_exposed, listening};
@@ -274,7 +275,13 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         disk.error(&way, format!("{}: {why}", file.display()), NEW_KEY);
     }
     disk.data_dir(&site.data_dir);
-    let community = site.devices.iter().any(|device| device.community.0 != "public");
+    let community = site.devices.iter().any(|device| match &device.link {
+        Link::Snmp(SnmpLink {
+            access: SnmpAccess::V1(community) | SnmpAccess::V2c(community),
+            ..
+        }) => community.0 != "public",
+        _ => false,
+    });
     if community && fs::metadata(config).is_ok_and(|meta| meta.mode() & 0o004 != 0) {
         disk.warning(
             &[],

@@ -101,7 +101,10 @@ fn outgoing(site: &Site<Real>) -> Result<Vec<(String, Flow)>, String> {
     let mut flows = Vec::new();
     let mut add = |what: String, transport, addr| flows.push((what, Flow { transport, addr }));
     for device in &site.devices {
-        add(format!("poll {}", device.name), "udp", device.addr);
+        // A serial port needs no rule.
+        if let Some((transport, addr)) = device.link.endpoint() {
+            add(format!("poll {}", device.name), transport, addr);
+        }
     }
     if let Mqtt::External { addr, .. } = &site.mqtt {
         let addr = addr.parse().map_err(|_| {

@@ -2,7 +2,7 @@
 //! all of it to the loop.
 
 use super::run::{Inputs, Loop, Outputs};
-use super::source::{self, mqtt, snmp};
+use super::source::{self, mqtt, poll};
 use super::{roles, store};
 use crate::clock;
 use room::node::Keys;
@@ -124,12 +124,11 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     let mut tasks = JoinSet::new();
     let (poll_out, polls) = mpsc::channel(MAX_POLLS);
     let (polling, poll_control) = mpsc::channel(MAX_POLL_ORDERS);
-    let client = crate::snmp::Client::bind().await.map_err(Error::Poller)?;
     let library = std::sync::Arc::new(room::profile::Library::builtin());
-    tasks.spawn(snmp::run(
-        client.clone(),
+    let means = poll::Means::open(library).await.map_err(Error::Poller)?;
+    tasks.spawn(poll::run(
+        means.clone(),
         site.devices.clone(),
-        library,
         poll_out,
         poll_control,
     ));
@@ -159,7 +158,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     let outputs = Outputs {
         roles: roles::Outboxes::default(),
         publish,
-        snmp: client,
+        means,
         polling,
         firmware: dir.join(super::images::FOLDER),
         simroom,
@@ -285,9 +284,9 @@ mod tests {
         // The poller ends when the queue into the loop is closed.
         let (out, polls) = mpsc::channel(1);
         let (_polling, control) = mpsc::channel(1);
-        let client = crate::snmp::Client::bind().await.unwrap();
         let library = std::sync::Arc::new(room::profile::Library::builtin());
-        sources.spawn(snmp::run(client, Vec::new(), library, out, control));
+        let means = poll::Means::open(library).await.unwrap();
+        sources.spawn(poll::run(means, Vec::new(), out, control));
         drop(polls);
         let result = ended(pending(), sources).await;
         assert!(matches!(result, Err(Error::SourceEnded)), "{result:?}");

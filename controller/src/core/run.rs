@@ -66,10 +66,10 @@ pub(super) struct Outputs {
     pub roles: Outboxes,
     /// Messages to an external broker; `None` when the endpoint is ours.
     pub publish: Option<mpsc::Sender<super::source::Publish>>,
-    /// The SNMP engine, for its counters.
-    pub snmp: crate::snmp::Client,
+    /// What the devices are asked with, for its counters.
+    pub means: super::source::poll::Means,
     /// Orders to the poller.
-    pub polling: mpsc::Sender<super::source::snmp::Control>,
+    pub polling: mpsc::Sender<super::source::poll::Control>,
     /// Folder of the signed firmware images.
     pub firmware: std::path::PathBuf,
     /// The data folder in which the simulated room listens, on a simulated site.
@@ -537,7 +537,7 @@ impl<W: World> Loop<W> {
                 if self
                     .outputs
                     .polling
-                    .try_send(super::source::snmp::Control::Fast(fast))
+                    .try_send(super::source::poll::Control::Fast(fast))
                     .is_err()
                 {
                     tracing::error!("the poller does not take orders");
@@ -658,11 +658,14 @@ impl<W: World> Loop<W> {
             },
             Held::default(),
         );
-        let counters = self.outputs.snmp.counters().list();
-        let counters = counters.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let counters = self.outputs.means.counters();
+        let counters = counters
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
         self.event(
             Event::Counters {
-                role: "snmp",
+                role: "devices",
                 counters,
             },
             Held::default(),

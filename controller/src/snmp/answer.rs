@@ -1,10 +1,10 @@
 //! Answers: decoded by `snmp2`, then checked against the question. What does not fit is refused
 //! whole; nothing is taken from a doubtful answer.
 
+use super::SnmpVersion;
 use super::packet::Packet;
 use super::{Oid, Value};
 use room::profile::value::ARCS_MAX;
-use room::site::SnmpVersion;
 use snmp2::{MessageType, Pdu, Version};
 
 /// Why an answer is refused whole.

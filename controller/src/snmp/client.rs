@@ -1,11 +1,11 @@
 //! The shared sockets, and the questions asked over them.
 
+use super::SnmpVersion;
 use super::answer::{self, Answer, Refusal, Rows};
 use super::packet::{ID_MIN, Packet, Question};
 use super::plan::{Part, Plan};
 use super::{Error, Oid, RETRIES_MAX, Target, VARIABLES_MAX, Value, WALK_ROWS_MAX};
 use rand::Rng as _;
-use room::site::SnmpVersion;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};

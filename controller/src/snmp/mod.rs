@@ -27,7 +27,8 @@ pub use plan::Plan;
 pub use room::profile::{Oid, Value};
 pub use session::{Session, Wanted};
 
-use room::site::{Device, Secret, SnmpVersion};
+use room::site::Secret;
+use room::site::link::{SnmpAccess, SnmpLink};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -40,6 +41,15 @@ pub const VARIABLES_MAX: usize = 1024;
 pub const RETRIES_MAX: u8 = 10;
 /// Rows of one walk.
 pub const WALK_ROWS_MAX: usize = 50_000;
+
+/// Version of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnmpVersion {
+    /// SNMPv1.
+    V1,
+    /// SNMPv2c.
+    V2c,
+}
 
 /// Who is asked, and how patiently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,16 +67,21 @@ pub struct Target {
 }
 
 impl Target {
-    /// As the site says.
+    /// As the site says; `None` for what this engine does not speak.
     #[must_use]
-    pub fn of(device: &Device) -> Self {
-        Self {
-            addr: device.addr,
-            version: device.version,
-            community: device.community.clone(),
-            timeout: Duration::from_millis(device.timeout.0),
-            retries: device.retries.min(RETRIES_MAX),
-        }
+    pub fn of(link: &SnmpLink, timeout: Duration, retries: u8) -> Option<Self> {
+        let (version, community) = match &link.access {
+            SnmpAccess::V1(community) => (SnmpVersion::V1, community),
+            SnmpAccess::V2c(community) => (SnmpVersion::V2c, community),
+            SnmpAccess::V3(_) => return None,
+        };
+        Some(Self {
+            addr: link.addr,
+            version,
+            community: community.clone(),
+            timeout,
+            retries: retries.min(RETRIES_MAX),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests as bytes. A packet is encoded once; only its request id is patched before each use.
 
 use super::Oid;
-use room::site::SnmpVersion;
+use super::SnmpVersion;
 
 /// The kind of question, by its PDU tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

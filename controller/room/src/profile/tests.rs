@@ -244,7 +244,7 @@ fn the_better_of_two_objects_is_taken() {
             .collect();
         let reading = profile.decode(None, &values);
         let fact = reading.fact("battery.charge").unwrap();
-        (reading.number("battery.charge").unwrap(), fact.oid.clone())
+        (reading.number("battery.charge").unwrap(), fact.at.clone())
     };
     assert_eq!(with(Value::Unsigned(974)), (97.4, fine.to_string()));
     assert_eq!(with(Value::Unsigned(4_294_967_295)), (97.0, coarse.to_string()));
@@ -497,7 +497,7 @@ fn compare(path: &Path, reading: &Reading) -> Tally {
         let Some(fact) = reading
             .facts
             .iter()
-            .find(|fact| fact.oid == object.trim_start_matches('.') && !fact.raw.is_empty())
+            .find(|fact| fact.at == object.trim_start_matches('.') && !fact.raw.is_empty())
         else {
             continue;
         };

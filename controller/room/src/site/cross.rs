@@ -4,6 +4,7 @@
 //! It looks at whatever could be read, and never complains about what only follows from a
 //! problem already reported.
 
+use super::link::SerialLine;
 use super::problem::{Kind, Sink, nearest};
 use super::raw::{Raw, RawHost, RawLimit, RawMqtt};
 use super::reader::{At, Found, shown};
@@ -13,6 +14,7 @@ use shared::Quantity;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Facts of a device that are words, not numbers; no limit can watch them.
 const STATE_FACTS: [&str; 5] = [
@@ -158,22 +160,51 @@ fn channels<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
 }
 
 fn devices<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
-    let mut agents: BTreeMap<(SocketAddr, &str), usize> = BTreeMap::new();
+    let mut agents: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ports: BTreeMap<&Path, &SerialLine> = BTreeMap::new();
     for device in &raw.devices {
-        if let (Some(addr), Some(community)) = (&device.addr, &device.community) {
-            let (line, _) = super::problem::place(sink.text(), addr.span.start);
-            if let Some(first) = agents.insert((addr.value, &community.value), line) {
+        let Some(link) = &device.link else { continue };
+        let (line, _) = super::problem::place(sink.text(), link.span.start);
+        if let Some(first) = agents.insert(link.value.identity(), line) {
+            sink.error_hint(
+                Kind::Duplicate,
+                &link.span,
+                format!("the agent {} is polled twice", link.value.place()),
+                format!("it is first used in line {first}; two feeds that are one UPS are no redundancy"),
+            );
+        }
+        if let Some((_, addr)) = link.value.endpoint() {
+            let addr = At {
+                value: addr,
+                span: link.span.clone(),
+            };
+            reachable(&addr, simulated, sink);
+        }
+        if let Some(serial) = link.value.serial() {
+            if simulated && !serial.path.starts_with(SIMULATED_PORTS) {
+                sink.error(
+                    Kind::Value,
+                    &link.span,
+                    format!(
+                        "{}: a simulated site opens no serial port but those below {SIMULATED_PORTS}",
+                        serial.path.display()
+                    ),
+                );
+            }
+            if ports
+                .insert(&serial.path, serial)
+                .is_some_and(|first| first != serial)
+            {
                 sink.error_hint(
-                    Kind::Duplicate,
-                    &addr.span,
-                    format!("the agent {} is polled twice", addr.value),
-                    format!("it is first used in line {first}; two feeds that are one UPS are no redundancy"),
+                    Kind::Conflict,
+                    &link.span,
+                    format!("{} is set in two ways", serial.path.display()),
+                    "devices on one line have the same baud, parity and stop_bits",
                 );
             }
         }
-        if let Some(addr) = &device.addr {
-            reachable(addr, simulated, sink);
-        }
+    }
+    for device in &raw.devices {
         if let (Some(poll), Some(battery)) = (&device.poll, &device.poll_on_battery)
             && battery.value > poll.value
         {
@@ -190,6 +221,9 @@ fn devices<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
         }
     }
 }
+
+/// Pseudo-terminals, which a simulated device can hold the other end of.
+const SIMULATED_PORTS: &str = "/dev/pts";
 
 /// Port 0 is nowhere; a simulated room reaches loopback alone.
 fn reachable(addr: &At<SocketAddr>, simulated: bool, sink: &Sink<'_>) {

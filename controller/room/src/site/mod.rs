@@ -10,6 +10,7 @@ pub mod problem;
 
 pub mod block;
 pub mod doors;
+pub mod link;
 
 mod calendar;
 mod cross;
@@ -364,7 +365,7 @@ pub struct Card {
     pub suspended: bool,
 }
 
-/// `[[device]]`: polled over SNMP.
+/// `[[device]]`: asked again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// Short name: `ups-a`. Points are `<name>.<fact>`.
@@ -373,12 +374,8 @@ pub struct Device {
     pub label: Label,
     /// What it is to the outage engine.
     pub kind: DeviceKind,
-    /// Agent.
-    pub addr: SocketAddr,
-    /// Protocol version.
-    pub version: SnmpVersion,
-    /// Community; printed as `***`.
-    pub community: Secret,
+    /// How it is reached.
+    pub link: link::Link,
     /// Profile name, or `None` to detect it.
     pub profile: Option<String>,
     /// Poll interval on mains.
@@ -397,17 +394,31 @@ pub struct Device {
 pub enum DeviceKind {
     /// Supplies hosts; judged by the outage engine.
     Ups,
-    /// Only watched.
+    /// Hands power on to outlets.
+    Pdu,
+    /// Chooses between two feeds.
+    Ats,
+    /// Measures the room.
+    Environment,
+    /// A server, or what manages its board.
+    Server,
+    /// A switch.
+    Switch,
+    /// Anything else that is only watched.
     Other,
 }
 
-/// `device.version`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SnmpVersion {
-    /// SNMPv1.
-    V1,
-    /// SNMPv2c.
-    V2c,
+impl DeviceKind {
+    /// Every kind and its word in the site file.
+    pub const WORDS: [(&'static str, Self); 7] = [
+        ("ups", Self::Ups),
+        ("pdu", Self::Pdu),
+        ("ats", Self::Ats),
+        ("environment", Self::Environment),
+        ("server", Self::Server),
+        ("switch", Self::Switch),
+        ("other", Self::Other),
+    ];
 }
 
 /// Text that never prints.

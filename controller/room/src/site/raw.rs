@@ -1,10 +1,11 @@
 //! A site file as far as it could be read: every value with its place, or nothing. Once nothing
 //! is missing, it becomes a [`Site`].
 
+use super::link::Link;
 use super::reader::{At, Found};
 use super::{
     Channel, Confirm, ContactKind, Device, DeviceKind, Hardware, Host, Label, Limit, Mqtt, Node, OnFailure,
-    OutagePolicy, Portal, Priority, Secret, Side, Site, SnmpVersion, Web, World,
+    OutagePolicy, Portal, Priority, Side, Site, Web, World,
 };
 use crate::time::Millis;
 use shared::Quantity;
@@ -99,9 +100,7 @@ pub(super) struct RawDevice {
     pub(super) name: Found<String>,
     pub(super) label: Found<Label>,
     pub(super) kind: Found<DeviceKind>,
-    pub(super) addr: Found<SocketAddr>,
-    pub(super) version: Found<SnmpVersion>,
-    pub(super) community: Found<String>,
+    pub(super) link: Found<Link>,
     pub(super) profile: Found<String>,
     pub(super) poll: Found<Millis>,
     pub(super) poll_on_battery: Found<Millis>,
@@ -272,9 +271,7 @@ fn build_device(raw: RawDevice) -> Option<Device> {
         name: raw.name?.value,
         label: raw.label?.value,
         kind: raw.kind?.value,
-        addr: raw.addr?.value,
-        version: raw.version?.value,
-        community: Secret(raw.community?.value),
+        link: raw.link?.value,
         profile: raw.profile.map(|profile| profile.value),
         poll: raw.poll?.value,
         poll_on_battery: raw.poll_on_battery?.value,

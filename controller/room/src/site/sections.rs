@@ -8,9 +8,7 @@ use super::parse::{
 use super::problem::{Kind, Sink};
 use super::raw::{Raw, RawDevice, RawHost, RawLimit, RawMqtt, RawOutage, RawWeb, side_word};
 use super::reader::{At, Found, Reader};
-use super::{
-    Confirm, DeviceKind, ExecAction, Label, OnFailure, Priority, Side, SnmpVersion, SshAction, preset,
-};
+use super::{Confirm, DeviceKind, ExecAction, Label, OnFailure, Priority, Side, SshAction, preset};
 use crate::time::Millis;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -204,10 +202,8 @@ fn device(mut r: Reader<'_>) -> RawDevice {
     let device = RawDevice {
         label: label(&mut r, &name),
         name,
-        kind: r.word("kind", &[("ups", DeviceKind::Ups), ("other", DeviceKind::Other)]),
-        addr: r.addr("addr", "\"192.168.10.11:161\""),
-        version: r.word("version", &[("v1", SnmpVersion::V1), ("v2c", SnmpVersion::V2c)]),
-        community: r.text("community", "the agent's read-only community"),
+        kind: r.word("kind", &DeviceKind::WORDS),
+        link: super::link::link(&mut r),
         profile: profile(&mut r),
         poll: span_or(&mut r, "poll", (Millis(100), Millis::from_secs(600)), POLL),
         poll_on_battery: span_or(

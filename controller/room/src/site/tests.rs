@@ -108,7 +108,7 @@ fn the_example_is_good_and_without_a_warning() {
     let site = outcome.site.unwrap();
     assert_eq!(
         (site.nodes.len(), site.devices.len(), site.hosts.len()),
-        (2, 2, 4)
+        (2, 5, 4)
     );
     // Two presets of five limits each, and two written out.
     assert_eq!(site.limits.len(), 12);
@@ -275,9 +275,39 @@ const BAD: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "version = \"v2c\"",
-        "version = \"v3\"",
-        "version = \"v3\"",
+        "version = \"v4\"",
+        "version = \"v4\"",
         "\"v1\", \"v2c\"",
+    ),
+    (
+        "version = \"v2c\"\ncommunity = \"public\"",
+        "version = \"v3\"\nuser = \"yagura\"\nprivacy = \"aes128\"\nprivacy_password_file = \"p\"",
+        "privacy = \"aes128\"",
+        "`privacy` without `auth`",
+    ),
+    (
+        "version = \"v2c\"\ncommunity = \"public\"",
+        "version = \"v3\"\nuser = \"yagura\"\nauth = \"sha256\"",
+        "[[device]]",
+        "`auth_password_file` is missing",
+    ),
+    (
+        "addr = \"127.0.0.1:1161\"\nversion = \"v2c\"\ncommunity = \"public\"",
+        "protocol = \"modbus\"\naddr = \"127.0.0.1:1502\"\nunit = 256\nprofile = \"rfc1628\"",
+        "unit = 256",
+        "0 to 255",
+    ),
+    (
+        "addr = \"127.0.0.1:1161\"\nversion = \"v2c\"\ncommunity = \"public\"",
+        "protocol = \"megatec\"\nport = \"/dev/ttyS0\"\nbaud = 2401",
+        "baud = 2401",
+        "no rate of a serial port",
+    ),
+    (
+        "addr = \"127.0.0.1:1161\"\nversion = \"v2c\"\ncommunity = \"public\"",
+        "protocol = \"nut\"\naddr = \"127.0.0.1:3493\"\nups = \"ups\"\nuser = \"monitor\"",
+        "[[device]]",
+        "belong together",
     ),
     (
         "quantity = \"temperature\"",

@@ -5,9 +5,10 @@
 
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Turn};
+use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::{
     Confirm, Device, DeviceKind, ExecAction, Host, Label, Mqtt, OnFailure, OutagePolicy, Real, RealAction,
-    Secret, Site, SnmpVersion, Web,
+    Secret, Site, Web,
 };
 use room::time::{Millis, Mono, Now, Wall};
 use std::collections::BTreeMap;
@@ -663,7 +664,8 @@ fn fact(name: &str, value: FactValue, unit: &'static str) -> Fact {
         name: name.into(),
         value: Ok(value),
         unit,
-        oid: String::new(),
+        at: String::new(),
+        label: None,
         raw: String::new(),
     }
 }
@@ -796,9 +798,10 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         name: (*name).into(),
         label: Label::new(*name, *name),
         kind: DeviceKind::Ups,
-        addr,
-        version: SnmpVersion::V2c,
-        community: Secret("public".into()),
+        link: Link::Snmp(SnmpLink {
+            addr,
+            access: SnmpAccess::V2c(Secret("public".into())),
+        }),
         profile: None,
         poll: Millis(5_000),
         poll_on_battery: Millis(1_000),

@@ -211,7 +211,7 @@ impl Answer {
                 Err(_) => None,
             },
             unit: fact.unit,
-            oid: &fact.oid,
+            oid: &fact.at,
             quality: quality(fact),
             reason: fact.value.as_ref().err().map(|reason| reason.word()),
         });
@@ -263,7 +263,7 @@ impl Answer {
                 shown_value(fact),
                 fact.unit,
                 if fact.value.is_ok() { "good" } else { "INVALID" },
-                fact.oid,
+                fact.at,
                 why(fact)
             );
         }

@@ -1,11 +1,11 @@
 //! A probe over SNMP.
 
 use super::{Answer, Failure, named, resolve, seconds};
-use crate::snmp::{Client, Error, RETRIES_MAX, Session, Target, Wanted};
+use crate::snmp::{Client, Error, RETRIES_MAX, Session, SnmpVersion, Target, Wanted};
 use clap::ValueEnum;
 use room::device::PollFailure;
 use room::profile::Library;
-use room::site::{Secret, SnmpVersion};
+use room::site::Secret;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -65,7 +65,11 @@ impl Bench {
         let outputs = Outputs {
             roles: crate::core::roles::Outboxes::default(),
             publish: None,
-            snmp: crate::snmp::Client::bind().await.unwrap(),
+            means: crate::core::source::poll::Means::open(std::sync::Arc::new(
+                room::profile::Library::builtin(),
+            ))
+            .await
+            .unwrap(),
             polling,
             firmware: dir.join("firmware"),
             simroom: None,

@@ -4,7 +4,7 @@
 //! and ends when the channel closes.
 
 pub mod mqtt;
-pub mod snmp;
+pub mod poll;
 
 /// A message of the MQTT side, from the built-in endpoint or from an external broker.
 #[derive(Debug)]

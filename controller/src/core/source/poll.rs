@@ -1,15 +1,22 @@
-//! Polls the devices of the site over SNMP.
+//! Polls the devices of the site, each in its own protocol.
 //!
 //! Each device has a task of its own, so a silent or slow one delays nobody. A task reads its
 //! device at an interval, sooner when nudged (a trap, an operator) and faster while the room is
 //! on battery; what it reads, or why it could not, goes to core as a [`Poll`]. This source
 //! decides nothing about what a reading means.
+//!
+//! ```text
+//! Means (sockets, lines, profiles) --converse--> Conversation --read--> Reading or failure
+//! ```
+//!
+//! A protocol is added by a variant of [`Conversation`] and its arm in [`Means::converse`].
 
 use crate::clock;
 use crate::snmp::{Client, Session, Target, Wanted};
 use rand::Rng as _;
-use room::device::Poll;
+use room::device::{Poll, PollFailure, Reading};
 use room::profile::Library;
+use room::site::link::Link;
 use room::site::{Device, DeviceKind};
 use room::time::Millis;
 use std::collections::HashMap;
@@ -39,11 +46,86 @@ pub enum Control {
     Fast(bool),
 }
 
+/// What devices are asked with, shared by all of them: sockets, lines, profiles.
+#[derive(Debug, Clone)]
+pub struct Means {
+    snmp: Client,
+    library: Arc<Library>,
+}
+
+impl Means {
+    /// Opens what every site needs.
+    ///
+    /// # Errors
+    /// No UDP socket.
+    pub async fn open(library: Arc<Library>) -> Result<Self, crate::snmp::Error> {
+        Ok(Self {
+            snmp: Client::bind().await?,
+            library,
+        })
+    }
+
+    /// Names and values of the counters of all protocols, for the snapshot.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.snmp.counters().list().to_vec()
+    }
+
+    /// A conversation with this device, which nothing is known about yet.
+    #[must_use]
+    pub fn converse(&self, device: &Device) -> Conversation {
+        let timeout = Duration::from_millis(device.timeout.0);
+        match &device.link {
+            Link::Snmp(link) => match Target::of(link, timeout, device.retries) {
+                Some(target) => Conversation::Snmp(Box::new(Session::new(
+                    self.snmp.clone(),
+                    Arc::clone(&self.library),
+                    target,
+                    wanted(device),
+                ))),
+                None => Conversation::Unable("this SNMP version is not spoken"),
+            },
+            Link::Modbus(_) | Link::Nut(_) | Link::Megatec(_) => {
+                Conversation::Unable("this protocol is not spoken")
+            }
+        }
+    }
+}
+
+/// One device, asked in its own protocol.
+#[derive(Debug)]
+pub enum Conversation {
+    /// SNMP.
+    Snmp(Box<Session>),
+    /// Nothing that this controller speaks.
+    Unable(&'static str),
+}
+
+impl Conversation {
+    /// Reads the device. Ends in bounded time, whatever the device does.
+    ///
+    /// # Errors
+    /// [`PollFailure`]; nothing of the device is believed then.
+    pub async fn read(&mut self) -> Result<Reading, PollFailure> {
+        match self {
+            Self::Snmp(session) => session.read().await,
+            Self::Unable(why) => Err(PollFailure::Unreachable((*why).to_owned())),
+        }
+    }
+
+    /// Asks again, with the next reading, for what the device was found to lack.
+    pub fn forget(&mut self) {
+        match self {
+            Self::Snmp(session) => session.forget(),
+            Self::Unable(_) => {}
+        }
+    }
+}
+
 /// Polls until `out` closes. Ending it ends its tasks.
 pub async fn run(
-    client: Client,
+    means: Means,
     devices: Vec<Device>,
-    library: Arc<Library>,
     out: mpsc::Sender<Poll>,
     mut control: mpsc::Receiver<Control>,
 ) {
@@ -55,12 +137,7 @@ pub async fn run(
     let start = |tasks: &mut JoinSet<()>, device: &Device, pause: Duration| {
         let poller = Poller {
             device: device.clone(),
-            session: Session::new(
-                client.clone(),
-                Arc::clone(&library),
-                Target::of(device),
-                wanted(device),
-            ),
+            conversation: means.converse(device),
             out: out.clone(),
             nudge: Arc::clone(&nudges[&device.name]),
             fast: fast_seen.clone(),
@@ -104,13 +181,13 @@ fn wanted(device: &Device) -> Wanted {
     match (&device.profile, device.kind) {
         (Some(name), _) => Wanted::Named(name.clone()),
         (None, DeviceKind::Ups) => Wanted::Ups,
-        (None, DeviceKind::Other) => Wanted::Any,
+        (None, _) => Wanted::Any,
     }
 }
 
 struct Poller {
     device: Device,
-    session: Session,
+    conversation: Conversation,
     out: mpsc::Sender<Poll>,
     nudge: Arc<Notify>,
     fast: watch::Receiver<bool>,
@@ -139,7 +216,7 @@ impl Poller {
             }
             let now = clock::now().mono;
             if now.since(learnt) >= RELEARN_EVERY && !*self.fast.borrow() {
-                self.session.forget();
+                self.conversation.forget();
                 learnt = now;
             }
             let started = Instant::now();
@@ -154,7 +231,7 @@ impl Poller {
 
     async fn poll(&mut self) -> Poll {
         let asked = clock::now().mono;
-        let result = self.session.read().await;
+        let result = self.conversation.read().await;
         Poll {
             device: self.device.name.clone(),
             asked,
@@ -176,8 +253,8 @@ impl Poller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use room::device::PollFailure;
-    use room::site::{Label, Secret, SnmpVersion};
+    use room::site::link::{SnmpAccess, SnmpLink};
+    use room::site::{Label, Secret};
     use simroom::ups::{Fault, Mib, Model, Ups};
     use std::net::SocketAddr;
 
@@ -189,9 +266,10 @@ mod tests {
             name: name.to_owned(),
             label: Label::default(),
             kind: DeviceKind::Ups,
-            addr,
-            version: SnmpVersion::V2c,
-            community: Secret("room".to_owned()),
+            link: Link::Snmp(SnmpLink {
+                addr,
+                access: SnmpAccess::V2c(Secret("room".to_owned())),
+            }),
             profile: None,
             poll: Millis(poll_ms),
             poll_on_battery: Millis(60),
@@ -213,9 +291,8 @@ mod tests {
     async fn start(devices: Vec<Device>) -> Running {
         let (out, polls) = mpsc::channel(64);
         let (control, commands) = mpsc::channel(8);
-        let client = Client::bind().await.unwrap();
-        let library = Arc::new(Library::builtin());
-        let task = tokio::spawn(run(client, devices, library, out, commands));
+        let means = Means::open(Arc::new(Library::builtin())).await.unwrap();
+        let task = tokio::spawn(run(means, devices, out, commands));
         Running { polls, control, task }
     }
 
