@@ -18,6 +18,7 @@
 
 pub mod file;
 pub mod recording;
+pub mod register;
 pub mod value;
 
 pub use file::BadProfile;
