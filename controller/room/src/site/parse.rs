@@ -21,11 +21,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Longest site file in bytes: a full room (below) with comments needs less than half.
-pub const MAX_TEXT: usize = 1 << 20;
+pub const MAX_TEXT: usize = 8 << 20;
 /// Most sensor nodes of a site.
 pub const MAX_NODES: usize = 256;
 /// Most polled devices of a site.
-pub const MAX_DEVICES: usize = 64;
+pub const MAX_DEVICES: usize = 10_000;
 /// Most servers of a site.
 pub const MAX_HOSTS: usize = 256;
 /// Most `[[limit]]` tables of a site; a preset counts as one.

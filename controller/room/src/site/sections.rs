@@ -199,18 +199,29 @@ fn device(mut r: Reader<'_>) -> RawDevice {
             span: r.span.clone(),
         })
     };
+    let kind = r.word("kind", &DeviceKind::WORDS);
+    let poll = span_or(&mut r, "poll", (Millis(100), Millis::from_secs(600)), POLL);
+    // In an outage every second of a UPS and of what chooses between two counts; to read ten
+    // thousand others faster would take the time from these.
+    let hurries = kind
+        .as_ref()
+        .is_none_or(|kind| matches!(kind.value, DeviceKind::Ups | DeviceKind::Ats));
+    let on_battery = match &poll {
+        Some(poll) if !hurries => poll.value,
+        _ => POLL_ON_BATTERY,
+    };
     let device = RawDevice {
         label: label(&mut r, &name),
         name,
-        kind: r.word("kind", &DeviceKind::WORDS),
+        kind,
         link: super::link::link(&mut r),
         profile: profile(&mut r),
-        poll: span_or(&mut r, "poll", (Millis(100), Millis::from_secs(600)), POLL),
+        poll,
         poll_on_battery: span_or(
             &mut r,
             "poll_on_battery",
-            (Millis(50), Millis::from_secs(60)),
-            POLL_ON_BATTERY,
+            (Millis(50), Millis::from_secs(600)),
+            on_battery,
         ),
         timeout: span_or(&mut r, "timeout", (Millis(50), Millis::from_secs(30)), TIMEOUT),
         retries,

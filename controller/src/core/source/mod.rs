@@ -3,6 +3,7 @@
 //! Each is one file with a `run` future that core's app spawns; it sends into a bounded channel
 //! and ends when the channel closes.
 
+pub mod lateness;
 pub mod mqtt;
 pub mod poll;
 

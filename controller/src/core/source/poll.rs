@@ -1,6 +1,9 @@
 //! Polls the devices of the site, each in its own protocol.
 //!
-//! Each device has a task of its own, so a silent or slow one delays nobody. A task reads its
+//! Each device has a task of its own, so a silent or slow one delays nobody. So that ten thousand
+//! of them do not speak at once, a poll first takes one of [`AT_ONCE`] turns; one that has to wait
+//! for its answer gives the turn back, so the silent ones do not keep the others from speaking. A
+//! UPS never waits for a turn. A task reads its
 //! device at an interval, sooner when nudged (a trap, an operator) and faster while the room is
 //! on battery; what it reads, or why it could not, goes to core as a [`Poll`]. This source
 //! decides nothing about what a reading means.
@@ -11,6 +14,7 @@
 //!
 //! A protocol is added by a variant of [`Conversation`] and its arm in [`Means::converse`].
 
+use super::lateness::Lateness;
 use crate::clock;
 use crate::snmp::{Client, Session, Target, Wanted};
 use rand::Rng as _;
@@ -22,12 +26,19 @@ use room::time::Millis;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 
-/// First polls are spread over so long, or over the device's own interval if that is shorter.
+/// First polls of UPSes are spread over so long, or over the device's own interval if that is
+/// shorter; those of the others over their interval.
 const START_SPREAD: Duration = Duration::from_millis(500);
+/// Polls that are at work at the same time.
+pub const AT_ONCE: usize = 256;
+/// A poll that takes longer than this waits for the device, not for us.
+const TURN: Duration = Duration::from_millis(250);
+/// What devices were found to lack is not asked again by all of them at the same time.
+const RELEARN_SPREAD: f64 = 0.3;
 /// Between two readings of one device, whatever the site and the nudges say.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// What a device was found to lack is asked again after so long, on mains only: on battery
@@ -51,6 +62,8 @@ pub enum Control {
 pub struct Means {
     snmp: Client,
     library: Arc<Library>,
+    lateness: Arc<Lateness>,
+    turns: Arc<Semaphore>,
 }
 
 impl Means {
@@ -62,13 +75,17 @@ impl Means {
         Ok(Self {
             snmp: Client::bind().await?,
             library,
+            lateness: Arc::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
     }
 
     /// Names and values of the counters of all protocols, for the snapshot.
     #[must_use]
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        self.snmp.counters().list().to_vec()
+        let mut counters = self.snmp.counters().list().to_vec();
+        counters.extend(self.lateness.list(clock::now().mono));
+        counters
     }
 
     /// A conversation with this device, which nothing is known about yet.
@@ -138,6 +155,8 @@ pub async fn run(
         let poller = Poller {
             device: device.clone(),
             conversation: means.converse(device),
+            lateness: Arc::clone(&means.lateness),
+            turns: Arc::clone(&means.turns),
             out: out.clone(),
             nudge: Arc::clone(&nudges[&device.name]),
             fast: fast_seen.clone(),
@@ -188,6 +207,8 @@ fn wanted(device: &Device) -> Wanted {
 struct Poller {
     device: Device,
     conversation: Conversation,
+    lateness: Arc<Lateness>,
+    turns: Arc<Semaphore>,
     out: mpsc::Sender<Poll>,
     nudge: Arc<Notify>,
     fast: watch::Receiver<bool>,
@@ -195,9 +216,14 @@ struct Poller {
 
 impl Poller {
     async fn run(mut self, pause: Duration) {
-        let spread = START_SPREAD.min(self.interval());
+        let spread = match self.device.kind {
+            DeviceKind::Ups => START_SPREAD.min(self.interval()),
+            _ => self.interval(),
+        };
         let mut due = Instant::now() + pause + spread.mul_f64(rand::rng().random_range(0.0..1.0));
         let mut learnt = clock::now().mono;
+        let relearn_every =
+            Millis((RELEARN_EVERY.0 as f64 * rand::rng().random_range(1.0 - RELEARN_SPREAD..1.0)) as u64);
         loop {
             // Every arm is cancel-safe: a timer, a permit, a changed flag, a closed flag.
             tokio::select! {
@@ -215,12 +241,15 @@ impl Poller {
                 () = self.out.closed() => return,
             }
             let now = clock::now().mono;
-            if now.since(learnt) >= RELEARN_EVERY && !*self.fast.borrow() {
+            if now.since(learnt) >= relearn_every && !*self.fast.borrow() {
                 self.conversation.forget();
                 learnt = now;
             }
+            let turn = self.turn().await;
             let started = Instant::now();
-            let poll = self.poll().await;
+            self.lateness
+                .record(clock::now().mono, started.saturating_duration_since(due));
+            let poll = self.poll(turn).await;
             if self.out.send(poll).await.is_err() {
                 return;
             }
@@ -229,9 +258,26 @@ impl Poller {
         }
     }
 
-    async fn poll(&mut self) -> Poll {
+    /// `None` for a UPS, which does not wait.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if self.device.kind == DeviceKind::Ups {
+            return None;
+        }
+        // Never closed; were it, nobody would have to wait.
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    async fn poll(&mut self, turn: Option<OwnedSemaphorePermit>) -> Poll {
         let asked = clock::now().mono;
-        let result = self.conversation.read().await;
+        let read = self.conversation.read();
+        tokio::pin!(read);
+        let result = tokio::select! {
+            result = &mut read => result,
+            () = tokio::time::sleep(TURN) => {
+                drop(turn);
+                read.await
+            }
+        };
         Poll {
             device: self.device.name.clone(),
             asked,
@@ -356,6 +402,30 @@ mod tests {
         assert!(silent.answered.since(silent.asked).0 >= 1500, "{silent:?}");
         assert!(polls >= 5, "{polls} polls of the live device in the silence");
         assert!(longest < 1500, "a poll of the live device took {longest} ms");
+    }
+
+    #[tokio::test]
+    async fn more_silent_devices_than_there_are_turns_stop_nobody() {
+        let (live, dead) = (ups(Mib::Rfc1628).await, ups(Mib::Rfc1628).await);
+        dead.fault(Fault::Silent(true));
+        let mut devices: Vec<Device> = (0..AT_ONCE * 2)
+            .map(|number| {
+                let mut silent = device(&format!("dead-{number}"), dead.addr, 100);
+                silent.kind = DeviceKind::Other;
+                silent.timeout = Millis(3_000);
+                silent
+            })
+            .collect();
+        let mut other = device("live", live.addr, 100);
+        other.kind = DeviceKind::Other;
+        devices.push(other);
+        let mut running = start(devices).await;
+        // All before the first silent one is given up.
+        for _ in 0..5 {
+            let poll = running.next().await;
+            assert_eq!(poll.device, "live");
+            assert!(poll.result.is_ok(), "{poll:?}");
+        }
     }
 
     #[tokio::test]
