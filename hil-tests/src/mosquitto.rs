@@ -71,6 +71,45 @@ impl Mosquitto {
         Self::listen(dir, addr, &text)
     }
 
+    /// As [`Mosquitto::with_accounts`], with a second listener that speaks only TLS 1.3 with keys that
+    /// both ends know: [`Mosquitto::share_keys`] says which. Gives its address as well.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::with_accounts`].
+    #[must_use]
+    pub fn with_tls(dir: &Path, accounts: &[(&str, &str)]) -> (Self, SocketAddr) {
+        let addr = free_port();
+        let mut broker = Self::with_accounts(dir, accounts);
+        broker.share_keys(&[]);
+        let mut text = fs::read_to_string(&broker.config).expect("reading mosquitto.conf");
+        text += &format!(
+            "listener {} {}\ntls_version tlsv1.3\npsk_hint node\npsk_file {}\n",
+            addr.port(),
+            addr.ip(),
+            broker.keys().display()
+        );
+        fs::write(&broker.config, text).expect("writing mosquitto.conf");
+        broker.restart();
+        (broker, addr)
+    }
+
+    /// From its next start on it knows these identities and their keys.
+    ///
+    /// # Panics
+    /// When the file of keys cannot be written.
+    pub fn share_keys(&self, keys: &[(&str, &[u8])]) {
+        let line = |(identity, key): &(&str, &[u8])| {
+            let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{identity}:{hex}\n")
+        };
+        let text: String = keys.iter().map(line).collect();
+        fs::write(self.keys(), text).expect("writing mosquitto's keys");
+    }
+
+    fn keys(&self) -> PathBuf {
+        self.config.with_file_name("keys")
+    }
+
     fn listen(dir: &Path, addr: SocketAddr, rest: &str) -> Self {
         let config = dir.join("mosquitto.conf");
         // As the manual asks for: without it every other small message waits for 40 ms.

@@ -593,6 +593,17 @@ fn the_broker_password_is_fixed_by_the_key() {
     assert_eq!(key().broker_password(), "d7a92128b372cfbcc65fc3e146f44b60");
 }
 
+#[test]
+fn the_tls_key_is_fixed_by_the_key_and_is_none_of_the_others() {
+    assert_eq!(
+        hex(&key().tls_key()),
+        "b2a97ffd57777daa1d32b84c5715f6e89ac673837b42b09712858657492b303a"
+    );
+    for label in ["up", "down", "mqtt", "fingerprint", "net"] {
+        assert_ne!(key().tls_key(), key().derive(label));
+    }
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics_and_is_never_accepted(bytes in prop::collection::vec(any::<u8>(), 0..MAX_DOWN_FRAME + 8)) {

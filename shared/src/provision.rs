@@ -12,11 +12,12 @@
 //! 102  prefix u8            103  0                   104  gateway [4]   108  board u16
 //! 110  portal: flags u8, warn s u8, strike ms u16, held open s u16                       116  first boot u32
 //! 120  0
-//! 128  32 rows of 8 bytes, see mount                                   384  update key [32], 0: none                416  0
+//! 128  32 rows of 8 bytes, see mount                                   384  update key [32], 0: none
+//! 416  TLS key [32], 0: none                                           448  0
 //! 508  CRC-32 of bytes 0..508
 //! ```
-//! Numbers are little endian. The broker password stays as it was at provisioning when the key
-//! is rotated, because accounts of an external broker cannot follow.
+//! Numbers are little endian. Broker password and TLS key stay as they were at provisioning when the
+//! key is rotated, because the files of an external broker cannot follow.
 
 use crate::crc::crc32;
 use crate::limit::{KEY_LEN, MAX_CHANNELS};
@@ -30,6 +31,8 @@ pub const BLOCK_LEN: usize = 512;
 pub const PASSWORD_LEN: usize = 16;
 /// Bytes of the public key for firmware images (RFC 8032).
 pub const UPDATE_KEY_LEN: usize = 32;
+/// Bytes of the key that node and broker share for TLS ([`DeviceKey::tls_key`]).
+pub const TLS_KEY_LEN: usize = 32;
 /// Longest time that a strike may be driven, in milliseconds.
 pub const MAX_STRIKE_MS: u16 = 30_000;
 
@@ -37,7 +40,8 @@ const MAGIC: [u8; 4] = *b"YGN2";
 const CRC_AT: usize = BLOCK_LEN - 4;
 const ROWS_AT: usize = 128;
 const UPDATE_KEY_AT: usize = ROWS_AT + MAX_CHANNELS * ROW_LEN;
-const _: () = assert!(UPDATE_KEY_AT + UPDATE_KEY_LEN <= CRC_AT);
+const TLS_KEY_AT: usize = UPDATE_KEY_AT + UPDATE_KEY_LEN;
+const _: () = assert!(TLS_KEY_AT + TLS_KEY_LEN <= CRC_AT);
 
 /// A fixed address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,9 @@ pub struct Provision {
     pub first_boot: u32,
     /// The Ed25519 public key whose firmware images the node takes; `None`: it takes none.
     pub update_key: Option<[u8; UPDATE_KEY_LEN]>,
+    /// The key that the node shares with its broker for TLS; `None` in blocks made before there was
+    /// one. Only firmware that is built for TLS asks for it.
+    pub tls_key: Option<[u8; TLS_KEY_LEN]>,
     /// What is mounted, by channel.
     pub mounts: Vec<Option<Mount>, MAX_CHANNELS>,
 }
@@ -153,7 +160,7 @@ pub fn first_boot(unix_ms: u64) -> Option<u32> {
 }
 
 impl Provision {
-    /// A node without door and mounts, with the broker password that follows from its key.
+    /// A node without door and mounts, with the broker password and TLS key that follow from its key.
     #[must_use]
     pub fn new(node: u16, key_id: u8, key: [u8; KEY_LEN], broker: [u8; 4], port: u16) -> Self {
         let mut password = [0; PASSWORD_LEN];
@@ -172,6 +179,7 @@ impl Provision {
             portal: None,
             first_boot: 0,
             update_key: None,
+            tls_key: Some(DeviceKey::new(key).tls_key()),
             mounts: Vec::new(),
         }
     }
@@ -221,6 +229,9 @@ impl Provision {
         if let Some(key) = &self.update_key {
             block[UPDATE_KEY_AT..UPDATE_KEY_AT + UPDATE_KEY_LEN].copy_from_slice(key);
         }
+        if let Some(key) = &self.tls_key {
+            block[TLS_KEY_AT..TLS_KEY_AT + TLS_KEY_LEN].copy_from_slice(key);
+        }
         let crc = crc32(&block[..CRC_AT]);
         block[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         block
@@ -262,6 +273,7 @@ impl Provision {
             }),
             first_boot: u32::from_le_bytes(array(block, 116)),
             update_key: Some(array(block, UPDATE_KEY_AT)).filter(|key| *key != [0; UPDATE_KEY_LEN]),
+            tls_key: Some(array(block, TLS_KEY_AT)).filter(|key| *key != [0; TLS_KEY_LEN]),
             mounts: mounts(block),
         };
         if provision.broker == [0; 4] || provision.port == 0 {
@@ -352,6 +364,12 @@ mod tests {
             (read.key, read.card_key, read.password),
             (example().key, [7; 32], example().password)
         );
+        assert_eq!(read.tls_key, Some(example().device_key().tls_key()));
+        let none = Provision {
+            tls_key: None,
+            ..example()
+        };
+        assert_eq!(Provision::decode(&none.encode()).unwrap().tls_key, None);
     }
 
     #[test]

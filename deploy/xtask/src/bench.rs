@@ -100,7 +100,7 @@ fn in_bench(package: &str, name: &str, profile: &str, binary: &Path) -> Result<(
 /// These begin in the firmware; where that cannot be built the bench says so.
 fn with_firmware(name: &str, profile: &str, binary: &Path) -> Result<(), String> {
     if firmware::cannot_build().is_none() {
-        firmware::run(None, false)?;
+        firmware::run(None, false, false)?;
     }
     in_bench("hil-tests", name, profile, binary)
 }

@@ -7,6 +7,9 @@
 //!
 //! The emulated board is built every day. The real ones take minutes the first time and are built
 //! on demand (`--all`); a board whose sources are those of its last build is not built again.
+//!
+//! With `--tls` the node's program is built a second time with TLS to its broker, kept beside the plain
+//! one, and what that costs is printed.
 
 mod elf;
 mod sign;
@@ -31,6 +34,15 @@ struct Board {
     everyday: bool,
     /// Where its program lies when a bootloader swaps two of them.
     slot: Option<Slot>,
+    /// The features that build it with TLS, or why that is not done.
+    tls: Result<&'static [&'static str], &'static str>,
+}
+
+/// Which of a board's programs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Variant {
+    Plain,
+    Tls,
 }
 
 /// The slot of flash that a program is linked for, as in `memory/app/memory.x` of the board.
@@ -47,6 +59,8 @@ const BOARDS: [Board; 3] = [
         ram: 64 * 1024,
         everyday: true,
         slot: None,
+        // For the tests on the emulated board: the chip has no source of randomness.
+        tls: Ok(&["tls", "tls-test-seed"]),
     },
     Board {
         board: shared::board::Board::Rp2040W5500,
@@ -58,6 +72,9 @@ const BOARDS: [Board; 3] = [
             origin: 0x1000_7000,
             len: 768 * 1024,
         }),
+        tls: Err(
+            "the RP2040 has no source of randomness that its data sheet (2.17.5) would use for security",
+        ),
     },
     Board {
         board: shared::board::Board::Stm32f767zi,
@@ -69,6 +86,7 @@ const BOARDS: [Board; 3] = [
             origin: 0x0804_0000,
             len: 768 * 1024,
         }),
+        tls: Ok(&["tls"]),
     },
 ];
 
@@ -80,7 +98,15 @@ impl Board {
         std::iter::once(name.to_owned()).chain(boot).collect()
     }
 
-    /// Where cargo leaves a program of this board.
+    /// The programs of a variant: of that with TLS, only the node.
+    fn programs_of(&self, variant: Variant) -> Vec<String> {
+        match variant {
+            Variant::Plain => self.programs(),
+            Variant::Tls => vec![format!("{}-tls", self.board.name())],
+        }
+    }
+
+    /// Where a program of this board lies.
     fn elf(&self, program: &str) -> PathBuf {
         target_dir().join(self.target).join("release").join(program)
     }
@@ -117,11 +143,12 @@ fn everyday() -> impl Iterator<Item = &'static Board> {
     BOARDS.iter().filter(|board| board.everyday)
 }
 
-/// Builds one board, those of every day, or (`all`) every one, and prints flash and RAM use.
+/// Builds one board, those of every day, or (`all`) every one, and prints flash and RAM use; with
+/// `tls` also what TLS costs.
 ///
 /// # Errors
 /// When there is no such board, no toolchain for it, or the build fails.
-pub(crate) fn run(name: Option<&str>, all: bool) -> Result<(), String> {
+pub(crate) fn run(name: Option<&str>, all: bool, tls: bool) -> Result<(), String> {
     let wanted: Vec<&Board> = BOARDS
         .iter()
         .filter(|known| name.map_or(all || known.everyday, |name| name == known.board.name()))
@@ -137,7 +164,7 @@ pub(crate) fn run(name: Option<&str>, all: bool) -> Result<(), String> {
     // One board that cannot be built does not hide the others.
     let failed: Vec<String> = wanted
         .into_iter()
-        .filter_map(|board| build(board, &[]).and_then(|()| print(board)).err())
+        .filter_map(|board| build_and_print(board, tls).err())
         .collect();
     if failed.is_empty() {
         Ok(())
@@ -146,12 +173,43 @@ pub(crate) fn run(name: Option<&str>, all: bool) -> Result<(), String> {
     }
 }
 
-/// Builds all programs of a board with these features, unless that is what is there.
-fn build(board: &Board, features: &[&str]) -> Result<(), String> {
+fn build_and_print(board: &Board, tls: bool) -> Result<(), String> {
+    if !tls {
+        return build(board, Variant::Plain).and_then(|()| print(board, Variant::Plain));
+    }
+    // First, because cargo leaves both at the same place.
+    if let Err(why) = board.tls {
+        return Err(format!("{}: not built with TLS: {why}", board.board.name()));
+    }
+    build(board, Variant::Tls)?;
+    build(board, Variant::Plain)?;
+    print(board, Variant::Plain)?;
+    print(board, Variant::Tls)?;
+    let [plain, secure] = [Variant::Plain, Variant::Tls].map(|variant| {
+        let program = &board.programs_of(variant)[0];
+        size(board, program)
+    });
+    let (plain, secure) = (plain?, secure?);
+    println!(
+        "{}: TLS costs {} bytes of flash and {} of RAM without stack",
+        board.board.name(),
+        (secure.text + secure.data).saturating_sub(plain.text + plain.data),
+        (secure.data + secure.bss).saturating_sub(plain.data + plain.bss),
+    );
+    Ok(())
+}
+
+/// Builds all programs of a variant of a board, unless that is what is there.
+fn build(board: &Board, variant: Variant) -> Result<(), String> {
+    let features = match variant {
+        Variant::Plain => &[],
+        Variant::Tls => board.tls?,
+    };
     let toolchain = toolchain(board.target)?;
     let stamp = stamp::Stamp::of(board, features, &toolchain)?;
-    if stamp.holds(board) {
-        println!("{}: as built before, nothing has changed", board.board.name());
+    let name = &board.programs_of(variant)[0];
+    if stamp.holds(board, variant) {
+        println!("{name}: as built before, nothing has changed");
         return Ok(());
     }
     let folder = root().join("firmware");
@@ -184,9 +242,15 @@ fn build(board: &Board, features: &[&str]) -> Result<(), String> {
                 .env(format!("CARGO_TARGET_{target}_LINKER"), linker);
         }
     }
-    stamp::forget(board)?;
+    stamp::forget(board, variant)?;
+    // Whatever is built lies where the plain program lies.
+    stamp::forget(board, Variant::Plain)?;
     check(&mut command)?;
-    stamp.keep(board)
+    if variant == Variant::Tls {
+        let (from, to) = (board.elf(board.board.name()), board.elf(name));
+        fs::copy(&from, &to).map_err(|why| format!("cannot copy {} to {name}: {why}", from.display()))?;
+    }
+    stamp.keep(board, variant)
 }
 
 /// What a program takes.
@@ -196,8 +260,8 @@ fn size(board: &Board, program: &str) -> Result<Size, String> {
     Size::of(&image).ok_or_else(|| format!("{} is no 32-bit ELF file", elf.display()))
 }
 
-fn print(board: &Board) -> Result<(), String> {
-    for program in board.programs() {
+fn print(board: &Board, variant: Variant) -> Result<(), String> {
+    for program in board.programs_of(variant) {
         let size = size(board, &program)?;
         println!("{program}: {}", board.elf(&program).display());
         print_use("flash", size.text + size.data, board.flash);
@@ -257,10 +321,16 @@ mod tests {
 
     #[test]
     fn an_unknown_board_is_named_with_those_that_exist() {
-        let problem = run(Some("lm3s9999"), false).unwrap_err();
+        let problem = run(Some("lm3s9999"), false, false).unwrap_err();
         assert!(
             problem.contains("lm3s9999") && problem.contains("lm3s6965"),
             "{problem}"
         );
+    }
+
+    #[test]
+    fn a_board_without_randomness_is_not_built_with_tls() {
+        let problem = run(Some("rp2040-w5500"), false, true).unwrap_err();
+        assert!(problem.contains("randomness"), "{problem}");
     }
 }

@@ -49,6 +49,9 @@ enum Command {
         /// Every board; minutes the first time, an instant when nothing has changed
         #[arg(long, conflicts_with = "board")]
         all: bool,
+        /// Also with TLS to the broker, kept beside the plain program; prints what that costs
+        #[arg(long)]
+        tls: bool,
         #[command(subcommand)]
         image: Option<Image>,
     },
@@ -127,7 +130,7 @@ fn main() -> ExitCode {
                 }),
             ..
         } => firmware::sign(&key, &board, image.as_deref(), out.as_deref()),
-        Command::Firmware { board, all, .. } => firmware::run(board.as_deref(), all),
+        Command::Firmware { board, all, tls, .. } => firmware::run(board.as_deref(), all, tls),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Bench { what, dev } => bench::run(what, dev),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),

@@ -159,7 +159,7 @@ fn firmware_build() -> End {
     if let Some(why) = firmware::cannot_build() {
         return End::Skipped(why);
     }
-    firmware::run(None, false).into()
+    firmware::run(None, false, true).into()
 }
 
 fn firmware_tests() -> End {
@@ -176,6 +176,8 @@ fn firmware_tests() -> End {
         "node",
         "--package",
         "common",
+        "--features",
+        "common/tls",
         "--",
         "--deny",
         "warnings",

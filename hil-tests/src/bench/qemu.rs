@@ -112,6 +112,7 @@ pub struct QemuBench {
     link: bool,
     rtc: Option<u64>,
     hasty: bool,
+    firmware: PathBuf,
     reader: Reader,
     probe: Probe,
     seen: Seen,
@@ -178,6 +179,17 @@ impl QemuBench {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/target/thumbv7m-none-eabi/release/lm3s6965")
     }
 
+    /// The firmware that `cargo xtask firmware --tls` builds beside it.
+    #[must_use]
+    pub fn tls_firmware() -> PathBuf {
+        Self::firmware().with_file_name("lm3s6965-tls")
+    }
+
+    /// From the next power-on it runs this program.
+    pub fn flash(&mut self, firmware: PathBuf) {
+        self.firmware = firmware;
+    }
+
     /// What is missing for a bench on this machine, in words that say how to get it.
     #[must_use]
     pub fn missing() -> Option<String> {
@@ -232,6 +244,7 @@ impl QemuBench {
             link: true,
             rtc: None,
             hasty: false,
+            firmware: Self::firmware(),
             reader: Reader::new(),
             probe: Probe::new(),
             seen: Seen::default(),
@@ -556,7 +569,7 @@ impl Machine {
             // Left over from before a power cut.
             let _ = std::fs::remove_file(folder.join(name));
         }
-        let mut child = Child::start(&mut command(folder, bench.rtc, bench.hasty));
+        let mut child = Child::start(&mut command(folder, &bench.firmware, bench.rtc, bench.hasty));
         let log = File::create(folder.join("qemu.log")).expect("writing to the bench's folder");
         let stderr = child.inner().stderr.take().expect("stderr is piped");
         let (trace, reader) = (Arc::clone(&bench.seen.trace), bench.reader.clone());
@@ -619,7 +632,7 @@ impl Machine {
     }
 }
 
-fn command(folder: &Path, rtc: Option<u64>, hasty: bool) -> Command {
+fn command(folder: &Path, firmware: &Path, rtc: Option<u64>, hasty: bool) -> Command {
     let at = folder.display();
     let mut command = Command::new(QEMU);
     command
@@ -649,7 +662,7 @@ fn command(folder: &Path, rtc: Option<u64>, hasty: bool) -> Command {
         ])
         .args(["-msg", "timestamp=on", "-trace", "pca955x_gpio_change"])
         .args(["-trace", "pl061_set_output", "-kernel"])
-        .arg(QemuBench::firmware())
+        .arg(firmware)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

@@ -11,6 +11,7 @@ mod life;
 mod memory;
 mod parts;
 mod real;
+mod tls;
 
 use hil_tests::bench::{
     Bench, HOST, Line, Output, Ports, QemuBench, ROPE_LINE, SerialBench, no_board, room as room_of,

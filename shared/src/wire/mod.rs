@@ -169,6 +169,13 @@ impl DeviceKey {
         hex(&self.derive("mqtt")[..16])
     }
 
+    /// The key that the node shares with its broker for TLS (the label "tls-psk"); a broker's file of
+    /// keys takes it as 64 hex digits, with the node id in decimal as identity.
+    #[must_use]
+    pub fn tls_key(&self) -> [u8; 32] {
+        self.derive("tls-psk")
+    }
+
     pub(crate) fn tag(&self, direction: Direction, stream: Stream, signed: &[u8]) -> [u8; TAG_LEN] {
         let key = self.derive(match direction {
             Direction::Up => "up",

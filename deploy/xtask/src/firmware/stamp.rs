@@ -4,7 +4,7 @@
 //! the features and the compiler, kept beside the programs. It is told from contents, not from
 //! times: a fresh checkout with a kept target folder builds nothing.
 
-use super::{Board, Toolchain, WEB_RUSTC, target_dir};
+use super::{Board, Toolchain, Variant, WEB_RUSTC, target_dir};
 use crate::stage::{quiet, root};
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -58,21 +58,22 @@ impl Stamp {
     }
 
     /// True when the programs that are there were built from this.
-    pub(super) fn holds(&self, board: &Board) -> bool {
-        fs::read_to_string(file(board)).is_ok_and(|kept| kept == self.0)
-            && board.programs().iter().all(|program| board.elf(program).exists())
+    pub(super) fn holds(&self, board: &Board, variant: Variant) -> bool {
+        let programs = board.programs_of(variant);
+        fs::read_to_string(file(board, variant)).is_ok_and(|kept| kept == self.0)
+            && programs.iter().all(|program| board.elf(program).exists())
     }
 
     /// Notes that the programs are built from this.
-    pub(super) fn keep(&self, board: &Board) -> Result<(), String> {
-        let file = file(board);
+    pub(super) fn keep(&self, board: &Board, variant: Variant) -> Result<(), String> {
+        let file = file(board, variant);
         fs::write(&file, &self.0).map_err(|why| format!("cannot write {}: {why}", file.display()))
     }
 }
 
 /// The programs are about to change.
-pub(super) fn forget(board: &Board) -> Result<(), String> {
-    let file = file(board);
+pub(super) fn forget(board: &Board, variant: Variant) -> Result<(), String> {
+    let file = file(board, variant);
     match fs::remove_file(&file) {
         Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
             Err(format!("cannot remove {}: {why}", file.display()))
@@ -81,8 +82,8 @@ pub(super) fn forget(board: &Board) -> Result<(), String> {
     }
 }
 
-fn file(board: &Board) -> PathBuf {
-    target_dir().join(format!("{}.stamp", board.board.name()))
+fn file(board: &Board, variant: Variant) -> PathBuf {
+    target_dir().join(format!("{}.stamp", board.programs_of(variant)[0]))
 }
 
 fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {

@@ -25,6 +25,8 @@ pub mod reader;
 pub mod sampler;
 pub mod start;
 pub mod supervise;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod uplink;
 
 use core::cell::{Cell, RefCell};
@@ -72,6 +74,9 @@ pub trait Board: 'static {
     fn missed(&self, task: usize);
     /// Restarts because it was asked to.
     fn restart(&self) -> !;
+    /// Fills this from the chip's own source of randomness, in less than a millisecond a dozen bytes.
+    #[cfg(feature = "tls")]
+    fn random(&self, into: &mut [u8]);
 }
 
 /// The tasks, by the number that a crash record names.
@@ -235,6 +240,11 @@ impl<B: Board> Home for Shared<B> {
     }
 
     fn link(&self, _: Link) {}
+
+    #[cfg(feature = "tls")]
+    fn random(&self, into: &mut [u8]) {
+        self.board.random(into);
+    }
 
     fn log(&self, line: fmt::Arguments<'_>) {
         self.board.log(line);

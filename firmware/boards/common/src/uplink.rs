@@ -1,8 +1,8 @@
 //! The way up: one MQTT 5 connection to the broker, made again whenever it ends.
 //!
 //! ```text
-//! wait for an address -> connect -> log in -> subscribe cmd, publish up=1 -> serve -> back-off -+
-//!     ^-----------------------------------------------------------------------------------------+
+//! wait for an address -> connect (-> TLS) -> log in -> subscribe cmd, publish up=1 -> serve -> back-off -+
+//!     ^--------------------------------------------------------------------------------------------------+
 //! ```
 //! **Client id.** `yagura-<node>-<fingerprint of the key>`. Two boards with the same node id and
 //! different keys are two clients, so the wrong one cannot push the right one off the line: it has
@@ -16,6 +16,8 @@
 //! sent again by `node`, so nothing depends on what a broker remembers.
 
 use crate::ear::Ear;
+#[cfg(feature = "tls")]
+use crate::tls;
 use core::cell::Cell;
 use core::fmt::{self, Write as _};
 use core::net::Ipv4Addr;
@@ -76,6 +78,8 @@ struct Room {
     transmit: [u8; TRANSMIT_LEN],
     socket_receive: [u8; SOCKET_RECEIVE_LEN],
     socket_transmit: [u8; SOCKET_TRANSMIT_LEN],
+    #[cfg(feature = "tls")]
+    tls: tls::Room,
 }
 
 static ROOM: ConstStaticCell<Room> = ConstStaticCell::new(Room {
@@ -83,6 +87,8 @@ static ROOM: ConstStaticCell<Room> = ConstStaticCell::new(Room {
     transmit: [0; TRANSMIT_LEN],
     socket_receive: [0; SOCKET_RECEIVE_LEN],
     socket_transmit: [0; SOCKET_TRANSMIT_LEN],
+    #[cfg(feature = "tls")]
+    tls: tls::Room::new(),
 });
 
 struct Topics {
@@ -129,6 +135,9 @@ pub trait Home: 'static {
     fn link(&self, link: Link);
     /// Says a line on the console.
     fn log(&self, line: fmt::Arguments<'_>);
+    /// Fills this from the chip's own source of randomness.
+    #[cfg(feature = "tls")]
+    fn random(&self, into: &mut [u8]);
 }
 
 /// Why a connection ended or did not come about; for the console.
@@ -136,6 +145,10 @@ pub trait Home: 'static {
 enum Lost {
     NoAddress,
     Connect,
+    #[cfg(feature = "tls")]
+    NoKey,
+    #[cfg(feature = "tls")]
+    Secure,
     LogIn,
     Subscribe,
     Publish,
@@ -155,6 +168,10 @@ impl Lost {
         match self {
             Self::NoAddress => "no address by DHCP",
             Self::Connect => "no connection",
+            #[cfg(feature = "tls")]
+            Self::NoKey => "provisioned before there was TLS: provision this node anew",
+            #[cfg(feature = "tls")]
+            Self::Secure => "no TLS: is its port for TLS 1.3, and does it know this node's key",
             Self::LogIn => "it does not let us in",
             Self::Subscribe => "it does not let us subscribe",
             Self::Publish => "it does not take what we send",
@@ -198,7 +215,17 @@ pub async fn run<H: Home>(home: &'static H, stack: Stack<'static>, seed: u32) ->
         // An event must not wait for the acknowledgement of the one before it.
         socket.set_nagle_enabled(false);
         let begun = Instant::now();
-        let mut lost = connect(stack, socket, provision, &topics, &mut session, &taken_over, home).await;
+        let mut lost = connect(
+            stack,
+            socket,
+            #[cfg(feature = "tls")]
+            &mut room.tls,
+            &topics,
+            &mut session,
+            &taken_over,
+            home,
+        )
+        .await;
         home.link(lost.link());
         if taken_over.take() {
             lost = Lost::TakenOver;
@@ -239,7 +266,7 @@ fn configure<'a>(
 async fn connect<H: Home>(
     stack: Stack<'static>,
     mut socket: TcpSocket<'_>,
-    provision: &Provision,
+    #[cfg(feature = "tls")] room: &mut tls::Room,
     topics: &Topics,
     session: &mut Session<'_>,
     taken_over: &Cell<bool>,
@@ -248,7 +275,7 @@ async fn connect<H: Home>(
     if with_timeout(STEP, stack.wait_config_up()).await.is_err() {
         return Lost::NoAddress;
     }
-    let broker = (Ipv4Addr::from(provision.broker), provision.port);
+    let broker = (Ipv4Addr::from(home.provision().broker), home.provision().port);
     let tick = async {
         loop {
             Timer::after_millis(CONNECTING_TICK_MS).await;
@@ -258,6 +285,19 @@ async fn connect<H: Home>(
         Either::First(Ok(Ok(()))) => {}
         _ => return Lost::Connect,
     }
+    home.check_in();
+    #[cfg(feature = "tls")]
+    let wire = tls::Wire::new(socket);
+    #[cfg(feature = "tls")]
+    let socket = {
+        let Some(key) = &home.provision().tls_key else {
+            return Lost::NoKey;
+        };
+        match with_timeout(STEP, tls::Tls::open(&wire, room, key, home)).await {
+            Ok(Ok(secure)) => secure,
+            _ => return Lost::Secure,
+        }
+    };
     home.check_in();
     let Ok(Ok(mut connection)) = with_timeout(STEP, session.connect(Ear::new(socket, taken_over))).await
     else {

@@ -23,6 +23,12 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+#[cfg(all(feature = "tls", not(feature = "tls-test-seed")))]
+compile_error!(
+    "TLS needs random numbers, and the LM3S6965 has no source of them: take a board that has one \
+     (stm32f767zi), or, for the tests on the emulated board, the feature `tls-test-seed` as well"
+);
+
 mod board;
 mod console;
 mod display;

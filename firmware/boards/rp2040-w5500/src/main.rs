@@ -21,6 +21,12 @@
 #![no_main]
 #![deny(unsafe_code)]
 
+#[cfg(feature = "tls")]
+compile_error!(
+    "TLS needs random numbers: the RP2040's ring oscillator is, by its data sheet (2.17.5), no source of \
+     them for security; take a board that has one (stm32f767zi)"
+);
+
 mod board;
 mod hal;
 mod slots;

@@ -9,7 +9,8 @@ use core::cell::RefCell;
 use core::fmt::{self, Write as _};
 use embassy_stm32::flash::{Bank1Region2, Bank1Region3, Blocking};
 use embassy_stm32::gpio::{Input, Output, OutputOpenDrain};
-use embassy_stm32::peripherals::IWDG;
+use embassy_stm32::peripherals::{IWDG, RNG};
+use embassy_stm32::rng::Rng;
 use embassy_stm32::usart::{self, BufferedUart, BufferedUartTx};
 use embassy_stm32::wdg::IndependentWatchdog;
 use embassy_time::Delay;
@@ -35,6 +36,8 @@ pub(crate) type SpareSlot = NorSlots<Partition<Large>, Partition<Middle>>;
 
 /// The board.
 pub(crate) struct NodeBoard {
+    /// The chip's own source of randomness, an analogue one (RM0410, chapter 22).
+    pub(crate) random: RefCell<Rng<'static, RNG>>,
     pub(crate) console: RefCell<BufferedUartTx<'static>>,
     pub(crate) watchdog: RefCell<IndependentWatchdog<'static, IWDG>>,
     pub(crate) bus: &'static RefCell<Bus>,
@@ -113,6 +116,11 @@ impl common::Board for NodeBoard {
 
     fn restart(&self) -> ! {
         crash::restart()
+    }
+
+    #[cfg(feature = "tls")]
+    fn random(&self, into: &mut [u8]) {
+        self.random.borrow_mut().fill_bytes(into);
     }
 }
 

@@ -144,6 +144,7 @@ async fn main(spawner: Spawner) {
     };
     let (console, mut typed) = console.split();
     let board = NodeBoard {
+        random: RefCell::new(Rng::new(p.RNG, Interrupts)),
         console: RefCell::new(console),
         watchdog: RefCell::new(watchdog),
         bus: BUS.init(RefCell::new(SoftI2c::new(OpenDrain {
@@ -211,7 +212,7 @@ async fn main(spawner: Spawner) {
         node.boot(),
         node.pending()
     ));
-    let seed = Rng::new(p.RNG, Interrupts).next_u64();
+    let seed = board.random.borrow_mut().next_u64();
     let shared: Everything = SHARED.init(Shared::new(board, provision, node));
 
     let driver = Ethernet::new(
