@@ -3,6 +3,7 @@
 //! Limits of the site bring their own action text; everything else is here, once.
 
 use crate::alarm::Definition;
+use crate::device::PollFailure;
 use crate::event::Part;
 use crate::site::{Channel, ContactKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
@@ -461,6 +462,26 @@ pub fn part(part: Part) -> Definition {
         off_delay: Millis(0),
         latching: matches!(part, Part::JournalBroken),
         cause: None,
+    }
+}
+
+/// Why a device could not be read.
+#[must_use]
+pub fn poll_failure(failure: &PollFailure) -> Label {
+    match failure {
+        PollFailure::Timeout => Label::new("応答がない", "it does not answer"),
+        PollFailure::Unreachable(why) => Label::new(
+            format!("到達できない（{why}）"),
+            format!("it cannot be reached ({why})"),
+        ),
+        PollFailure::Refused(why) => Label::new(
+            format!("応答を採用できない（{why}）"),
+            format!("its answer was refused whole ({why})"),
+        ),
+        PollFailure::NoProfile => Label::new(
+            "応答はあるが、合う機種定義がない",
+            "it answers, but no profile fits it",
+        ),
     }
 }
 

@@ -6,6 +6,7 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+mod devices;
 mod events;
 mod lists;
 mod nodes;
@@ -17,6 +18,7 @@ mod view;
 mod witness;
 mod words;
 
+pub use devices::{MAX_FACTS, MISSED_POLLS};
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use orders::TELL_KEY_EVERY;
@@ -27,24 +29,18 @@ pub use witness::{GIVE_EVERY, MAX_GIVEN};
 
 use crate::alarm::{self, Book, Condition};
 use crate::catalog::{self, NodeTrouble, PortalTrouble};
-use crate::device::{Fact, Poll};
 use crate::event::{Command, Effect, Event, Part, Refused, Turn};
 use crate::keys::KeyRing;
 use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
 use crate::record::{Entry, NodeOrder, Record};
-use crate::site::{self, DeviceKind, Label, Limit, Site, World};
+use crate::site::{DeviceKind, Label, Limit, Site, World};
 use crate::time::{Millis, Mono, Now};
 use nodes::{Downlink, hex};
 use shared::Quantity;
 use shared::wire::{Health, LineFault};
 use std::collections::BTreeMap;
-
-/// Most facts of one device that become points.
-pub const MAX_FACTS: usize = 256;
-/// A polled point is stale after so many missed polls.
-pub const MISSED_POLLS: u64 = 3;
 
 /// The engine of one site.
 #[derive(Debug)]
@@ -64,7 +60,7 @@ pub struct Engine<W: World> {
     updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
     nodes: BTreeMap<u16, Node>,
-    devices: BTreeMap<String, Device>,
+    devices: BTreeMap<String, devices::Device>,
     outage: Outage,
     troubles: BTreeMap<Part, String>,
     occurrences: BTreeMap<String, (Mono, Label)>,
@@ -74,13 +70,6 @@ pub struct Engine<W: World> {
     boot_id: String,
     started: Option<Mono>,
     version: u64,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Device {
-    heard: Option<Mono>,
-    failed: u32,
-    profile: Option<String>,
 }
 
 impl<W: World> Engine<W> {
@@ -111,7 +100,8 @@ impl<W: World> Engine<W> {
             devices: site
                 .devices
                 .iter()
-                .map(|device| (device.name.clone(), Device::default()))
+                .enumerate()
+                .map(|(at, device)| (device.name.clone(), devices::Device::of(at)))
                 .collect(),
             outage,
             troubles: BTreeMap::new(),
@@ -395,71 +385,6 @@ impl<W: World> Engine<W> {
             None => Condition::Gone,
         };
         self.report(now, turn, catalog::part_id(part), condition);
-    }
-
-    // ---- devices -----------------------------------------------------------------------
-
-    fn poll(&mut self, now: Now, poll: &Poll, turn: &mut Turn) {
-        let Some(site) = self
-            .site
-            .devices
-            .iter()
-            .find(|device| device.name == poll.device)
-            .cloned()
-        else {
-            return;
-        };
-        let device = self.devices.entry(poll.device.clone()).or_default();
-        match &poll.result {
-            Ok(reading) => {
-                device.heard = Some(poll.answered);
-                device.failed = 0;
-                device.profile = Some(reading.profile.clone());
-                self.count("polls_good");
-                for fact in reading.facts.iter().take(MAX_FACTS) {
-                    self.fact(now, &site, poll.answered, fact, turn);
-                }
-                self.device_contact(now, &site, Condition::Gone, turn);
-            }
-            Err(failure) => {
-                device.failed = device.failed.saturating_add(1);
-                self.count("polls_failed");
-                let why = format!("{failure:?}");
-                self.device_contact(now, &site, Condition::Holds(Label::new(why.clone(), why)), turn);
-            }
-        }
-        self.power(now, outage::Input::Poll(poll), turn);
-    }
-
-    fn device_contact(&mut self, now: Now, device: &site::Device, condition: Condition, turn: &mut Turn) {
-        if device.kind != DeviceKind::Ups {
-            self.report(now, turn, &catalog::device_id(&device.name), condition);
-        }
-    }
-
-    fn fact(&mut self, now: Now, device: &site::Device, at: Mono, fact: &Fact, turn: &mut Turn) {
-        let id = format!("{}.{}", device.name, fact.name);
-        if !self.points.contains_key(&id) {
-            let label = catalog::fact_label(&device.label, &fact.name);
-            let definition = point::Definition {
-                id: id.clone(),
-                label: label.clone(),
-                source: device.name.clone(),
-                quantity: None,
-                unit: fact.unit,
-                contact: None,
-                stale_after: Millis(device.poll.0.saturating_mul(MISSED_POLLS) + device.timeout.0),
-            };
-            if self.limits.contains_key(&id) {
-                self.book.define(catalog::no_data(
-                    &id,
-                    label,
-                    Some(catalog::device_id(&device.name)),
-                ));
-            }
-            self.add_point(definition);
-        }
-        self.set_point(now, &id, at, fact.value.clone(), turn);
     }
 
     // ---- power -------------------------------------------------------------------------
