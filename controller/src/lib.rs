@@ -6,5 +6,6 @@ pub mod commands;
 pub mod core;
 pub mod link;
 pub mod listen;
+pub mod nut;
 pub mod snmp;
 pub mod web;

@@ -81,6 +81,8 @@ pub enum PollFailure {
     Unreachable(String),
     /// An answer that is refused whole: zero, missing or reordered variables, wrong error.
     Refused(String),
+    /// The server that stands between answers, and has no fresh values of the device.
+    Stale(String),
     /// No profile fits this device.
     NoProfile,
 }

@@ -150,6 +150,8 @@ fn failure(failure: &PollFailure, addr: SocketAddr) -> Failure {
             format!("{addr} gave an answer that was refused whole: {why}"),
             "its agent is faulty or overloaded; nothing of the answer is used".to_owned(),
         ),
+        // Only a server between us and the device has old values.
+        PollFailure::Stale(why) => (format!("{addr} has no fresh values: {why}"), String::new()),
         PollFailure::NoProfile => (
             format!("{addr} answers, but has nothing that a profile knows"),
             "may this community read the system group (1.3.6.1.2.1.1)?".to_owned(),

@@ -16,6 +16,7 @@
 
 use super::lateness::Lateness;
 use crate::clock;
+use crate::nut;
 use crate::snmp::{Client, Session, Target, Wanted};
 use rand::Rng as _;
 use room::device::{Poll, PollFailure, Reading};
@@ -61,6 +62,7 @@ pub enum Control {
 #[derive(Debug, Clone)]
 pub struct Means {
     snmp: Client,
+    nut: nut::Servers,
     library: Arc<Library>,
     lateness: Arc<Lateness>,
     turns: Arc<Semaphore>,
@@ -74,6 +76,7 @@ impl Means {
     pub async fn open(library: Arc<Library>) -> Result<Self, crate::snmp::Error> {
         Ok(Self {
             snmp: Client::bind().await?,
+            nut: nut::Servers::default(),
             library,
             lateness: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -85,6 +88,7 @@ impl Means {
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         let mut counters = self.snmp.counters().list().to_vec();
         counters.extend(self.lateness.list(clock::now().mono));
+        counters.extend(self.nut.counters());
         counters
     }
 
@@ -102,9 +106,8 @@ impl Means {
                 ))),
                 None => Conversation::Unable("this SNMP version is not spoken"),
             },
-            Link::Modbus(_) | Link::Nut(_) | Link::Megatec(_) => {
-                Conversation::Unable("this protocol is not spoken")
-            }
+            Link::Nut(link) => Conversation::Nut(self.nut.session(link, timeout, device.retries)),
+            Link::Modbus(_) | Link::Megatec(_) => Conversation::Unable("this protocol is not spoken"),
         }
     }
 }
@@ -114,6 +117,8 @@ impl Means {
 pub enum Conversation {
     /// SNMP.
     Snmp(Box<Session>),
+    /// A UPS of a NUT server.
+    Nut(nut::Session),
     /// Nothing that this controller speaks.
     Unable(&'static str),
 }
@@ -126,6 +131,7 @@ impl Conversation {
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
         match self {
             Self::Snmp(session) => session.read().await,
+            Self::Nut(session) => session.read().await,
             Self::Unable(why) => Err(PollFailure::Unreachable((*why).to_owned())),
         }
     }
@@ -134,7 +140,8 @@ impl Conversation {
     pub fn forget(&mut self) {
         match self {
             Self::Snmp(session) => session.forget(),
-            Self::Unable(_) => {}
+            // A NUT server tells everything with every reading.
+            Self::Nut(_) | Self::Unable(_) => {}
         }
     }
 }
