@@ -295,6 +295,19 @@ fn a_blank_board_becomes_a_node_and_can_be_taken_out_of_service_again() {
             "{file}"
         );
     }
+    // A broker of the site would be given what the board has; the node without a key is named.
+    for (of, secret) in [
+        ("tls", hex(&block.tls_key.unwrap())),
+        ("mqtt", block.broker_password().as_str().to_owned()),
+    ] {
+        let (code, said) = yagura(
+            dir.path(),
+            &["node", "accounts", "--config", "site.toml", "--of", of],
+        );
+        assert_eq!(code, Some(1), "{said}");
+        assert_eq!(said.lines().next(), Some(format!("1:{secret}").as_str()));
+        assert!(said.contains("node-2: no account"), "{said}");
+    }
     // The label says who it is, and never the key.
     let fingerprint = block.device_key().fingerprint();
     let label = fs::read_to_string(dir.path().join("label.svg")).unwrap();

@@ -79,7 +79,8 @@ fn unwritable(path: &Path, error: &io::Error) -> String {
     format!("the key {} cannot be written: {error}", path.display())
 }
 
-fn read(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
+/// The key of a file that only its owner can read.
+pub(super) fn read(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
         return Err(io::Error::other("others can read it; run chmod 600 on it"));
     }

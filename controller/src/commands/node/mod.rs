@@ -10,7 +10,7 @@ mod label;
 
 use super::{Failure, http, load, person};
 use crate::clock;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use console::{Console, ConsoleError, Identity};
 use label::Label;
 use room::site::block::block;
@@ -44,6 +44,15 @@ pub(super) enum NodeCommand {
         new key when it is provisioned again. Without --port the running controller tells it over the network."
     )]
     Erase(EraseArgs),
+    /// Print the nodes' accounts for a broker of the site, e.g. mosquitto (ブローカ用のアカウント)
+    #[command(
+        after_long_help = "Only for a broker of the site; the built-in endpoint reads the keys itself. For mosquitto, as root:\n  \
+        umask 077; yagura node accounts --config site.toml --of tls > /etc/mosquitto/psk   (psk_file)\n  \
+        umask 077; yagura node accounts --config site.toml --of mqtt > /etc/mosquitto/passwd; \
+        mosquitto_passwd -U /etc/mosquitto/passwd   (password_file)\n\
+        Both follow from a node's key at its provisioning and stay when the key is rotated."
+    )]
+    Accounts(AccountsArgs),
     /// Show what a node says about itself on its console (状態を見る)
     Status(StatusArgs),
     /// Let the running controller change a node's key (鍵を替える)
@@ -87,6 +96,42 @@ pub(super) struct EraseArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct AccountsArgs {
+    /// Site file (設置場所の設定ファイル)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Which accounts
+    #[arg(long, value_enum)]
+    of: Accounts,
+}
+
+/// What a broker asks a node for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Accounts {
+    /// User and password of MQTT
+    Mqtt,
+    /// Identity and key of TLS, for firmware that is built with it
+    Tls,
+}
+
+impl Accounts {
+    /// The line of a node; secret.
+    fn line(self, node: u16, key: [u8; 32]) -> String {
+        let key = DeviceKey::new(key);
+        match self {
+            Self::Mqtt => format!("{node}:{}", key.broker_password()),
+            Self::Tls => {
+                let hex = key
+                    .tls_key()
+                    .iter()
+                    .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+                format!("{node}:{hex}")
+            }
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Serial port of the node's console (シリアルポート)
     #[arg(long, value_name = "PORT")]
@@ -110,6 +155,7 @@ pub(super) async fn run(command: NodeCommand) -> Result<ExitCode, Failure> {
             Some(port) => erase(&args.node, port),
             None => order(&args.node, "erase", serde_json::json!({})).await,
         },
+        NodeCommand::Accounts(args) => accounts(&args),
         NodeCommand::Status(args) => status(&args.port),
         NodeCommand::RotateKey(args) => order(&args, "rotate-key", serde_json::json!({})).await,
         NodeCommand::Restart(args) => order(&args, "restart", serde_json::json!({})).await,
@@ -176,6 +222,26 @@ fn status(path: &str) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn accounts(args: &AccountsArgs) -> Result<ExitCode, Failure> {
+    let site = load::<Real>(&args.config)?;
+    let mut exit = ExitCode::SUCCESS;
+    for node in &site.nodes {
+        match keys::read(&node.key_file) {
+            Ok(key) => println!("{}", args.of.line(node.id, *key)),
+            // The others can connect all the same.
+            Err(error) => {
+                let file = node.key_file.display();
+                eprintln!(
+                    "{}: no account, its key {file} cannot be read: {error} (鍵を読めません)",
+                    node.name
+                );
+                exit = ExitCode::from(Failure::WRONG);
+            }
+        }
+    }
+    Ok(exit)
 }
 
 fn provision(args: &ProvisionArgs) -> Result<ExitCode, Failure> {
