@@ -184,7 +184,7 @@ fn fact(variable: &str, value: &str, known: &BTreeMap<&str, &str>) -> Option<Fac
     let name = house_name(variable, known);
     if let Some(words) = reserved_words(&name) {
         let word = state_word(&name, value);
-        let state = words.contains(&word.as_str()).then_some(FactValue::State(word));
+        let state = words.allow(&word).then_some(FactValue::State(word));
         return Some(new(&name, state.ok_or(NoData::NotSupported), "", variable, value));
     }
     if let Some((unit, range)) = unit_of(&name) {

@@ -11,6 +11,7 @@ mod http;
 mod node;
 mod plan;
 mod probe;
+mod profile;
 mod role;
 mod run;
 mod table;
@@ -52,6 +53,8 @@ Examples:
       Every problem of the site file at once, with line and hint.
   yagura probe snmp 10.0.0.20 --community public
       What a UPS says about itself, and which profile reads it.
+  yagura profile test my-ups.toml my-ups.snmprec
+      Reads what a device answered with a profile, and says what is wrong or missing.
   yagura plan show --config /etc/yagura/site.toml
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
@@ -99,6 +102,9 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Ask one device what it is, and show its values as the controller would read them (機器を調べる)
     Probe(probe::Args),
+    /// Test and list device profiles (機器プロファイル)
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// Report every problem of a site file (設定を確認する)
     Check(check::CheckArgs),
     /// Print nftables rules for a site (ファイアウォール規則を作る)
@@ -136,6 +142,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
         Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
+        Command::Profile(command) => profile::run(command),
         Command::Check(args) => Ok(check::run(&args)),
         Command::Firewall(args) => firewall::run(&args),
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),

@@ -288,6 +288,27 @@ impl Client {
     /// As [`Self::get_next`], and [`Error::Limit`] when there are more rows.
     pub async fn walk(&self, target: &Target, root: &Oid, limit: usize) -> Result<Vec<(Oid, Value)>, Error> {
         let limit = limit.min(WALK_ROWS_MAX);
+        match self.walk_first(target, root, limit).await? {
+            (rows, false) => Ok(rows),
+            (_, true) => Err(Error::Limit {
+                addr: target.addr,
+                what: "rows of one walk",
+                limit,
+            }),
+        }
+    }
+
+    /// Reads the first `limit` rows under `root`; true when there are more.
+    ///
+    /// # Errors
+    /// As [`Self::get_next`].
+    pub async fn walk_first(
+        &self,
+        target: &Target,
+        root: &Oid,
+        limit: usize,
+    ) -> Result<(Vec<(Oid, Value)>, bool), Error> {
+        let limit = limit.min(WALK_ROWS_MAX);
         let (question, at_once) = match target.version {
             SnmpVersion::V1 => (Question::GetNext, 1),
             SnmpVersion::V2c => (Question::GetBulk(BULK_ROWS), usize::from(BULK_ROWS)),
@@ -297,18 +318,14 @@ impl Client {
             let last = found.last().map_or(root, |(oid, _)| oid).clone();
             let rows = self.rows_after(target, &last, question, at_once).await?;
             if rows.is_empty() {
-                return Ok(found);
+                return Ok((found, false));
             }
             for (oid, value) in rows {
                 if !oid.is_under(root) || value == Value::EndOfMib {
-                    return Ok(found);
+                    return Ok((found, false));
                 }
                 if found.len() == limit {
-                    return Err(Error::Limit {
-                        addr: target.addr,
-                        what: "rows of one walk",
-                        limit,
-                    });
+                    return Ok((found, true));
                 }
                 found.push((oid, value));
             }

@@ -35,8 +35,9 @@ use std::time::Duration;
 /// Variables asked in one packet until the device has shown that it takes fewer. Twenty of them
 /// with values stay under 1,000 bytes, which every card takes without fragments.
 pub const VARIABLES_PER_PACKET: usize = 20;
-/// Variables of one question.
-pub const VARIABLES_MAX: usize = 1024;
+/// Variables of one question: the largest layout of a profile, and sysObjectID.
+pub const VARIABLES_MAX: usize = 4096;
+const _: () = assert!(room::profile::LAYOUT_PLACES_MAX < VARIABLES_MAX);
 /// Times a packet is sent again at most, whatever the site says.
 pub const RETRIES_MAX: u8 = 10;
 /// Rows of one walk.

@@ -1,15 +1,23 @@
-//! One device over time: which profile it has, what it was found to lack, and the next reading.
+//! One device over time: which profile it has, which rows, what it was found to lack, and the
+//! next reading.
 //!
 //! ```text
-//! unknown --sysObjectID and probes--> known profile --poll--> Reading
-//!    ^--- sysObjectID or serial number changed, nothing of the profile answers ---+
+//! unknown --sysObjectID, sysDescr, probes--> profile --walk its roots--> layout --poll--> Reading
+//!    ^--- identity changed, a row is gone, nothing of the profile answers, `forget` ---------+
 //! ```
+//!
+//! Detection asks first what the device says it is, then the probes of the profiles that this
+//! fits, and those of generic profiles only when none of them does: two or three packets for a
+//! known maker, however many profiles there are. Polls are plain GETs of concrete instances.
 //!
 //! Identity is read again with every poll, so that a swapped card is noticed at once.
 
-use super::{Client, Error, Oid, Plan, Target, Value};
+use super::{Client, Error, Oid, Plan, Target, VARIABLES_PER_PACKET, Value};
 use room::device::{FactValue, PollFailure, Reading};
-use room::profile::{Kind, Library, Profile, SYS_OBJECT_ID};
+use room::profile::{
+    Identity, Kind, Layout, Library, Profile, ROWS_MAX, Rank, Roots, SYS_DESCR, SYS_OBJECT_ID,
+};
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +26,19 @@ use std::time::Duration;
 /// than [`READING_MAX`]: a device that answers every packet at the last moment must end too.
 const EXCHANGES_PER_READING: u32 = 4;
 const READING_MAX: Duration = Duration::from_secs(60);
+/// The first reading, which also finds out what the device is and has, may take so many times
+/// longer; nobody waits for it but this device.
+const LEARNING_FACTOR: u32 = 4;
+const LEARNING_MAX: Duration = Duration::from_secs(180);
 /// Identity may change between two packets of one reading; twice in one reading is noise.
 const DETECTIONS_PER_READING: usize = 2;
+/// Rows walked of one column. More than become facts, so that those left out can be counted.
+const COLUMN_ROWS_MAX: usize = 4 * ROWS_MAX;
+/// Rows walked of one device, some 3 MB.
+const DEVICE_ROWS_MAX: usize = 32_768;
+/// Columns that may stay unanswered in one walk of a device: some agents are silent about a
+/// table they do not have. More, and the device is away.
+const SILENT_COLUMNS_MAX: usize = 2;
 
 /// Which profiles a device may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +59,15 @@ pub struct Session {
     target: Target,
     wanted: Wanted,
     known: Option<Known>,
+    /// A row was gone, and the rows were looked for again; once until [`Self::forget`].
+    rows_renewed: bool,
 }
 
 #[derive(Debug)]
 struct Known {
     profile: Arc<Profile>,
-    /// The profile's variables, then sysObjectID.
+    layout: Layout,
+    /// The layout's variables, then sysObjectID.
     plan: Plan,
     sys_object_id: Option<Oid>,
     serial: Option<String>,
@@ -61,6 +83,7 @@ impl Session {
             target,
             wanted,
             known: None,
+            rows_renewed: false,
         }
     }
 
@@ -70,9 +93,17 @@ impl Session {
         self.known.as_ref().map(|known| &known.profile)
     }
 
-    /// Detects again with the next reading, and asks again for what the device lacked.
+    /// The layout in use: which fact each object feeds.
+    #[must_use]
+    pub fn layout(&self) -> Option<&Layout> {
+        self.known.as_ref().map(|known| &known.layout)
+    }
+
+    /// Detects again with the next reading, looks for rows and asks again for what the device
+    /// lacked.
     pub fn forget(&mut self) {
         self.known = None;
+        self.rows_renewed = false;
     }
 
     /// Reads the device.
@@ -81,7 +112,11 @@ impl Session {
     /// [`PollFailure`]; nothing of the device is believed then.
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
         let one_exchange: u32 = (0..=u32::from(self.target.retries)).map(|n| 1 << n.min(2)).sum();
-        let deadline = (self.target.timeout * one_exchange * EXCHANGES_PER_READING).min(READING_MAX);
+        let reading = (self.target.timeout * one_exchange * EXCHANGES_PER_READING).min(READING_MAX);
+        let deadline = match self.known {
+            Some(_) => reading,
+            None => (reading * LEARNING_FACTOR).min(LEARNING_MAX),
+        };
         match tokio::time::timeout(deadline, self.read_in_time()).await {
             Ok(result) => result,
             Err(_) => Err(PollFailure::Timeout),
@@ -93,28 +128,33 @@ impl Session {
             let known = match &mut self.known {
                 Some(known) => known,
                 unknown => {
-                    unknown.insert(detect(&self.client, &self.library, &self.target, &self.wanted).await?)
+                    unknown.insert(learn(&self.client, &self.library, &self.target, &self.wanted).await?)
                 }
             };
             // Silence says nothing about what the device is, so a failure leaves it known; so
             // does a deadline, and what the plan learnt until then stays learnt.
             let values = self.client.ask(&mut known.plan).await;
             let values = values.map_err(|error| failure(&error))?;
-            let identity = identity(values.last());
-            let (values, _) = values.split_at(known.profile.oids().len());
-            let reading = known.profile.decode(identity.as_ref(), values);
-            let serial = match reading.fact("ups.serial").map(|fact| &fact.value) {
-                Some(Ok(FactValue::Text(serial))) => Some(serial.clone()),
-                _ => None,
-            };
+            let sys_object_id = sys_object_id_of(values.last());
+            let (values, _) = values.split_at(values.len().saturating_sub(1));
+            let reading = known.layout.decode(sys_object_id.as_ref(), values);
+            let serial =
+                ["ups.serial", "device.serial"]
+                    .iter()
+                    .find_map(|name| match &reading.fact(name)?.value {
+                        Ok(FactValue::Text(serial)) => Some(serial.clone()),
+                        _ => None,
+                    });
             let is_same =
-                identity == known.sys_object_id && (known.serial.is_none() || serial == known.serial);
+                sys_object_id == known.sys_object_id && (known.serial.is_none() || serial == known.serial);
             let says_nothing = !values.iter().any(Value::is_present);
-            if !is_same || (says_nothing && !matches!(self.wanted, Wanted::Named(_))) {
+            let has_lost_rows = !self.rows_renewed && known.layout.has_lost_rows(values);
+            self.rows_renewed |= has_lost_rows;
+            if !is_same || has_lost_rows || (says_nothing && !matches!(self.wanted, Wanted::Named(_))) {
                 self.known = None;
                 continue;
             }
-            known.plan.keep(&known.profile.worth_asking(values));
+            known.plan.keep(&known.layout.worth_asking(values));
             known.serial = serial;
             return Ok(reading);
         }
@@ -124,46 +164,156 @@ impl Session {
     }
 }
 
-async fn detect(
+/// What the device is, and what it has of that.
+async fn learn(
     client: &Client,
     library: &Library,
     target: &Target,
     wanted: &Wanted,
 ) -> Result<Known, PollFailure> {
-    let mut oids = library.probes();
-    oids.push(sys_object_id());
-    let answer = client.get(target, &oids).await;
+    let answer = client.get(target, &[oid(SYS_OBJECT_ID), oid(SYS_DESCR)]).await;
     let answer = answer.map_err(|error| failure(&error))?;
-    let present = |oid: &Oid| {
-        answer
-            .iter()
-            .any(|(name, value)| name == oid && value.is_present())
+    let value = |at: usize| answer.get(at).map(|(_, value)| value);
+    let identity = Identity {
+        sys_object_id: sys_object_id_of(value(0)),
+        sys_descr: value(1).and_then(|value| match value {
+            Value::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        }),
     };
-    let identity = identity(answer.last().map(|(_, value)| value));
     let profile = match wanted {
-        Wanted::Named(name) => library.get(name),
-        Wanted::Any => library.detect(identity.as_ref(), present),
-        Wanted::Ups => library
-            .detect(identity.as_ref(), present)
+        Wanted::Named(name) => library.get(name).map(Arc::clone),
+        Wanted::Any => detect(client, library, target, &identity).await?,
+        Wanted::Ups => detect(client, library, target, &identity)
+            .await?
             .filter(|profile| profile.kind() == Kind::Ups),
     };
-    let profile = Arc::clone(profile.ok_or(PollFailure::NoProfile)?);
-    let mut oids = profile.oids().to_vec();
-    oids.push(sys_object_id());
+    let profile = profile.ok_or(PollFailure::NoProfile)?;
+    let (rows, left_out) = walk(client, target, &profile.roots()).await?;
+    let mut layout = profile.layout(&rows);
+    layout.leave_out(left_out);
+    let mut oids = layout.oids();
+    oids.push(oid(SYS_OBJECT_ID));
     Ok(Known {
         plan: Plan::new(target, &oids),
-        sys_object_id: identity,
+        sys_object_id: identity.sys_object_id,
         serial: None,
+        layout,
         profile,
     })
 }
 
-fn sys_object_id() -> Oid {
-    SYS_OBJECT_ID.parse().expect("a constant in dotted form")
+/// The best profile of which a probe is there. Candidates are asked for in packets, the best
+/// first, so that what a device says it is decides in one or two of them.
+async fn detect(
+    client: &Client,
+    library: &Library,
+    target: &Target,
+    identity: &Identity,
+) -> Result<Option<Arc<Profile>>, PollFailure> {
+    let mut seen: HashMap<Oid, bool> = HashMap::new();
+    let candidates = library.candidates(identity);
+    for batch in batches(&candidates) {
+        let mut asked: Vec<Oid> = Vec::new();
+        for probe in batch.iter().flat_map(|(_, profile)| profile.probes()) {
+            if !seen.contains_key(probe) && !asked.contains(probe) {
+                asked.push(probe.clone());
+            }
+        }
+        let answer = client
+            .get(target, &asked)
+            .await
+            .map_err(|error| failure(&error))?;
+        let present: HashMap<Oid, bool> = answer
+            .into_iter()
+            .map(|(probe, value)| (probe, value.is_present()))
+            .collect();
+        for (_, profile) in batch {
+            for probe in profile.probes() {
+                let is_there = match (seen.get(probe), present.get(probe)) {
+                    (Some(known), _) => *known,
+                    (None, Some(true)) => true,
+                    (None, _) => probe.may_have_rows() && has_rows(client, target, probe).await?,
+                };
+                seen.insert(probe.clone(), is_there);
+                if is_there {
+                    return Ok(Some(Arc::clone(profile)));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Cuts where a packet is full, and where what the device says of itself ends to speak for a
+/// profile.
+fn batches(candidates: &[(Rank, Arc<Profile>)]) -> Vec<&[(Rank, Arc<Profile>)]> {
+    let mut batches = Vec::new();
+    let mut from = 0;
+    let mut probes = 0;
+    for (at, (rank, profile)) in candidates.iter().enumerate() {
+        let more = profile.probes().len();
+        let generic_begins = at > 0 && rank.is_generic() && !candidates[at - 1].0.is_generic();
+        if at > from && (generic_begins || probes + more > VARIABLES_PER_PACKET) {
+            batches.push(&candidates[from..at]);
+            (from, probes) = (at, 0);
+        }
+        probes += more;
+    }
+    if from < candidates.len() {
+        batches.push(&candidates[from..]);
+    }
+    batches
+}
+
+/// True when a column has a row; an agent that errs about it has none.
+async fn has_rows(client: &Client, target: &Target, column: &Oid) -> Result<bool, PollFailure> {
+    match client.get_next(target, column).await {
+        Ok((next, value)) => Ok(next.is_under(column) && value.is_present()),
+        Err(error @ (Error::Timeout { .. } | Error::Bind(_) | Error::Send { .. })) => Err(failure(&error)),
+        Err(_) => Ok(false),
+    }
+}
+
+/// The rows of the roots, and how many of them there was no room for.
+async fn walk(
+    client: &Client,
+    target: &Target,
+    roots: &Roots,
+) -> Result<(Vec<(Oid, Value)>, usize), PollFailure> {
+    let mut rows = Vec::new();
+    let mut left_out = 0;
+    let mut silent = 0;
+    if !roots.scalars.is_empty() {
+        rows = client
+            .get(target, &roots.scalars)
+            .await
+            .map_err(|error| failure(&error))?;
+    }
+    for column in &roots.columns {
+        let room = COLUMN_ROWS_MAX.min(DEVICE_ROWS_MAX.saturating_sub(rows.len()));
+        match client.walk_first(target, column, room).await {
+            Ok((found, more)) => {
+                rows.extend(found);
+                left_out += usize::from(more);
+            }
+            Err(Error::Timeout { .. }) if silent < SILENT_COLUMNS_MAX => silent += 1,
+            Err(error @ (Error::Timeout { .. } | Error::Bind(_) | Error::Send { .. })) => {
+                return Err(failure(&error));
+            }
+            // A table that loops or errs brings no rows, and takes none of the others with it.
+            Err(error) => tracing::debug!(%column, %error, "walk a column"),
+        }
+    }
+    Ok((rows, left_out))
+}
+
+fn oid(text: &str) -> Oid {
+    text.parse().expect("a constant in dotted form")
 }
 
 /// Some cards answer their sysObjectID as text.
-fn identity(value: Option<&Value>) -> Option<Oid> {
+fn sys_object_id_of(value: Option<&Value>) -> Option<Oid> {
     match value? {
         Value::Oid(oid) => Some(oid.clone()),
         Value::Bytes(bytes) => std::str::from_utf8(bytes).ok()?.parse().ok(),

@@ -145,7 +145,7 @@ async fn a_device_with_small_packets_is_asked_in_smaller_ones() {
     let client = Client::bind().await.unwrap();
     let target = target(&ups, SnmpVersion::V2c);
     let library = room::profile::Library::builtin();
-    let mut plan = Plan::new(&target, library.get("rfc1628").unwrap().oids());
+    let mut plan = Plan::new(&target, &library.get("rfc1628").unwrap().layout(&[]).oids());
     let whole = client.ask(&mut plan).await.unwrap();
     ups.fault(Fault::ReplyMax(200));
     assert_eq!(client.ask(&mut plan).await.unwrap(), whole);
@@ -172,7 +172,7 @@ async fn a_v1_device_is_not_asked_again_for_what_it_lacks() {
     let library = room::profile::Library::builtin();
     let mut plan = Plan::new(
         &target(&ups, SnmpVersion::V1),
-        library.get("rfc1628").unwrap().oids(),
+        &library.get("rfc1628").unwrap().layout(&[]).oids(),
     );
     let first = client.ask(&mut plan).await.unwrap();
     let before = ups.requests();

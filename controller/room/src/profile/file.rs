@@ -1,24 +1,56 @@
 //! The text of a profile: TOML to [`Profile`], with every key checked.
 
+use super::read::{Key, Number, Read};
+use super::rule::{Attribute, Condition, How, Line, Place, Rule, Scale, Source, Subject, Table};
+use super::unit::{Limits, Unit};
 use super::value::Oid;
-use super::{Definition, Kind, Profile, Read, Unit, reserved_words};
+use super::words::reserved_words;
+use super::{Kind, Profile};
 use serde::Deserialize;
+use serde_spanned::Spanned;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-/// Facts of one profile, lines counted; three phases of everything in RFC 1628 are some 60.
-pub const FACTS_MAX: usize = 512;
-/// Phases, outlets or sensors of one table row definition.
+/// Facts of one profile, those of its parents and lines counted.
+pub const FACTS_MAX: usize = 2048;
+/// Phases, outlets or sensors of one fact with `lines`.
 pub const LINES_MAX: u32 = 64;
+/// Columns and scalars that are read before a layout is made.
+pub const ROOTS_MAX: usize = 512;
+/// Conditions of one fact.
+pub const CONDITIONS_MAX: usize = 8;
+/// Bytes of one profile.
+pub const TEXT_MAX: usize = 512 * 1024;
 
 /// Why a profile is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("profile {profile}: {problem}")]
 pub struct BadProfile {
     /// Name of the profile.
     pub profile: String,
-    /// What is wrong and where.
+    /// Line of its text, from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong, and what to do.
     pub problem: String,
+}
+
+impl BadProfile {
+    pub(super) fn new(profile: &str, problem: impl Into<String>) -> Self {
+        Self {
+            profile: profile.to_owned(),
+            line: None,
+            problem: problem.into(),
+        }
+    }
+}
+
+impl fmt::Display for BadProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "profile {}, line {line}: {}", self.profile, self.problem),
+            None => write!(f, "profile {}: {}", self.profile, self.problem),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -27,10 +59,14 @@ struct File {
     title: String,
     source: String,
     kind: Kind,
+    #[serde(default)]
+    extends: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    drop: Option<Spanned<Vec<String>>>,
     #[serde(rename = "match")]
-    matching: Match,
-    #[serde(rename = "fact")]
-    facts: Vec<FactText>,
+    matching: Option<Spanned<Match>>,
+    #[serde(rename = "fact", default)]
+    facts: Vec<Spanned<FactText>>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +74,9 @@ struct File {
 struct Match {
     #[serde(default)]
     sys_object_id: Vec<String>,
+    #[serde(default)]
+    sys_descr: Vec<String>,
+    #[serde(default)]
     probe: Vec<String>,
     #[serde(default)]
     by_probe_alone: bool,
@@ -48,16 +87,24 @@ struct Match {
 #[serde(deny_unknown_fields)]
 struct FactText {
     name: String,
-    oid: OneOrMany,
+    first_name: Option<String>,
+    oid: Option<OneOrMany>,
+    column: Option<OneOrMany>,
+    label: Option<LabelText>,
+    #[serde(rename = "where", default)]
+    conditions: Vec<ConditionText>,
+    scale: Option<ScaleText>,
     read: ReadText,
     unit: Option<Unit>,
     #[serde(default = "one")]
     multiply: f64,
     #[serde(default = "one")]
     divide: f64,
+    #[serde(default)]
+    offset: f64,
     range: Option<(f64, f64)>,
     #[serde(default)]
-    invalid: Vec<i64>,
+    invalid: Vec<KeyText>,
     #[serde(default)]
     words: BTreeMap<String, String>,
     otherwise: Option<String>,
@@ -71,6 +118,71 @@ struct FactText {
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn list(&self) -> Vec<&str> {
+        match self {
+            Self::One(text) => vec![text],
+            Self::Many(texts) => texts.iter().map(String::as_str).collect(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeyText {
+    Number(f64),
+    Text(String),
+}
+
+impl KeyText {
+    fn key(&self) -> Key {
+        match self {
+            Self::Number(number) => Key::Number(*number),
+            Self::Text(text) => Key::Text(text.clone()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum LabelText {
+    Column(String),
+    Table(ColumnText),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnText {
+    column: String,
+    arcs: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConditionText {
+    column: Option<String>,
+    arcs: Option<usize>,
+    scalar: Option<String>,
+    arc: Option<usize>,
+    #[serde(default)]
+    is: Vec<KeyText>,
+    #[serde(default)]
+    not: Vec<KeyText>,
+    #[serde(default)]
+    text: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScaleText {
+    column: Option<String>,
+    arcs: Option<usize>,
+    scalar: Option<String>,
+    #[serde(rename = "as")]
+    how: How,
+    precision: Option<String>,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,28 +207,77 @@ const fn one() -> f64 {
     1.0
 }
 
-/// Reads the text of the profile called `name`.
+/// Reads the text of the profile called `name`, without what it takes from its parents.
 ///
 /// # Errors
 /// [`BadProfile`] naming the first key that does not fit.
 pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
-    let bad = |problem: String| BadProfile {
+    let line_of = |at: usize| {
+        text.as_bytes()
+            .iter()
+            .take(at)
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1
+    };
+    let bad = |line: Option<usize>, problem: String| BadProfile {
         profile: name.to_owned(),
+        line,
         problem,
     };
-    let file: File = toml::from_str(text).map_err(|error| bad(error.to_string()))?;
-    if file.matching.probe.is_empty() {
-        return Err(bad("match.probe names no object".to_owned()));
+    if text.len() > TEXT_MAX {
+        return Err(bad(None, format!("more than {TEXT_MAX} bytes")));
     }
-    if file.matching.sys_object_id.is_empty() && !file.matching.by_probe_alone {
-        return Err(bad(
-            "neither match.sys_object_id nor match.by_probe_alone".to_owned()
-        ));
+    let file: File = toml::from_str(text).map_err(|error| {
+        let line = error.span().map(|span| line_of(span.start));
+        bad(line, error.message().trim().replace('\n', " "))
+    })?;
+    let match_line = file
+        .matching
+        .as_ref()
+        .map(|matching| line_of(matching.span().start));
+    let extends_line = file.extends.as_ref().map(|extends| line_of(extends.span().start));
+    let drop_line = file.drop.as_ref().map(|drop| line_of(drop.span().start));
+    let matching = match (file.kind, file.matching.map(Spanned::into_inner)) {
+        (Kind::Part, None) => Match {
+            sys_object_id: Vec::new(),
+            sys_descr: Vec::new(),
+            probe: Vec::new(),
+            by_probe_alone: false,
+            preference: 0,
+        },
+        (Kind::Part, Some(_)) => return Err(bad(match_line, "a part has no [match]".to_owned())),
+        (_, Some(matching)) => matching,
+        (_, None) => return Err(bad(None, "[match] is missing; only a part has none".to_owned())),
+    };
+    if file.kind != Kind::Part {
+        if matching.probe.is_empty() {
+            return Err(bad(match_line, "match.probe names no object".to_owned()));
+        }
+        if matching.sys_object_id.is_empty() && matching.sys_descr.is_empty() && !matching.by_probe_alone {
+            return Err(bad(
+                match_line,
+                "none of match.sys_object_id, match.sys_descr and match.by_probe_alone".to_owned(),
+            ));
+        }
+        if matching
+            .sys_descr
+            .iter()
+            .any(|fragment| fragment.trim().is_empty())
+        {
+            return Err(bad(
+                match_line,
+                "match.sys_descr: an empty text is in every text".to_owned(),
+            ));
+        }
     }
     let oids = |texts: &[String]| -> Result<Vec<Oid>, BadProfile> {
         texts
             .iter()
-            .map(|text| text.parse().map_err(|error| bad(format!("match: {error}"))))
+            .map(|text| {
+                text.parse()
+                    .map_err(|error| bad(match_line, format!("match: {error}")))
+            })
             .collect()
     };
     let mut profile = Profile {
@@ -124,149 +285,374 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
         title: file.title,
         source: file.source,
         kind: file.kind,
-        sys_object_ids: oids(&file.matching.sys_object_id)?,
-        probes: oids(&file.matching.probe)?,
-        by_probe_alone: file.matching.by_probe_alone,
-        preference: file.matching.preference,
-        oids: Vec::new(),
-        definitions: Vec::new(),
+        extends: file.extends.map(Spanned::into_inner).unwrap_or_default(),
+        dropped: file.drop.map(Spanned::into_inner).unwrap_or_default(),
+        line: drop_line.or(extends_line).unwrap_or(1),
+        sys_object_ids: oids(&matching.sys_object_id)?,
+        sys_descr: matching
+            .sys_descr
+            .iter()
+            .map(|text| text.to_lowercase())
+            .collect(),
+        probes: oids(&matching.probe)?,
+        by_probe_alone: matching.by_probe_alone,
+        preference: matching.preference,
+        rules: Vec::new(),
     };
+    if profile.extends.is_empty() && file.facts.is_empty() {
+        return Err(bad(None, "no [[fact]]".to_owned()));
+    }
     for fact in &file.facts {
-        add_fact(&mut profile, fact).map_err(|problem| bad(format!("fact {}: {problem}", fact.name)))?;
+        let rule = rule_of(fact.get_ref()).map_err(|problem| {
+            bad(
+                Some(line_of(fact.span().start)),
+                format!("fact {}: {problem}", fact.get_ref().name),
+            )
+        })?;
+        profile.rules.push(Arc::new(rule));
     }
-    if profile.definitions.len() > FACTS_MAX {
-        return Err(bad(format!("more than {FACTS_MAX} facts")));
-    }
+    check_size(&profile)?;
     Ok(profile)
 }
 
-fn add_fact(profile: &mut Profile, fact: &FactText) -> Result<(), String> {
+/// The limits of a whole profile.
+pub(super) fn check_size(profile: &Profile) -> Result<(), BadProfile> {
+    let facts: usize = profile
+        .rules
+        .iter()
+        .map(|rule| match &rule.source {
+            Source::Known(lines) => lines.iter().map(|line| line.places.len()).sum(),
+            Source::Table(table) => table.columns.len(),
+        })
+        .sum();
+    if facts > FACTS_MAX {
+        return Err(profile.bad(format!("more than {FACTS_MAX} facts")));
+    }
+    let roots = profile.roots();
+    if roots.columns.len() + roots.scalars.len() > ROOTS_MAX {
+        return Err(profile.bad(format!(
+            "more than {ROOTS_MAX} columns and scalars to read at detection"
+        )));
+    }
+    Ok(())
+}
+
+fn rule_of(fact: &FactText) -> Result<Rule, String> {
     let (read, unit) = reading_of(fact)?;
-    let read = Arc::new(read);
-    let templates: Vec<&str> = match &fact.oid {
-        OneOrMany::One(oid) => vec![oid],
-        OneOrMany::Many(oids) => oids.iter().map(String::as_str).collect(),
+    let source = match (&fact.oid, &fact.column) {
+        (Some(oid), None) => known(fact, &oid.list())?,
+        (None, Some(column)) => table(fact, &column.list())?,
+        (Some(_), Some(_)) => return Err("has both oid and column".to_owned()),
+        (None, None) => return Err("has neither oid nor column".to_owned()),
     };
+    let is_table = matches!(source, Source::Table(_));
+    if fact.conditions.len() > CONDITIONS_MAX {
+        return Err(format!("where: more than {CONDITIONS_MAX} conditions"));
+    }
+    let mut conditions = Vec::new();
+    for condition in &fact.conditions {
+        conditions.push(condition_of(condition, is_table).map_err(|problem| format!("where: {problem}"))?);
+    }
+    let scale = match &fact.scale {
+        Some(_) if fact.read != ReadText::Number => return Err("scale belongs to numbers".to_owned()),
+        Some(scale) => Some(scale_of(scale, is_table).map_err(|problem| format!("scale: {problem}"))?),
+        None => None,
+    };
+    let line_name = fact.line_name.as_ref().map(|name| name.replace("{line}", "{i}"));
+    let names = [Some(fact.name.clone()), fact.first_name.clone(), line_name];
+    Ok(Rule {
+        written: names.into_iter().flatten().collect(),
+        unit,
+        read: Arc::new(read),
+        source,
+        conditions,
+        scale,
+    })
+}
+
+fn known(fact: &FactText, templates: &[&str]) -> Result<Source, String> {
     if templates.is_empty() {
         return Err("oid is empty".to_owned());
     }
-    let lines = fact.lines.unwrap_or(1);
-    if lines == 0 || lines > LINES_MAX {
+    if fact.first_name.is_some() || fact.label.is_some() {
+        return Err("first_name and label belong to a column".to_owned());
+    }
+    check_name(&fact.name, &[])?;
+    let count = fact.lines.unwrap_or(1);
+    if count == 0 || count > LINES_MAX {
         return Err(format!("lines must be 1 to {LINES_MAX}"));
     }
     let numbered = templates.iter().all(|template| template.contains("{line}"));
     if fact.lines.is_some() != numbered || (fact.lines.is_some() != fact.line_name.is_some()) {
         return Err("lines, line_name and {line} in every oid belong together".to_owned());
     }
-    for line in 1..=lines {
+    if let Some(pattern) = &fact.line_name {
+        check_name(pattern, &["line"])?;
+        if !pattern.contains("{line}") {
+            return Err("line_name has no {line}".to_owned());
+        }
+    }
+    let mut lines = Vec::new();
+    for line in 1..=count {
         let name = match &fact.line_name {
             Some(pattern) if line > 1 => pattern.replace("{line}", &line.to_string()),
             _ => fact.name.clone(),
         };
-        if line > 1 && name == fact.name {
-            return Err("line_name has no {line}".to_owned());
+        let mut places = Vec::new();
+        for template in templates {
+            places.push(Place::Oid(oid(&template.replace("{line}", &line.to_string()))?));
         }
-        for template in &templates {
-            let oid: Oid = template
-                .replace("{line}", &line.to_string())
-                .parse()
-                .map_err(|error| format!("{error}"))?;
-            let at = profile
-                .oids
-                .iter()
-                .position(|known| *known == oid)
-                .unwrap_or_else(|| {
-                    profile.oids.push(oid);
-                    profile.oids.len() - 1
-                });
-            let known = profile.definitions.iter().find(|other| other.name == name);
-            let group = known.map_or(profile.definitions.len(), |other| other.group);
-            profile.definitions.push(Definition {
-                name: name.clone(),
-                group,
-                at,
-                unit,
-                read: Arc::clone(&read),
-                further: line > 1,
-            });
+        lines.push(Line {
+            name,
+            places,
+            further: line > 1,
+        });
+    }
+    Ok(Source::Known(lines))
+}
+
+fn table(fact: &FactText, columns: &[&str]) -> Result<Source, String> {
+    if columns.is_empty() {
+        return Err("column is empty".to_owned());
+    }
+    if fact.lines.is_some() || fact.line_name.is_some() {
+        return Err(
+            "lines and line_name belong to an oid; a column has the rows that the device has".to_owned(),
+        );
+    }
+    check_name(&fact.name, &["i", "index"])?;
+    if let Some(first) = &fact.first_name {
+        check_name(first, &[])?;
+        if !fact.name.contains('{') {
+            return Err("first_name needs a name with {i} for the other rows".to_owned());
         }
     }
-    Ok(())
+    let label = match &fact.label {
+        None => None,
+        Some(LabelText::Column(column)) => Some(Attribute::Column(oid(column)?, None)),
+        Some(LabelText::Table(label)) => Some(Attribute::Column(oid(&label.column)?, arcs(label.arcs)?)),
+    };
+    Ok(Source::Table(Table {
+        name: fact.name.clone(),
+        first_name: fact.first_name.clone(),
+        columns: columns
+            .iter()
+            .map(|column| oid(column))
+            .collect::<Result<_, _>>()?,
+        label,
+    }))
+}
+
+/// Letters, digits, points and, in braces, these words or the number of an arc.
+fn check_name(name: &str, allowed: &[&str]) -> Result<(), String> {
+    let mut rest = name;
+    while let Some((before, after)) = rest.split_once('{') {
+        check_letters(before)?;
+        let (inside, after) = after
+            .split_once('}')
+            .ok_or(format!("`{name}` has a {{ without a }}"))?;
+        let is_arc =
+            allowed.contains(&"i") && inside.parse::<usize>().is_ok_and(|arc| (1..=128).contains(&arc));
+        if !is_arc && !allowed.contains(&inside) {
+            return Err(match allowed {
+                [] => format!("`{{{inside}}}` in the name needs a column"),
+                _ => format!("`{{{inside}}}` in a name: {{i}}, {{index}} and {{1}}, {{2}}, ... are known"),
+            });
+        }
+        rest = after;
+    }
+    if name.is_empty() {
+        return Err("the name is empty".to_owned());
+    }
+    check_letters(rest)
+}
+
+fn check_letters(text: &str) -> Result<(), String> {
+    match text
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')))
+    {
+        Some(c) => Err(format!("`{c}` cannot be in a name")),
+        None => Ok(()),
+    }
+}
+
+fn oid(text: &str) -> Result<Oid, String> {
+    text.parse().map_err(|error| format!("{error}"))
+}
+
+fn arcs(arcs: Option<usize>) -> Result<Option<usize>, String> {
+    match arcs {
+        Some(0) => Err("arcs must be 1 or more".to_owned()),
+        arcs => Ok(arcs),
+    }
+}
+
+fn attribute_of(
+    column: Option<&String>,
+    of_arcs: Option<usize>,
+    scalar: Option<&String>,
+    is_table: bool,
+) -> Result<Attribute, String> {
+    match (column, scalar) {
+        (Some(_), None) if !is_table => Err("a column belongs to a fact with a column".to_owned()),
+        (Some(column), None) => Ok(Attribute::Column(oid(column)?, arcs(of_arcs)?)),
+        (None, Some(_)) if of_arcs.is_some() => Err("arcs belong to a column".to_owned()),
+        (None, Some(scalar)) => Ok(Attribute::Scalar(oid(scalar)?)),
+        _ => Err("names either a column or a scalar".to_owned()),
+    }
+}
+
+fn condition_of(text: &ConditionText, is_table: bool) -> Result<Condition, String> {
+    let subject = match text.arc {
+        Some(_) if text.column.is_some() || text.scalar.is_some() || !is_table => {
+            return Err("arc stands alone, in a fact with a column".to_owned());
+        }
+        Some(0) => return Err("arcs are counted from 1".to_owned()),
+        Some(arc) => Subject::Arc(arc),
+        None => Subject::Attribute(attribute_of(
+            text.column.as_ref(),
+            text.arcs,
+            text.scalar.as_ref(),
+            is_table,
+        )?),
+    };
+    let texts = text.text.iter().map(|text| Key::Text(text.clone()));
+    let is: Vec<Key> = text.is.iter().map(KeyText::key).chain(texts).collect();
+    let not: Vec<Key> = text.not.iter().map(KeyText::key).collect();
+    if is.is_empty() && not.is_empty() {
+        return Err("says neither is, nor not, nor text".to_owned());
+    }
+    Ok(Condition { subject, is, not })
+}
+
+fn scale_of(text: &ScaleText, is_table: bool) -> Result<Scale, String> {
+    let by = attribute_of(text.column.as_ref(), text.arcs, text.scalar.as_ref(), is_table)?;
+    let precision = match (&text.precision, text.how) {
+        (None, _) => None,
+        (Some(precision), How::Entity) => Some(match &by {
+            Attribute::Column(_, arcs) => Attribute::Column(oid(precision)?, *arcs),
+            Attribute::Scalar(_) => Attribute::Scalar(oid(precision)?),
+        }),
+        (Some(_), _) => return Err("precision belongs to as = \"entity\"".to_owned()),
+    };
+    Ok(Scale {
+        by,
+        how: text.how,
+        precision,
+    })
 }
 
 fn reading_of(fact: &FactText) -> Result<(Read, Unit), String> {
-    let words = || -> Result<Vec<(i64, String)>, String> {
-        let allowed = reserved_words(&fact.name).ok_or("has no reserved words")?;
-        for word in fact.words.values().chain(&fact.otherwise) {
-            if !allowed.contains(&word.as_str()) {
-                return Err(format!("`{word}` is none of its reserved words {allowed:?}"));
-            }
-        }
-        let mut list = Vec::new();
-        for (key, word) in &fact.words {
-            let number = key.parse().map_err(|_| format!("words: `{key}` is no number"))?;
-            list.push((number, word.clone()));
-        }
-        list.sort_by_key(|(number, _)| *number);
-        if list.is_empty() {
-            return Err("words is empty".to_owned());
-        }
-        Ok(list)
-    };
-    let flags = || -> Result<(Vec<(usize, String)>, String), String> {
-        let otherwise = fact.otherwise.clone().ok_or("otherwise is missing")?;
-        let mut set = Vec::new();
-        for (number, word) in words()? {
-            set.push((
-                usize::try_from(number).map_err(|_| "words: negative position")?,
-                word,
-            ));
-        }
-        Ok((set, otherwise))
-    };
     let is_number = fact.read == ReadText::Number;
-    if !is_number
-        && (fact.unit.is_some() || fact.range.is_some() || fact.multiply != 1.0 || fact.divide != 1.0)
-    {
-        return Err("unit, range, multiply and divide belong to numbers".to_owned());
+    let scales = fact.multiply != 1.0 || fact.divide != 1.0 || fact.offset != 0.0;
+    if !is_number && (fact.unit.is_some() || fact.range.is_some() || scales) {
+        return Err("unit, range, multiply, divide and offset belong to numbers".to_owned());
     }
     if (fact.text.is_some()) != (fact.read == ReadText::Constant) {
         return Err("text and read = \"constant\" belong together".to_owned());
     }
-    let invalid: Vec<i128> = fact.invalid.iter().copied().map(i128::from).collect();
+    if !matches!(fact.read, ReadText::State | ReadText::Flags | ReadText::Bits)
+        && (!fact.words.is_empty() || fact.otherwise.is_some())
+    {
+        return Err("words and otherwise belong to states".to_owned());
+    }
+    let invalid: Vec<Key> = fact.invalid.iter().map(KeyText::key).collect();
     let read = match fact.read {
         ReadText::Number => {
             let unit = fact.unit.ok_or("unit is missing")?;
-            let (low, high) = fact.range.unwrap_or_else(|| unit.plausible());
-            if !(low <= high && fact.multiply > 0.0 && fact.divide > 0.0) {
-                return Err("range, multiply or divide makes no sense".to_owned());
+            let usual = match fact.range {
+                Some((low, high)) => Limits::new(low, high),
+                None => unit.usual(&fact.name),
+            };
+            let numbers = [usual.low, usual.high, fact.multiply, fact.divide, fact.offset];
+            if !(usual.low <= usual.high && fact.multiply > 0.0 && fact.divide > 0.0)
+                || numbers.iter().any(|number| !number.is_finite())
+            {
+                return Err("range, multiply, divide or offset makes no sense".to_owned());
             }
-            let read = Read::Number {
+            let number = Number {
                 multiply: fact.multiply,
                 divide: fact.divide,
+                offset: fact.offset,
                 invalid,
-                low,
-                high,
+                usual,
+                physical: unit.physical(&fact.name),
+                unit,
+                is_counter: unit.is_counter(&fact.name),
             };
-            return Ok((read, unit));
+            return Ok((Read::Number(number), unit));
         }
-        ReadText::State => Read::State {
-            words: words()?,
-            invalid,
-        },
+        ReadText::State => {
+            if fact.otherwise.is_some() {
+                return Err(
+                    "otherwise belongs to flags and bits: a value without a word is no state".to_owned(),
+                );
+            }
+            Read::State {
+                words: words(fact)?
+                    .into_iter()
+                    .map(|(key, word)| match key.parse::<i32>() {
+                        Ok(number) => (Key::Number(f64::from(number)), word),
+                        Err(_) => (Key::Text(key), word),
+                    })
+                    .collect(),
+                invalid,
+            }
+        }
         ReadText::Flags => {
-            let (flags, otherwise) = flags()?;
+            let (flags, otherwise) = positions(fact)?;
             if flags.iter().any(|(at, _)| *at == 0) {
                 return Err("positions of flags begin with 1".to_owned());
             }
             Read::Flags { flags, otherwise }
         }
         ReadText::Bits => {
-            let (bits, otherwise) = flags()?;
+            let (bits, otherwise) = positions(fact)?;
             Read::Bits { bits, otherwise }
         }
-        ReadText::Text => Read::Text,
+        ReadText::Text => Read::Text { invalid },
         ReadText::Constant => Read::Constant(fact.text.clone().unwrap_or_default()),
     };
     Ok((read, Unit::None))
+}
+
+/// Each key with its word, which must be one of the fact's reserved ones.
+fn words(fact: &FactText) -> Result<Vec<(String, String)>, String> {
+    for name in [
+        Some(&fact.name),
+        fact.first_name.as_ref(),
+        fact.line_name.as_ref(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        let reserved = reserved_words(name).ok_or(format!("`{name}` has no reserved words"))?;
+        if let Some(word) = fact
+            .words
+            .values()
+            .chain(&fact.otherwise)
+            .find(|word| !reserved.allow(word))
+        {
+            return Err(format!("`{word}` is none of its reserved words {reserved:?}"));
+        }
+    }
+    if fact.words.is_empty() {
+        return Err("words is empty".to_owned());
+    }
+    Ok(fact.words.clone().into_iter().collect())
+}
+
+/// Positions with their words, the lowest first, and the word when none is set.
+fn positions(fact: &FactText) -> Result<(Vec<(usize, String)>, String), String> {
+    let mut set = Vec::new();
+    for (key, word) in words(fact)? {
+        let at: usize = key
+            .parse()
+            .map_err(|_| format!("words: `{key}` is no position"))?;
+        set.push((at, word));
+    }
+    set.sort_by_key(|(at, _)| *at);
+    let otherwise = fact.otherwise.clone().ok_or("otherwise is missing")?;
+    Ok((set, otherwise))
 }

@@ -4,7 +4,12 @@
 //! is evidence for a profile; it is never read by a running controller.
 
 use super::value::{Oid, Value};
+use super::{Identity, Layout, Profile, Roots, SYS_DESCR, SYS_OBJECT_ID, read};
+use crate::device::{FactValue, Reading};
+use shared::NoData;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::ops::Bound;
 
 /// Lines of one recording; a walk of a large server has some 11,000.
 pub const LINES_MAX: usize = 100_000;
@@ -61,10 +66,93 @@ impl Recording {
         self.values.get(oid).cloned().unwrap_or(Value::NoSuchInstance)
     }
 
+    /// What the agent says it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        let get = |oid: &str| oid.parse().map_or(Value::NoSuchObject, |oid| self.get(&oid));
+        Identity {
+            sys_object_id: match get(SYS_OBJECT_ID) {
+                Value::Oid(oid) => Some(oid),
+                // Some cards answer it as text.
+                Value::Bytes(bytes) => std::str::from_utf8(&bytes)
+                    .ok()
+                    .and_then(|text| text.parse().ok()),
+                _ => None,
+            },
+            sys_descr: read::text_of(&get(SYS_DESCR)),
+        }
+    }
+
+    /// True when the agent has this instance or, for a column, any row of it.
+    #[must_use]
+    pub fn has(&self, probe: &Oid) -> bool {
+        self.get(probe).is_present()
+            || (probe.may_have_rows() && self.under(probe).any(|(_, value)| value.is_present()))
+    }
+
+    /// What a session walks and gets before it makes a layout.
+    #[must_use]
+    pub fn rows(&self, roots: &Roots) -> Vec<(Oid, Value)> {
+        let walked = roots.columns.iter().flat_map(|column| self.under(column));
+        let got = roots
+            .scalars
+            .iter()
+            .filter_map(|scalar| self.values.get_key_value(scalar));
+        walked
+            .chain(got)
+            .map(|(oid, value)| (oid.clone(), value.clone()))
+            .collect()
+    }
+
+    /// As a session would read it with this profile.
+    #[must_use]
+    pub fn read(&self, profile: &Profile) -> (Layout, Reading) {
+        let layout = profile.layout(&self.rows(&profile.roots()));
+        let values: Vec<Value> = layout.oids().iter().map(|oid| self.get(oid)).collect();
+        let reading = layout.decode(self.identity().sys_object_id.as_ref(), &values);
+        (layout, reading)
+    }
+
+    /// Every instance below an object.
+    fn under(&self, root: &Oid) -> impl Iterator<Item = (&Oid, &Value)> {
+        self.values
+            .range((Bound::Excluded(root), Bound::Unbounded))
+            .take_while(move |(oid, _)| oid.is_under(root))
+    }
+
     /// Every instance with its value, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&Oid, &Value)> {
         self.values.iter()
     }
+}
+
+/// A reading as text, one fact a line: what is kept beside a recording and compared.
+#[must_use]
+pub fn reading_text(reading: &Reading) -> String {
+    let mut text = format!("profile {}\n", reading.profile);
+    for fact in &reading.facts {
+        let value = match &fact.value {
+            Ok(FactValue::Number(number)) => format!("{} {}", decimal(*number), fact.unit),
+            Ok(FactValue::State(word)) => word.clone(),
+            Ok(FactValue::Text(text)) => format!("\"{text}\""),
+            // What a device does not have is not worth a line; what was refused is.
+            Err(NoData::NotSupported) if fact.raw.is_empty() => continue,
+            Err(reason) => format!("no data: {} ({})", reason.word(), fact.raw),
+        };
+        let label = match &fact.label {
+            Some(label) => format!("  # {label}"),
+            None => String::new(),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{} = {}{label}", fact.name, value.trim_end());
+    }
+    text
+}
+
+/// Six decimals, without what binary fractions add behind them.
+fn decimal(number: f64) -> String {
+    let text = format!("{number:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn parse_value(tag: &str, text: &str) -> Option<Value> {

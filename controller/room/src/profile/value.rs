@@ -49,6 +49,12 @@ impl Oid {
     pub fn is_under(&self, root: &Self) -> bool {
         self.0.starts_with(&root.0)
     }
+
+    /// False for the instance of a scalar, below which there can be nothing.
+    #[must_use]
+    pub fn may_have_rows(&self) -> bool {
+        self.0.last() != Some(&0)
+    }
 }
 
 impl fmt::Display for Oid {

@@ -1,0 +1,325 @@
+//! `yagura profile`: for people who write profiles.
+//!
+//! `test` reads a recording with a profile file as the controller would read the device, and
+//! says what is wrong or missing; `list` shows what is built in. Nothing is asked of a device
+//! and nothing is written.
+
+use super::Failure;
+use clap::{Args, Subcommand};
+use room::device::Reading;
+use room::profile::recording::{Recording, reading_text};
+use room::profile::{Kind, Layout, Library, Oid, Profile, Unit};
+use shared::NoData;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Longest file that is read, in bytes.
+const FILE_MAX: u64 = 32 * 1024 * 1024;
+/// Arcs of `1.3.6.1.4.1.<maker>`.
+const MAKER_ARCS: usize = 7;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ProfileCommand {
+    /// Read a recording with a profile file, and say what is wrong (プロファイルを試す)
+    #[command(
+        after_long_help = "The recording has a line `oid|type|value` for each object (type: 2 integer, 4 text, 4x text in \
+        hexadecimal, 6 object identifier, 65 counter, 66 gauge, 67 ticks, 70 64-bit counter). Parents named by `extends` are \
+        looked for in the profile's folder and its sister folders first, then among the built-in ones. Exit code 1: the \
+        profile is bad or does not fit the recording."
+    )]
+    Test(TestArgs),
+    /// List the built-in profiles (プロファイルの一覧)
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// The profile, a TOML file
+    file: PathBuf,
+    /// What a device answered
+    recording: PathBuf,
+    /// Print only the reading, as it is kept beside a recording
+    #[arg(long)]
+    reading: bool,
+    /// List the objects that nobody reads, instead of counting them
+    #[arg(long)]
+    unread: bool,
+}
+
+pub(super) fn run(command: ProfileCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ProfileCommand::Test(args) => test(&args),
+        ProfileCommand::List => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list() {
+    let library = Library::builtin();
+    let width = library
+        .iter()
+        .map(|profile| profile.name().len())
+        .max()
+        .unwrap_or(0);
+    for profile in library.iter() {
+        println!(
+            "{:<width$}  {:<11} {}  ({})",
+            profile.name(),
+            profile.kind().word(),
+            profile.title(),
+            profile.source()
+        );
+    }
+}
+
+fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
+    let name = stem(&args.file)?;
+    let own = read(&args.file)?;
+    let neighbours = neighbours(&args.file, &name)?;
+    let mut texts = vec![(name.as_str(), own.as_str())];
+    texts.extend(
+        neighbours
+            .iter()
+            .map(|(name, text)| (name.as_str(), text.as_str())),
+    );
+    let (library, bad) = Library::builtin().with(&texts);
+    // What is wrong with a neighbour matters only where this one extends it, and then it says so.
+    if let Some(bad) = bad.iter().find(|bad| bad.profile == name) {
+        let line = bad.line.map_or_else(String::new, |line| format!(":{line}"));
+        return Err(Failure::new(
+            Failure::WRONG,
+            format!("{}{line}: {}", args.file.display(), bad.problem),
+        ));
+    }
+    let profile = library.get(&name).ok_or_else(|| {
+        Failure::new(
+            Failure::WRONG,
+            format!("{}: is not understood", args.file.display()),
+        )
+    })?;
+    let text = read(&args.recording)?;
+    let recording = Recording::parse(&text).map_err(|bad| {
+        Failure::new(
+            Failure::WRONG,
+            format!("{}:{}: {}", args.recording.display(), bad.line, bad.problem),
+        )
+    })?;
+    let (layout, reading) = recording.read(profile);
+    print!("{}", reading_text(&reading));
+    if args.reading {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let fits = print_fit(&library, profile, &recording);
+    print_refused(&reading);
+    print_left_out(profile, &recording);
+    print_unread(profile, &layout, &recording, args.unread);
+    Ok(if fits {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Failure::WRONG)
+    })
+}
+
+/// True when the detector would choose this profile for the device.
+fn print_fit(library: &Library, profile: &Arc<Profile>, recording: &Recording) -> bool {
+    println!();
+    if profile.kind() == Kind::Part {
+        println!("fit: a part fits no device by itself");
+        return true;
+    }
+    let identity = recording.identity();
+    let fitting: Vec<_> = library
+        .candidates(&identity)
+        .into_iter()
+        .filter(|(_, candidate)| candidate.probes().iter().any(|probe| recording.has(probe)))
+        .collect();
+    let id = identity
+        .sys_object_id
+        .as_ref()
+        .map_or_else(|| "no sysObjectID".to_owned(), |id| id.to_string());
+    match fitting.first() {
+        Some((rank, best)) if best.name() == profile.name() => {
+            println!("fit: this profile is chosen for {id}");
+            match fitting.get(1) {
+                Some((second, other)) if second == rank => {
+                    println!(
+                        "     BUT {} fits equally well: give one a higher preference",
+                        other.name()
+                    );
+                    false
+                }
+                _ => true,
+            }
+        }
+        Some((_, best)) => {
+            println!("fit: NOT CHOSEN for {id}; {} is", best.name());
+            match profile.rank(&identity) {
+                None => println!("     neither sys_object_id nor sys_descr fits, and not by_probe_alone"),
+                Some(_) if !profile.probes().iter().any(|probe| recording.has(probe)) => {
+                    println!("     none of its probes is there");
+                }
+                Some(_) => println!("     its sys_object_id is shorter, or its preference lower"),
+            }
+            false
+        }
+        None => {
+            println!("fit: NOT CHOSEN for {id}; nor is any other");
+            false
+        }
+    }
+}
+
+fn print_refused(reading: &Reading) {
+    let refused: Vec<_> = reading
+        .facts
+        .iter()
+        .filter_map(|fact| Some((fact, fact.value.as_ref().err()?)))
+        .filter(|(fact, _)| !fact.raw.is_empty())
+        .collect();
+    println!("refused: {}", refused.len());
+    for (fact, reason) in refused {
+        let why = match reason {
+            NoData::Sentinel => "the device's way to say `not measured`",
+            NoData::Implausible if fact.unit == Unit::None.symbol() => "has no word in the profile",
+            NoData::Implausible => "cannot be",
+            NoData::NotSupported => "is of another type than the profile expects",
+            other => other.word(),
+        };
+        println!("  {} = {} {why}  ({})", fact.name, fact.raw, fact.at);
+    }
+}
+
+fn print_left_out(profile: &Profile, recording: &Recording) {
+    let left_out = profile.explain(&recording.rows(&profile.roots()));
+    println!("rows left out: {}", left_out.len());
+    for row in left_out {
+        println!("  {}  {}: {}", row.fact, row.at, row.because);
+    }
+}
+
+/// Columns below the maker's own subtrees that no fact and no attribute reads.
+fn print_unread(profile: &Profile, layout: &Layout, recording: &Recording, list: bool) {
+    let roots = profile.roots();
+    let read: BTreeSet<Oid> = layout.oids().into_iter().chain(roots.scalars).collect();
+    let makers: Vec<Oid> = makers(profile, &read);
+    let mut columns: Vec<(Oid, usize, String)> = Vec::new();
+    for (oid, value) in recording.iter() {
+        let is_read = read.contains(oid) || roots.columns.iter().any(|column| oid.is_under(column));
+        if is_read || !makers.iter().any(|maker| oid.is_under(maker)) {
+            continue;
+        }
+        // Without a MIB the end of the index is not known; the instance's first object that is
+        // not read stands for what follows it with the same beginning.
+        let arcs = oid.arcs();
+        let Ok(column) = Oid::new(arcs[..arcs.len() - 1].to_vec()) else {
+            continue;
+        };
+        match columns.last_mut() {
+            Some((last, count, _)) if *last == column => *count += 1,
+            _ => columns.push((column, 1, value.to_string())),
+        }
+    }
+    let objects: usize = columns.iter().map(|(_, count, _)| count).sum();
+    println!(
+        "unread: {objects} objects in {} columns{}",
+        columns.len(),
+        if list || columns.is_empty() {
+            ""
+        } else {
+            "; --unread lists them"
+        }
+    );
+    if list {
+        for (column, count, example) in columns {
+            println!("  {column}.*  {count}, the first is {example}");
+        }
+    }
+}
+
+/// The makers' subtrees that the profile is about.
+fn makers(profile: &Profile, read: &BTreeSet<Oid>) -> Vec<Oid> {
+    let mut list: Vec<Oid> = Vec::new();
+    let named = profile
+        .sys_object_ids()
+        .iter()
+        .chain(profile.probes())
+        .chain(read);
+    for oid in named {
+        let arcs = oid.arcs();
+        let is_enterprise = arcs.starts_with(&[1, 3, 6, 1, 4, 1]);
+        if let Some(arcs) = arcs.get(..MAKER_ARCS)
+            && is_enterprise
+            && let Ok(maker) = Oid::new(arcs.to_vec())
+            && !list.contains(&maker)
+        {
+            list.push(maker);
+        }
+    }
+    list
+}
+
+/// Every other profile file of this folder and of its sister folders.
+fn neighbours(file: &Path, name: &str) -> Result<Vec<(String, String)>, Failure> {
+    let absolute = std::path::absolute(file).map_err(|error| Failure::read(file, error))?;
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    let mut folders = vec![folder.to_path_buf()];
+    if let Some(above) = folder.parent().filter(|above| above.ends_with("profiles")) {
+        folders.extend(
+            entries(above)
+                .into_iter()
+                .filter(|path| path.is_dir() && path != folder),
+        );
+    }
+    let mut found: Vec<(String, String)> = Vec::new();
+    for path in folders.iter().flat_map(|folder| entries(folder)) {
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let other = stem(&path)?;
+        if other != name && !found.iter().any(|(known, _)| *known == other) {
+            found.push((other, read(&path)?));
+        }
+    }
+    Ok(found)
+}
+
+/// By name; a folder that cannot be read has none.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    paths.sort();
+    paths
+}
+
+fn stem(path: &Path) -> Result<String, Failure> {
+    let stem = path.file_stem().and_then(|stem| stem.to_str());
+    stem.map(str::to_owned).ok_or_else(|| {
+        Failure::new(
+            Failure::WRONG,
+            format!(
+                "{}: the name of a profile is the name of its file",
+                path.display()
+            ),
+        )
+    })
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let size = fs::metadata(path)
+        .map_err(|error| Failure::read(path, error))?
+        .len();
+    if size > FILE_MAX {
+        return Err(Failure::new(
+            Failure::START,
+            format!("{}: longer than {FILE_MAX} bytes", path.display()),
+        ));
+    }
+    let bytes = fs::read(path).map_err(|error| Failure::read(path, error))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
