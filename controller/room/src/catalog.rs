@@ -478,6 +478,10 @@ pub fn poll_failure(failure: &PollFailure) -> Label {
             format!("応答を採用できない（{why}）"),
             format!("its answer was refused whole ({why})"),
         ),
+        PollFailure::Stale(why) => Label::new(
+            format!("中継サーバーに新しい値がない（{why}）"),
+            format!("the server in between has no fresh values ({why})"),
+        ),
         PollFailure::NoProfile => Label::new(
             "応答はあるが、合う機種定義がない",
             "it answers, but no profile fits it",
