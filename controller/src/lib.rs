@@ -6,6 +6,7 @@ pub mod commands;
 pub mod core;
 pub mod link;
 pub mod listen;
+pub mod modbus;
 pub mod nut;
 pub mod snmp;
 pub mod web;

@@ -1,0 +1,4 @@
+//! Lines with devices that misbehave.
+
+mod bus;
+mod fake;

@@ -1,0 +1,249 @@
+//! Between `tokio-modbus` and the socket or port: replies that nobody waits for end here.
+//!
+//! Over TCP each frame begins with the number of its question (Modbus Messaging on TCP/IP V1.0b,
+//! 3.1.3). Only whole frames with the number of the last question pass; others are late replies
+//! and are counted. `tokio-modbus` takes the next frame that comes for the answer, so without
+//! this one late reply would shift all that follow it.
+//!
+//! RTU frames carry no number and pass as they come.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_serial::{SerialPort as _, SerialStream};
+
+/// Bytes before the unit in a TCP frame: number, protocol, length.
+const PREFIX: usize = 6;
+/// The longest a TCP frame says of itself: unit and 253 bytes.
+const LENGTH_MAX: usize = 254;
+/// Bytes taken from the socket at once: two frames.
+const CHUNK: usize = 2 * (PREFIX + LENGTH_MAX);
+
+/// How frames look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    Tcp,
+    Rtu,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpStream),
+    Serial(Box<SerialStream>),
+}
+
+/// An open line.
+#[derive(Debug)]
+pub(super) struct Wire {
+    inner: Inner,
+    framing: Framing,
+    /// Bytes that came since the last question began.
+    heard: u64,
+    /// Frames whose question had been given up.
+    late: u64,
+    /// Number of the last question; TCP only.
+    expected: Option<[u8; 2]>,
+    /// Bytes of the question that have not left yet; TCP only.
+    leaving: usize,
+    /// Bytes that make no whole frame yet; TCP only.
+    partial: Vec<u8>,
+    /// Bytes of frames that may pass; TCP only.
+    passed: VecDeque<u8>,
+}
+
+impl Wire {
+    pub(super) fn tcp(stream: TcpStream, framing: Framing) -> Self {
+        Self::new(Inner::Tcp(stream), framing)
+    }
+
+    pub(super) fn serial(port: SerialStream) -> Self {
+        Self::new(Inner::Serial(Box::new(port)), Framing::Rtu)
+    }
+
+    const fn new(inner: Inner, framing: Framing) -> Self {
+        Self {
+            inner,
+            framing,
+            heard: 0,
+            late: 0,
+            expected: None,
+            leaving: 0,
+            partial: Vec::new(),
+            passed: VecDeque::new(),
+        }
+    }
+
+    /// Notes which question leaves.
+    fn note_written(&mut self, bytes: &[u8]) {
+        if self.framing == Framing::Rtu {
+            return;
+        }
+        if self.leaving == 0 {
+            // The encoder hands over whole frames; a shorter first piece has no number.
+            self.expected = bytes.first_chunk::<2>().copied();
+            let length = bytes.get(4..PREFIX).map_or(0, |length| {
+                usize::from(u16::from_be_bytes([length[0], length[1]]))
+            });
+            self.leaving = PREFIX + length;
+        }
+        self.leaving = self.leaving.saturating_sub(bytes.len());
+    }
+
+    /// Lets whole frames of the last question pass.
+    fn sort(&mut self) -> io::Result<()> {
+        while let Some(prefix) = self.partial.first_chunk::<PREFIX>() {
+            let length = usize::from(u16::from_be_bytes([prefix[4], prefix[5]]));
+            if prefix[2..4] != [0, 0] || !(2..=LENGTH_MAX).contains(&length) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "what came is no Modbus TCP frame",
+                ));
+            }
+            if self.partial.len() < PREFIX + length {
+                return Ok(());
+            }
+            let is_wanted = self.expected == Some([prefix[0], prefix[1]]);
+            let frame = self.partial.drain(..PREFIX + length);
+            if is_wanted {
+                self.passed.extend(frame);
+                // A unit answers once.
+                self.expected = None;
+            } else {
+                drop(frame);
+                self.late += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_inner(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = match &mut self.inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Inner::Serial(port) => Pin::new(port).poll_read(cx, buffer),
+        };
+        self.heard += (buffer.filled().len() - before) as u64;
+        result
+    }
+
+    fn poll_frames(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.passed.is_empty() {
+                let take = out.remaining().min(self.passed.len());
+                for byte in self.passed.drain(..take) {
+                    out.put_slice(&[byte]);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let mut bytes = [0; CHUNK];
+            let mut chunk = ReadBuf::new(&mut bytes);
+            ready!(self.poll_inner(cx, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.partial.extend_from_slice(chunk.filled());
+            self.sort()?;
+        }
+    }
+}
+
+/// A handle to an open line. `tokio-modbus` holds one, its bus another, so that the bus can put
+/// a new context on a line that is intact.
+#[derive(Debug, Clone)]
+pub(super) struct Port(Arc<Mutex<Wire>>);
+
+impl Port {
+    pub(super) fn new(wire: Wire) -> Self {
+        Self(Arc::new(Mutex::new(wire)))
+    }
+
+    /// Never held over an await: each use is one poll.
+    fn locked(&self) -> MutexGuard<'_, Wire> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A question begins: counts from here.
+    pub(super) fn begin(&self) {
+        self.locked().heard = 0;
+    }
+
+    /// Bytes that came since [`Self::begin`].
+    pub(super) fn heard(&self) -> u64 {
+        self.locked().heard
+    }
+
+    /// True when a part of a frame came and its end did not.
+    pub(super) fn is_in_frame(&self) -> bool {
+        let wire = self.locked();
+        match wire.framing {
+            Framing::Tcp => !wire.partial.is_empty(),
+            Framing::Rtu => wire.heard > 0,
+        }
+    }
+
+    /// Takes the number of late replies seen since the last call.
+    pub(super) fn take_late(&self) -> u64 {
+        std::mem::take(&mut self.locked().late)
+    }
+
+    /// True while a part of the question is still here: the peer does not read.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.locked().leaving > 0
+    }
+
+    /// Forgets what the serial port holds, in both directions.
+    pub(super) fn clear(&self) {
+        if let Inner::Serial(port) = &self.locked().inner {
+            // A port that has gone says so with the next exchange.
+            let _ = port.clear(tokio_serial::ClearBuffer::All);
+        }
+    }
+}
+
+impl AsyncRead for Port {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut wire = self.locked();
+        match wire.framing {
+            Framing::Rtu => wire.poll_inner(cx, buffer),
+            Framing::Tcp => wire.poll_frames(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Port {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut wire = self.locked();
+        let written = ready!(match &mut wire.inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Inner::Serial(port) => Pin::new(port).poll_write(cx, bytes),
+        })?;
+        if let Some(written) = bytes.get(..written) {
+            wire.note_written(written);
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.locked().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            // The port's own flush is `tcdrain`, which blocks the thread until the last bit has
+            // left; nothing is held back here.
+            Inner::Serial(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.locked().inner {
+            Inner::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Inner::Serial(_) => Poll::Ready(Ok(())),
+        }
+    }
+}
