@@ -8,5 +8,6 @@ pub mod link;
 pub mod listen;
 pub mod modbus;
 pub mod nut;
+pub mod serial;
 pub mod snmp;
 pub mod web;

@@ -17,6 +17,7 @@
 use super::lateness::Lateness;
 use crate::clock;
 use crate::nut;
+use crate::serial;
 use crate::snmp::{Client, Session, Target, Wanted};
 use rand::Rng as _;
 use room::device::{Poll, PollFailure, Reading};
@@ -63,6 +64,7 @@ pub enum Control {
 pub struct Means {
     snmp: Client,
     nut: nut::Servers,
+    ports: serial::Ports,
     library: Arc<Library>,
     lateness: Arc<Lateness>,
     turns: Arc<Semaphore>,
@@ -77,6 +79,7 @@ impl Means {
         Ok(Self {
             snmp: Client::bind().await?,
             nut: nut::Servers::default(),
+            ports: serial::Ports::default(),
             library,
             lateness: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -89,6 +92,7 @@ impl Means {
         let mut counters = self.snmp.counters().list().to_vec();
         counters.extend(self.lateness.list(clock::now().mono));
         counters.extend(self.nut.counters());
+        counters.extend(self.ports.counters());
         counters
     }
 
@@ -119,6 +123,8 @@ pub enum Conversation {
     Snmp(Box<Session>),
     /// A UPS of a NUT server.
     Nut(nut::Session),
+    /// A UPS on a serial line.
+    Megatec(Box<serial::Session>),
     /// Nothing that this controller speaks.
     Unable(&'static str),
 }
@@ -132,6 +138,7 @@ impl Conversation {
         match self {
             Self::Snmp(session) => session.read().await,
             Self::Nut(session) => session.read().await,
+            Self::Megatec(session) => session.read().await,
             Self::Unable(why) => Err(PollFailure::Unreachable((*why).to_owned())),
         }
     }
@@ -140,6 +147,7 @@ impl Conversation {
     pub fn forget(&mut self) {
         match self {
             Self::Snmp(session) => session.forget(),
+            Self::Megatec(session) => session.forget(),
             // A NUT server tells everything with every reading.
             Self::Nut(_) | Self::Unable(_) => {}
         }

@@ -1,0 +1,187 @@
+//! A serial port: opened as the site says, asked one line at a time.
+//!
+//! There is no framing on such a line but the CR, and nothing says which question an answer is to.
+//! So before a question whatever came meanwhile is thrown away, an answer must have the shape of
+//! its question, and after a time-out the line must fall quiet before it is used again.
+
+use room::megatec::{ANSWER_MAX, Question};
+use room::site::link::{LineParity, SerialLine};
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_serial::{
+    ClearBuffer, DataBits, FlowControl, Parity, SerialPort as _, SerialPortBuilderExt as _, SerialStream,
+    StopBits,
+};
+
+/// A line is quiet when no byte came for so long.
+const QUIET: Duration = Duration::from_millis(120);
+/// A line that does not fall quiet for so long never will: it is noise.
+const NOISE_MAX: Duration = Duration::from_secs(2);
+/// Lines that answer something else, within one question.
+const STRANGE_MAX: usize = 8;
+/// Bits of a byte on the line: start, eight, parity, stop; rounded up.
+const BITS: u32 = 12;
+/// Bytes read at once.
+const CHUNK: usize = 256;
+
+/// Opens a port.
+///
+/// # Errors
+/// It is not there, not permitted, in use, or cannot be set so.
+pub fn open(line: &SerialLine) -> io::Result<SerialStream> {
+    let builder = tokio_serial::new(line.path.to_string_lossy(), line.baud)
+        .data_bits(DataBits::Eight)
+        .flow_control(FlowControl::None)
+        .parity(match line.parity {
+            LineParity::None => Parity::None,
+            LineParity::Even => Parity::Even,
+            LineParity::Odd => Parity::Odd,
+        })
+        .stop_bits(if line.stop_bits == 2 {
+            StopBits::Two
+        } else {
+            StopBits::One
+        });
+    builder.open_native_async().map_err(io::Error::from)
+}
+
+/// What came back within the time of a question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// An answer of the right shape.
+    Line(String),
+    /// The question itself, or a refusal: the device does not know it.
+    NotSupported,
+    /// Something, but no answer; the first of it.
+    Strange(String),
+    /// Nothing.
+    Silence,
+}
+
+/// A line that questions are asked on.
+pub(super) struct Port {
+    stream: SerialStream,
+    /// Time that the longest question and answer take on the wire.
+    wire: Duration,
+    /// An answer may still be on its way.
+    late: bool,
+    /// Bytes and lines that answered nothing.
+    pub(super) noise: u64,
+}
+
+impl Port {
+    pub(super) fn new(stream: SerialStream, baud: u32) -> Self {
+        let bits = u32::try_from(ANSWER_MAX + 8)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(BITS);
+        Self {
+            stream,
+            wire: Duration::from_secs(1).mul_f64(f64::from(bits) / f64::from(baud.max(1))),
+            late: false,
+            noise: 0,
+        }
+    }
+
+    /// True when an answer that nobody waits for any more may still come.
+    pub(super) const fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Asks, and waits at most `patience` beyond what the wire takes.
+    ///
+    /// # Errors
+    /// The port is gone.
+    pub(super) async fn ask(&mut self, question: Question, patience: Duration) -> io::Result<Heard> {
+        self.clear().await?;
+        // Until an answer is here, one is on its way, also when this is given up half-way.
+        self.late = true;
+        let text = question.text();
+        self.stream.write_all(format!("{text}\r").as_bytes()).await?;
+        self.stream.flush().await?;
+        let deadline = Instant::now() + patience + self.wire;
+        let (mut line, mut strange, mut echoed) = (Vec::new(), None, false);
+        for _ in 0..STRANGE_MAX {
+            let Some(heard) = self.line(&mut line, deadline).await? else {
+                break;
+            };
+            if question.accepts(&heard) {
+                self.late = false;
+                return Ok(Heard::Line(heard));
+            }
+            if heard == text {
+                echoed = true;
+            } else if matches!(heard.trim(), "NAK" | "NA" | "(NAK" | "ERR") {
+                self.late = false;
+                return Ok(Heard::NotSupported);
+            } else {
+                self.noise += 1;
+                strange.get_or_insert(heard);
+            }
+        }
+        Ok(match strange {
+            Some(strange) => Heard::Strange(strange),
+            None if echoed => Heard::NotSupported,
+            None => Heard::Silence,
+        })
+    }
+
+    /// The next line that is not empty, without its end; `None` when the time is over. Bytes that
+    /// are no text become `?`, so that such a line is seen and is no answer.
+    async fn line(&mut self, held: &mut Vec<u8>, deadline: Instant) -> io::Result<Option<String>> {
+        loop {
+            while let Some(end) = held.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+                let rest = held.split_off(end + 1);
+                let line = std::mem::replace(held, rest);
+                let text: String = line[..end]
+                    .iter()
+                    .map(|byte| {
+                        if (0x20..0x7f).contains(byte) {
+                            char::from(*byte)
+                        } else {
+                            '?'
+                        }
+                    })
+                    .collect();
+                if !text.is_empty() {
+                    return Ok(Some(text));
+                }
+            }
+            if held.len() > ANSWER_MAX {
+                held.clear();
+                return Ok(Some("a line without end".to_owned()));
+            }
+            let mut chunk = [0; CHUNK];
+            match timeout_at(deadline, self.stream.read(&mut chunk)).await {
+                Err(_) => return Ok(None),
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(count)) => held.extend_from_slice(&chunk[..count]),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Throws away what waits; after a time-out also what comes until the line is quiet.
+    async fn clear(&mut self) -> io::Result<()> {
+        let waiting = self.stream.bytes_to_read().map_err(io::Error::from)?;
+        self.noise += u64::from(waiting);
+        self.stream.clear(ClearBuffer::Input).map_err(io::Error::from)?;
+        if !self.late {
+            return Ok(());
+        }
+        let quiet = QUIET.max(self.wire);
+        let end = Instant::now() + NOISE_MAX;
+        let mut chunk = [0; CHUNK];
+        while Instant::now() < end {
+            match timeout(quiet, self.stream.read(&mut chunk)).await {
+                Err(_) => break,
+                Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(Ok(count)) => self.noise += u64::try_from(count).unwrap_or(u64::MAX),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        self.late = false;
+        Ok(())
+    }
+}
