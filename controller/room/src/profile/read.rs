@@ -91,14 +91,10 @@ impl Key {
     }
 }
 
-/// Compares without case and padding; a `*` at the end stands for any rest.
+/// Compares without case and padding; `*` stands for any text and `?` for one character.
 #[must_use]
 pub(super) fn same_text(text: &str, wanted: &str) -> bool {
-    let (text, wanted) = (text.trim().to_lowercase(), wanted.trim().to_lowercase());
-    match wanted.strip_suffix('*') {
-        Some(start) => text.starts_with(start),
-        None => text == wanted,
-    }
+    super::words::fits(&wanted.trim().to_lowercase(), &text.trim().to_lowercase())
 }
 
 /// The text of a value that has one.
