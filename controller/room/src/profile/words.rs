@@ -81,6 +81,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "unknown",
         ],
     ),
+    ("ambient.contacts.*.alarm", YES_NO),
     ("ambient.contacts.*", CONTACT),
     ("contact.*", CONTACT),
     ("port.*.status", PORT),
