@@ -3,6 +3,8 @@
 //! It reads and never writes. It prints the same facts, by the same profiles and rules, that
 //! core polls. A protocol is a file here: its arguments, and a future that ends in an [`Answer`].
 
+mod nut;
+mod serial;
 mod snmp;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +43,15 @@ enum Protocol {
     // `--version` is the protocol's here, not the program's.
     #[command(disable_version_flag = true)]
     Snmp(snmp::Args),
+    /// NUT (upsd): every UPS of the server, or the one that is named. It only reads.
+    ///
+    /// Example: yagura probe nut 127.0.0.1
+    Nut(nut::Args),
+    /// A UPS on a serial port that speaks Megatec's Q1 protocol, or OMRON's or Fuji's dialect.
+    /// Only questions are sent, none that changes anything.
+    ///
+    /// Example: yagura probe serial /dev/ttyUSB0
+    Serial(serial::Args),
 }
 
 impl Args {
@@ -57,12 +68,13 @@ struct Answer {
     agent: String,
     /// How it named itself.
     identity: Option<String>,
-    profile: Arc<Profile>,
+    /// The file that decoded it; `None` where the protocol itself says what is what.
+    profile: Option<Arc<Profile>>,
     reading: Reading,
 }
 
-/// A probe under way.
-type Work = Pin<Box<dyn Future<Output = Result<Answer, Failure>>>>;
+/// A probe under way: one answer for each device that is asked.
+type Work = Pin<Box<dyn Future<Output = Vec<Result<Answer, Failure>>>>>;
 
 fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text
@@ -153,7 +165,17 @@ pub(super) async fn run(args: Args) -> ExitCode {
         Some(Protocol::Snmp(args)) => (
             args.host.clone(),
             args.json,
-            Box::pin(async move { snmp::probe(&args).await }),
+            Box::pin(async move { vec![snmp::probe(&args).await] }),
+        ),
+        Some(Protocol::Nut(args)) => (
+            args.host.clone(),
+            args.json,
+            Box::pin(async move { nut::probe(&args).await }),
+        ),
+        Some(Protocol::Serial(args)) => (
+            args.port.display().to_string(),
+            args.json,
+            Box::pin(async move { vec![serial::probe(&args).await] }),
         ),
         None => {
             eprintln!("yagura probe: no device is named\n  see `yagura probe --help`");
@@ -171,16 +193,39 @@ pub(super) async fn run(args: Args) -> ExitCode {
             result
         }
     };
-    match result {
-        Ok(found) => {
-            let text = if json { found.json() } else { found.table() };
-            print(&text)
-        }
-        Err(failure) => {
-            eprintln!("yagura probe: {}\n  {}", failure.problem, failure.hint);
-            ExitCode::FAILURE
+    let (mut found, mut failed) = (Vec::new(), false);
+    for answer in result {
+        match answer {
+            Ok(answer) => found.push(answer),
+            Err(failure) => {
+                eprintln!("yagura probe: {}", failure.problem);
+                if !failure.hint.is_empty() {
+                    eprintln!("  {}", failure.hint);
+                }
+                failed = true;
+            }
         }
     }
+    if found.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    let printed = print(&if json { as_json(&found) } else { as_tables(&found) });
+    if failed { ExitCode::FAILURE } else { printed }
+}
+
+/// One object, or a list of them when several devices were asked.
+fn as_json(found: &[Answer]) -> String {
+    let reports: Vec<Report<'_>> = found.iter().map(Answer::report).collect();
+    let text = match reports.as_slice() {
+        [one] => serde_json::to_string_pretty(one),
+        many => serde_json::to_string_pretty(many),
+    };
+    text.expect("strings and finite numbers always serialise")
+}
+
+fn as_tables(found: &[Answer]) -> String {
+    let tables: Vec<String> = found.iter().map(Answer::table).collect();
+    tables.join("\n\n")
 }
 
 /// Prints to standard output; a reader that has gone away is no reason to panic.
@@ -202,7 +247,7 @@ fn quality(fact: &Fact) -> Quality {
 }
 
 impl Answer {
-    fn json(&self) -> String {
+    fn report(&self) -> Report<'_> {
         let facts = self.reading.facts.iter().map(|fact| FactReport {
             name: &fact.name,
             value: match &fact.value {
@@ -215,12 +260,11 @@ impl Answer {
             quality: quality(fact),
             reason: fact.value.as_ref().err().map(|reason| reason.word()),
         });
-        let report = Report {
+        Report {
             profile: &self.reading.profile,
             sys_object_id: self.reading.sys_object_id.as_deref(),
             facts: facts.collect(),
-        };
-        serde_json::to_string_pretty(&report).expect("strings and finite numbers always serialise")
+        }
     }
 
     fn table(&self) -> String {
@@ -230,16 +274,17 @@ impl Answer {
         };
         head("agent", &self.agent);
         head("identity", self.identity.as_deref().unwrap_or("none"));
-        head(
-            "profile",
-            &format!(
-                "{}  {}, {}",
-                self.profile.name(),
-                self.profile.title(),
-                self.profile.source()
+        match &self.profile {
+            Some(profile) => head(
+                "profile",
+                &format!("{}  {}, {}", profile.name(), profile.title(), profile.source()),
             ),
-        );
-        if let Some(status) = nut_status(&self.reading) {
+            None => head("profile", &self.reading.profile),
+        }
+        // A NUT server says it itself.
+        if self.reading.fact("ups.status").is_none()
+            && let Some(status) = nut_status(&self.reading)
+        {
             head("ups.status", &format!("{status}  (as NUT would say it)"));
         }
         let shown: Vec<&Fact> = self
@@ -375,12 +420,19 @@ mod tests {
         assert!(parse("probe snmp ups-a --community public --version 2c --json").is_ok());
         let short = parse("probe ups-a --community public --version 2c").unwrap();
         assert!(matches!(short.protocol(), Some(Protocol::Snmp(args)) if args.host == "ups-a"));
+        assert!(parse("probe nut 127.0.0.1 rack --tls require --ca-file /etc/yagura/nut.pem").is_ok());
+        assert!(parse("probe serial /dev/ttyUSB0 --dialect omron --json").is_ok());
         for bad in [
             "probe ups-a",
             "probe snmp ups-a",
             "probe snmp ups-a --community public --version 3",
             "probe snmp ups-a --community public --timeout 0",
             "probe snmp ups-a --community public --retries 99",
+            "probe nut",
+            "probe nut 127.0.0.1 --tls maybe",
+            "probe nut 127.0.0.1 --user reader",
+            "probe serial",
+            "probe serial /dev/ttyUSB0 --dialect klingon",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -103,7 +103,7 @@ pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
                 return Ok(Answer {
                     agent: format!("{addr}  {}", words(version)),
                     identity: reading.sys_object_id.clone(),
-                    profile,
+                    profile: Some(profile),
                     reading,
                 });
             }
