@@ -27,13 +27,23 @@ pub(super) fn refuse(facts: &mut [Fact]) {
                     _ => None,
                 })
         };
+        let of_phase = |phase: &str| {
+            let value = |quantity: &str| number(&format!("output.{phase}.{quantity}")).unwrap_or(0.0);
+            value("voltage") * value("current")
+        };
         let (Some(volts), Some(amperes), Some(watts)) = (number(voltage), number(current), number(power))
         else {
             continue;
         };
         let apparent = volts * amperes;
+        // The power of the whole unit may be the sum of its phases.
+        let sum = if power == "ups.realpower" {
+            apparent + of_phase("L2") + of_phase("L3")
+        } else {
+            apparent
+        };
         let contradicts = apparent >= CONTRADICTION_FROM_VA
-            && (watts < apparent * POWER_FACTOR_MIN || watts > apparent * POWER_FACTOR_MAX);
+            && (watts < apparent * POWER_FACTOR_MIN || watts > sum * POWER_FACTOR_MAX);
         if contradicts && let Some(fact) = facts.iter_mut().find(|fact| fact.name == power) {
             fact.value = Err(NoData::Implausible);
         }
