@@ -8,6 +8,7 @@ pub mod link;
 pub mod listen;
 pub mod modbus;
 pub mod nut;
+pub mod profiles;
 pub mod serial;
 pub mod snmp;
 pub mod web;

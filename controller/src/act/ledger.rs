@@ -366,6 +366,7 @@ mod tests {
         let site: Site<Stage> = Site {
             name: label.clone(),
             data_dir: "/nonexistent".into(),
+            profiles_dir: None,
             web: Web {
                 listen: "127.0.0.1:0".parse().unwrap(),
             },

@@ -224,6 +224,21 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             }
         }
     }
+    let (library, bad_profiles) = crate::profiles::library(site.profiles_dir.as_deref());
+    for bad in bad_profiles {
+        disk.error(
+            &[Step::Key("profiles_dir")],
+            bad.to_string(),
+            "yagura profile test FILE RECORDING shows what a profile reads",
+        );
+    }
+    for (index, device) in site.devices.iter().enumerate() {
+        if let Some(name) = device.profile.as_ref().filter(|name| library.get(name).is_none()) {
+            let way = [Step::Key("device"), Step::Index(index), Step::Key("profile")];
+            let message = format!("`{name}` is neither a built-in profile nor one of profiles_dir");
+            disk.error(&way, message, "yagura profile list shows the built-in ones");
+        }
+    }
     for (index, host) in site.hosts.iter().enumerate() {
         let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
         match &host.action {
@@ -688,6 +703,28 @@ mod tests {
         assert!(
             found[0].contains("warning") && found[0].contains("communities"),
             "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_bad_profile_of_the_site_is_named_with_file_and_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = good(folder.path());
+        let text = fs::read_to_string(&config).unwrap();
+        let spoilt = text
+            .replacen("\ndata_dir", "\nprofiles_dir = \"own\"\ndata_dir", 1)
+            .replacen("profile = \"rfc1628\"", "profile = \"nowhere\"", 1);
+        write(&config, &spoilt, 0o640);
+        fs::create_dir(folder.path().join("own")).unwrap();
+        fs::write(folder.path().join("own/mine.toml"), "title = \"t\"\ncolour = 1\n").unwrap();
+        let found = problems(&config).join("\n");
+        assert!(
+            found.contains("own/mine.toml:2: unknown field `colour`"),
+            "{found}"
+        );
+        assert!(
+            found.contains("`nowhere` is neither a built-in profile"),
+            "{found}"
         );
     }
 

@@ -124,8 +124,13 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     let mut tasks = JoinSet::new();
     let (poll_out, polls) = mpsc::channel(MAX_POLLS);
     let (polling, poll_control) = mpsc::channel(MAX_POLL_ORDERS);
-    let library = std::sync::Arc::new(room::profile::Library::builtin());
-    let means = poll::Means::open(library).await.map_err(Error::Poller)?;
+    let (library, bad_profiles) = crate::profiles::library(site.profiles_dir.as_deref());
+    for bad in &bad_profiles {
+        tracing::error!("{bad}; this profile is left out");
+    }
+    let means = poll::Means::open(std::sync::Arc::new(library))
+        .await
+        .map_err(Error::Poller)?;
     tasks.spawn(poll::run(
         means.clone(),
         site.devices.clone(),

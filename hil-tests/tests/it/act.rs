@@ -372,6 +372,7 @@ impl Core {
         let site: Site<Simulated> = Site {
             name: Label::new("試験室", "test room"),
             data_dir: dir.path().to_owned(),
+            profiles_dir: None,
             web: Web {
                 listen: "127.0.0.1:0".parse().unwrap(),
             },

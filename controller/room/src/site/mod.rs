@@ -155,6 +155,8 @@ pub struct Site<W: World = Real> {
     pub name: Label,
     /// Where journal, history and the roles' sockets live.
     pub data_dir: PathBuf,
+    /// Where the site's own device profiles are; `None` when it has none.
+    pub profiles_dir: Option<PathBuf>,
     /// Web role.
     pub web: Web,
     /// MQTT.

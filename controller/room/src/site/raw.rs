@@ -21,6 +21,7 @@ use std::path::PathBuf;
 pub(super) struct Raw<W: World> {
     pub(super) name: Found<Label>,
     pub(super) data_dir: Found<PathBuf>,
+    pub(super) profiles_dir: Found<PathBuf>,
     pub(super) web: Option<RawWeb>,
     pub(super) mqtt: Option<RawMqtt>,
     pub(super) nodes: Vec<RawNode>,
@@ -190,6 +191,7 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
     Some(Site {
         name: raw.name?.value,
         data_dir: raw.data_dir?.value,
+        profiles_dir: raw.profiles_dir.map(|dir| dir.value),
         web,
         mqtt,
         nodes,

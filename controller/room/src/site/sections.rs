@@ -21,9 +21,11 @@ pub(super) fn sections<'a, W: Hands>(
     sink: &'a Sink<'a>,
 ) -> Raw<W> {
     let mut r = Reader::new(root.get_ref(), 0..0, "the site file", sink, base);
+    let has_profiles = r.has("profiles_dir");
     let raw = Raw {
         name: r.label("name", "name = { ja = \"第一サーバ室\", en = \"Server room 1\" }"),
         data_dir: r.path("data_dir", "data_dir = \"/var/lib/yagura\""),
+        profiles_dir: r.path_or("profiles_dir"),
         web: r
             .table("web", "[web]", "[web] with listen = \"127.0.0.1:8080\"")
             .map(web),
@@ -38,7 +40,7 @@ pub(super) fn sections<'a, W: Hands>(
         devices: r
             .tables("device", "[[device]]", MAX_DEVICES)
             .into_iter()
-            .map(device)
+            .map(|r| device(r, has_profiles))
             .collect(),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
@@ -188,7 +190,7 @@ pub(super) fn span_or(
     })
 }
 
-fn device(mut r: Reader<'_>) -> RawDevice {
+fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
     let name = r.name("name");
     let retries = if r.has("retries") {
         narrow_to(r.whole_or("retries", 0..=5))
@@ -215,7 +217,7 @@ fn device(mut r: Reader<'_>) -> RawDevice {
         name,
         kind,
         link: super::link::link(&mut r),
-        profile: profile(&mut r),
+        profile: profile(&mut r, has_profiles),
         poll,
         poll_on_battery: span_or(
             &mut r,
@@ -230,8 +232,12 @@ fn device(mut r: Reader<'_>) -> RawDevice {
     device
 }
 
-/// The name of a built-in profile, or nothing to detect it.
-fn profile(r: &mut Reader<'_>) -> Found<String> {
+/// The name of a profile, or nothing to detect it. What is in the site's own folder only the disk
+/// knows.
+fn profile(r: &mut Reader<'_>, has_profiles: bool) -> Found<String> {
+    if has_profiles {
+        return r.text_or("profile");
+    }
     let names = crate::profile::BUILTIN.map(|(name, _)| (name, name));
     let found = r.word_or("profile", &names)?;
     Some(At {

@@ -30,6 +30,7 @@ pub(crate) fn site() -> Site<Real> {
     Site {
         name: Label::new("試験室", "test room"),
         data_dir: "/nonexistent".into(),
+        profiles_dir: None,
         web: Web {
             listen: "127.0.0.1:0".parse().unwrap(),
         },

@@ -811,6 +811,7 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
     Site {
         name: Label::new("試験室", "test room"),
         data_dir: "/nonexistent".into(),
+        profiles_dir: None,
         web: Web { listen: addr },
         mqtt: Mqtt::Builtin { listen: addr },
         nodes: Vec::new(),

@@ -4,7 +4,6 @@ use super::{Answer, Failure, named, resolve, seconds};
 use crate::snmp::{Client, Error, RETRIES_MAX, Session, SnmpVersion, Target, Wanted};
 use clap::ValueEnum;
 use room::device::PollFailure;
-use room::profile::Library;
 use room::site::Secret;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -37,6 +36,9 @@ pub(super) struct Args {
     /// Times to ask again
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=i64::from(RETRIES_MAX)))]
     retries: u8,
+    /// Folder with profiles of one's own, as `profiles_dir` of a site
+    #[arg(long, value_name = "DIR")]
+    profiles: Option<std::path::PathBuf>,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -54,7 +56,11 @@ enum VersionArg {
 
 /// Asks the agent what it is and for all it tells.
 pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
-    let library = Arc::new(Library::builtin());
+    let (library, bad) = crate::profiles::library(args.profiles.as_deref());
+    for bad in bad {
+        eprintln!("yagura: {bad}; this profile is left out");
+    }
+    let library = Arc::new(library);
     let wanted = match &args.profile {
         None => Wanted::Any,
         Some(name) => Wanted::Named(named(&library, name)?.name().to_owned()),
