@@ -6,6 +6,7 @@
 pub mod bench;
 mod binary;
 pub mod cards;
+pub mod conformance;
 pub mod http;
 pub mod image;
 pub mod memory;

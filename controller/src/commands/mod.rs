@@ -5,6 +5,7 @@
 mod card;
 mod check;
 mod demo;
+mod discover;
 mod failure;
 mod firewall;
 mod http;
@@ -55,6 +56,8 @@ Examples:
       What a UPS says about itself, and which profile reads it.
   yagura profile test my-ups.toml my-ups.snmprec
       Reads what a device answered with a profile, and says what is wrong or missing.
+  yagura discover 192.0.2.0/24 --community public --out site.toml
+      Asks each address once; the file names what answered, with kind and profile.
   yagura plan show --config /etc/yagura/site.toml
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
@@ -105,6 +108,8 @@ enum Command {
     /// Test and list device profiles (機器プロファイル)
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Search named ranges for devices, and write a site file to start from (機器を探す)
+    Discover(discover::DiscoverArgs),
     /// Report every problem of a site file (設定を確認する)
     Check(check::CheckArgs),
     /// Print nftables rules for a site (ファイアウォール規則を作る)
@@ -143,6 +148,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
         Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
         Command::Profile(command) => profile::run(command),
+        Command::Discover(args) => single_threaded()?.block_on(discover::run(args)),
         Command::Check(args) => Ok(check::run(&args)),
         Command::Firewall(args) => firewall::run(&args),
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),

@@ -34,6 +34,26 @@ pub(crate) fn yagura(args: &[OsString]) -> Result<(), String> {
     exec(args)
 }
 
+/// Serves the recordings of `dir` and compares what the product reads.
+///
+/// # Errors
+/// When it cannot be built, or misses the aim.
+pub(crate) fn conformance(dir: &std::path::Path, details: bool) -> Result<(), String> {
+    check(&mut cargo(&[
+        "build",
+        "--package",
+        "hil-tests",
+        "--bin",
+        "conformance",
+    ]))?;
+    let mut command = Command::new(target_dir()?.join("debug/conformance"));
+    command.arg(dir);
+    if details {
+        command.arg("--details");
+    }
+    check(&mut command)
+}
+
 fn build() -> Result<(), String> {
     check(&mut cargo(&[
         "build",

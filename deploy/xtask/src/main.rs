@@ -72,6 +72,14 @@ enum Command {
         #[arg(long, default_value_t = fuzz::SECONDS)]
         seconds: u64,
     },
+    /// Serve recordings of real devices, poll them with the product, and compare the values
+    Conformance {
+        /// Folder of NAME.snmprec with NAME.json beside it
+        dir: std::path::PathBuf,
+        /// List every value that is not equal
+        #[arg(long)]
+        details: bool,
+    },
     /// Print nftables rules for a site (the same as `yagura firewall`)
     Firewall {
         /// The site file
@@ -133,6 +141,7 @@ fn main() -> ExitCode {
         Command::Firmware { board, all, tls, .. } => firmware::run(board.as_deref(), all, tls),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
         Command::Bench { what, dev } => bench::run(what, dev),
+        Command::Conformance { dir, details } => demo::conformance(&dir, details),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
         Command::Simulate { seeds, seed } => test::simulate(seeds, seed),
     };

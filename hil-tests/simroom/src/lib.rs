@@ -7,6 +7,7 @@ pub mod climate;
 pub mod layout;
 pub mod megatec;
 pub mod node;
+pub mod recorded;
 pub mod room;
 pub mod scenario;
 pub mod server;

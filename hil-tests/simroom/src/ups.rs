@@ -9,9 +9,9 @@
 //! set_mains, set_load --> Battery (advances with simulated time) --> values of the MIB --> replies
 //! ```
 
-mod agent;
+pub(crate) mod agent;
 mod battery;
-mod mib;
+pub(crate) mod mib;
 
 pub use battery::{Battery, Model, Source};
 pub use mib::Mib;

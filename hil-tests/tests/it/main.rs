@@ -11,6 +11,7 @@
 mod act;
 mod board;
 mod clock;
+mod conformance;
 mod disk;
 mod living;
 mod mqtt;

@@ -137,7 +137,8 @@ impl Conversation {
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
         match self {
             Self::Snmp(session) => session.read().await,
-            Self::Nut(session) => session.read().await,
+            // Its TLS handshake would make the task of every device larger.
+            Self::Nut(session) => Box::pin(session.read()).await,
             Self::Megatec(session) => session.read().await,
             Self::Unable(why) => Err(PollFailure::Unreachable((*why).to_owned())),
         }

@@ -92,19 +92,38 @@ fn reply(shared: &Shared, datagram: &[u8]) -> Option<Reply> {
     if take(&mut inner.faults.reordered) {
         answer.bindings.reverse();
     }
-    let mut bytes = encode(&pdu, version, &answer);
-    if bytes.len() > inner.faults.reply_max.unwrap_or(REPLY_MAX) {
-        let too_big = Answer {
-            status: TOO_BIG,
-            index: 0,
-            bindings: match version {
-                Version::V1 => echo(&pdu),
-                _ => Vec::new(),
-            },
-        };
-        bytes = encode(&pdu, version, &too_big);
-    }
+    let limit = inner.faults.reply_max.unwrap_or(REPLY_MAX);
+    let bytes = fitting(&pdu, version, &answer, limit);
     Some(Reply { bytes, delay })
+}
+
+/// What an agent with these values answers to a datagram of its community; `None` when it stays
+/// silent.
+pub(crate) fn answer_to(datagram: &[u8], community: &str, values: &Values) -> Option<Vec<u8>> {
+    let pdu = Pdu::from_bytes(datagram).ok()?;
+    let version = pdu.version().ok()?;
+    if pdu.community != community.as_bytes() {
+        return None;
+    }
+    let answer = answer(&pdu, version, values, false)?;
+    Some(fitting(&pdu, version, &answer, REPLY_MAX))
+}
+
+/// The encoded reply, or `tooBig` when it is longer than `limit` bytes.
+fn fitting(pdu: &Pdu<'_>, version: Version, answer: &Answer, limit: usize) -> Vec<u8> {
+    let bytes = encode(pdu, version, answer);
+    if bytes.len() <= limit {
+        return bytes;
+    }
+    let too_big = Answer {
+        status: TOO_BIG,
+        index: 0,
+        bindings: match version {
+            Version::V1 => echo(pdu),
+            _ => Vec::new(),
+        },
+    };
+    encode(pdu, version, &too_big)
 }
 
 enum Binding {
@@ -231,6 +250,7 @@ fn bulk(pdu: &Pdu<'_>, values: &Values, names: Vec<Vec<u32>>, looping: bool) -> 
 fn length(value: &Binding) -> usize {
     match value {
         Binding::Value(Wire::Text(text)) => text.len(),
+        Binding::Value(Wire::Raw(_, content)) => content.len(),
         Binding::Value(Wire::Oid(arcs)) => arcs.len() * 2,
         _ => 5,
     }
@@ -246,6 +266,7 @@ fn encode(pdu: &Pdu<'_>, version: Version, answer: &Answer) -> Vec<u8> {
             Binding::NoSuchObject => push(&mut binding, 0x80, &[]),
             Binding::NoSuchInstance => push(&mut binding, 0x81, &[]),
             Binding::EndOfMib => push(&mut binding, 0x82, &[]),
+            Binding::Value(Wire::Raw(tag, content)) => push(&mut binding, *tag, content),
             Binding::Value(Wire::Integer(n)) => push(&mut binding, 0x02, &integer(*n)),
             Binding::Value(Wire::Gauge(n)) => push(&mut binding, 0x42, &integer(i64::from(*n))),
             Binding::Value(Wire::Ticks(n)) => push(&mut binding, 0x43, &integer(i64::from(*n))),
@@ -286,8 +307,8 @@ fn push(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.extend_from_slice(content);
 }
 
-/// Two's complement in the fewest bytes.
-fn integer(number: i64) -> Vec<u8> {
+/// Content of an INTEGER: two's complement in the fewest bytes.
+pub(crate) fn integer(number: i64) -> Vec<u8> {
     let bytes = number.to_be_bytes();
     let mut from = 0;
     while from < 7 {
@@ -304,7 +325,8 @@ fn integer(number: i64) -> Vec<u8> {
     bytes[from..].to_vec()
 }
 
-fn identifier(arcs: &[u32]) -> Vec<u8> {
+/// Content of an OBJECT IDENTIFIER.
+pub(crate) fn identifier(arcs: &[u32]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let (head, tail) = arcs.split_at(arcs.len().min(2));
     let first = head.first().copied().unwrap_or(0) * 40 + head.get(1).copied().unwrap_or(0);

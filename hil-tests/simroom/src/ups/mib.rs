@@ -15,7 +15,9 @@ pub enum Mib {
 
 /// A value as it goes over the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wire {
+pub(crate) enum Wire {
+    /// Tag and content of any type.
+    Raw(u8, Vec<u8>),
     Integer(i64),
     Gauge(u32),
     Ticks(u32),
@@ -24,7 +26,7 @@ pub(super) enum Wire {
 }
 
 /// Instances in the order of a walk.
-pub(super) type Values = BTreeMap<Vec<u32>, Wire>;
+pub(crate) type Values = BTreeMap<Vec<u32>, Wire>;
 
 const SYSTEM: [u32; 7] = [1, 3, 6, 1, 2, 1, 1];
 const UPS: [u32; 8] = [1, 3, 6, 1, 2, 1, 33, 1];
