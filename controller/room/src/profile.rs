@@ -235,4 +235,6 @@ impl Profile {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

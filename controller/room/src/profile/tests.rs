@@ -344,41 +344,6 @@ fn a_profile_with_a_mistake_is_refused_by_name() {
     assert!(Library::from_texts(&[BUILTIN[0], BUILTIN[0]]).is_err());
 }
 
-proptest::proptest! {
-    /// Whatever a device sends, decoding ends, and every number it accepts is plausible.
-    #[test]
-    fn any_values_decode_without_an_impossible_number(
-        numbers in proptest::collection::vec(proptest::num::i64::ANY, 80),
-        kinds in proptest::collection::vec(0_u8..8, 80),
-        text in proptest::collection::vec(proptest::num::u8::ANY, 0..80),
-    ) {
-        for profile in Library::builtin().iter() {
-            let values: Vec<Value> = numbers.iter().zip(&kinds).map(|(n, kind)| match kind {
-                0 => Value::Integer(*n),
-                1 => Value::Integer(n % 300),
-                2 => Value::Unsigned(n.unsigned_abs()),
-                3 => Value::Ticks(u32::try_from(n.unsigned_abs() % 4_294_967_296).unwrap()),
-                4 => Value::Bytes(text.clone()),
-                5 => Value::Null,
-                6 => Value::DeviceError(5),
-                _ => Value::NoSuchInstance,
-            }).collect();
-            let reading = profile.layout(&[]).decode(None, &values);
-            for fact in &reading.facts {
-                if let Ok(FactValue::Number(number)) = fact.value {
-                    assert!(number.is_finite());
-                    if fact.unit == "%" {
-                        assert!((0.0..=250.0).contains(&number));
-                    }
-                    if fact.name == "battery.runtime" {
-                        assert!((0.0..=2_592_000.0).contains(&number));
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// Recordings of real devices are third-party and live outside of the project: in the folder
 /// that `YAGURA_RECORDINGS` names, or in `shared/recordings` beside the project.
 fn real_recordings() -> Option<PathBuf> {
