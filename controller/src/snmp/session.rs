@@ -59,6 +59,8 @@ pub struct Session {
     target: Target,
     wanted: Wanted,
     known: Option<Known>,
+    /// What was found out so far of a device that is not known yet.
+    learning: Option<Learning>,
     /// A row was gone, and the rows were looked for again; once until [`Self::forget`].
     rows_renewed: bool,
 }
@@ -73,6 +75,20 @@ struct Known {
     serial: Option<String>,
 }
 
+/// The way to [`Known`]. It outlives the deadline of a reading: a slow device is learnt over
+/// several.
+#[derive(Debug)]
+struct Learning {
+    sys_object_id: Option<Oid>,
+    profile: Arc<Profile>,
+    roots: Roots,
+    /// Columns already walked; `None` before the scalars were got.
+    walked: Option<usize>,
+    rows: Vec<(Oid, Value)>,
+    left_out: usize,
+    silent: usize,
+}
+
 impl Session {
     /// Of a device nothing is known about yet.
     #[must_use]
@@ -83,6 +99,7 @@ impl Session {
             target,
             wanted,
             known: None,
+            learning: None,
             rows_renewed: false,
         }
     }
@@ -103,6 +120,7 @@ impl Session {
     /// lacked.
     pub fn forget(&mut self) {
         self.known = None;
+        self.learning = None;
         self.rows_renewed = false;
     }
 
@@ -125,11 +143,11 @@ impl Session {
 
     async fn read_in_time(&mut self) -> Result<Reading, PollFailure> {
         for _ in 0..DETECTIONS_PER_READING {
-            let known = match &mut self.known {
-                Some(known) => known,
-                unknown => {
-                    unknown.insert(learn(&self.client, &self.library, &self.target, &self.wanted).await?)
-                }
+            if self.known.is_none() {
+                self.learn().await?;
+            }
+            let Some(known) = &mut self.known else {
+                return Err(PollFailure::NoProfile);
             };
             // Silence says nothing about what the device is, so a failure leaves it known; so
             // does a deadline, and what the plan learnt until then stays learnt.
@@ -162,15 +180,43 @@ impl Session {
             "the device changes its identity while it is read".to_owned(),
         ))
     }
+
+    /// What the device is, and what it has of that.
+    async fn learn(&mut self) -> Result<(), PollFailure> {
+        let learning = match &mut self.learning {
+            Some(learning) => learning,
+            none => none.insert(begin(&self.client, &self.library, &self.target, &self.wanted).await?),
+        };
+        if let Err(failure) = walk(&self.client, &self.target, learning).await {
+            // It is away, or it may be another one when it is back.
+            self.learning = None;
+            return Err(failure);
+        }
+        let Some(learning) = self.learning.take() else {
+            return Ok(());
+        };
+        let mut layout = learning.profile.layout(&learning.rows);
+        layout.leave_out(learning.left_out);
+        let mut oids = layout.oids();
+        oids.push(oid(SYS_OBJECT_ID));
+        self.known = Some(Known {
+            plan: Plan::new(&self.target, &oids),
+            sys_object_id: learning.sys_object_id,
+            serial: None,
+            layout,
+            profile: learning.profile,
+        });
+        Ok(())
+    }
 }
 
-/// What the device is, and what it has of that.
-async fn learn(
+/// What the device is.
+async fn begin(
     client: &Client,
     library: &Library,
     target: &Target,
     wanted: &Wanted,
-) -> Result<Known, PollFailure> {
+) -> Result<Learning, PollFailure> {
     let answer = client.get(target, &[oid(SYS_OBJECT_ID), oid(SYS_DESCR)]).await;
     let answer = answer.map_err(|error| failure(&error))?;
     let value = |at: usize| answer.get(at).map(|(_, value)| value);
@@ -189,17 +235,14 @@ async fn learn(
             .filter(|profile| profile.kind() == Kind::Ups),
     };
     let profile = profile.ok_or(PollFailure::NoProfile)?;
-    let (rows, left_out) = walk(client, target, &profile.roots()).await?;
-    let mut layout = profile.layout(&rows);
-    layout.leave_out(left_out);
-    let mut oids = layout.oids();
-    oids.push(oid(SYS_OBJECT_ID));
-    Ok(Known {
-        plan: Plan::new(target, &oids),
+    Ok(Learning {
         sys_object_id: identity.sys_object_id,
-        serial: None,
-        layout,
+        roots: profile.roots(),
         profile,
+        walked: None,
+        rows: Vec::new(),
+        left_out: 0,
+        silent: 0,
     })
 }
 
@@ -275,37 +318,31 @@ async fn has_rows(client: &Client, target: &Target, column: &Oid) -> Result<bool
     }
 }
 
-/// The rows of the roots, and how many of them there was no room for.
-async fn walk(
-    client: &Client,
-    target: &Target,
-    roots: &Roots,
-) -> Result<(Vec<(Oid, Value)>, usize), PollFailure> {
-    let mut rows = Vec::new();
-    let mut left_out = 0;
-    let mut silent = 0;
-    if !roots.scalars.is_empty() {
-        rows = client
-            .get(target, &roots.scalars)
-            .await
-            .map_err(|error| failure(&error))?;
+/// Reads the rows of the roots that are not read yet.
+async fn walk(client: &Client, target: &Target, learning: &mut Learning) -> Result<(), PollFailure> {
+    let Learning { roots, rows, .. } = learning;
+    if learning.walked.is_none() && !roots.scalars.is_empty() {
+        let scalars = client.get(target, &roots.scalars).await;
+        rows.extend(scalars.map_err(|error| failure(&error))?);
     }
-    for column in &roots.columns {
+    let walked = learning.walked.get_or_insert(0);
+    while let Some(column) = roots.columns.get(*walked) {
         let room = COLUMN_ROWS_MAX.min(DEVICE_ROWS_MAX.saturating_sub(rows.len()));
         match client.walk_first(target, column, room).await {
             Ok((found, more)) => {
                 rows.extend(found);
-                left_out += usize::from(more);
+                learning.left_out += usize::from(more);
             }
-            Err(Error::Timeout { .. }) if silent < SILENT_COLUMNS_MAX => silent += 1,
+            Err(Error::Timeout { .. }) if learning.silent < SILENT_COLUMNS_MAX => learning.silent += 1,
             Err(error @ (Error::Timeout { .. } | Error::Bind(_) | Error::Send { .. })) => {
                 return Err(failure(&error));
             }
             // A table that loops or errs brings no rows, and takes none of the others with it.
             Err(error) => tracing::debug!(%column, %error, "walk a column"),
         }
+        *walked += 1;
     }
-    Ok((rows, left_out))
+    Ok(())
 }
 
 fn oid(text: &str) -> Oid {
