@@ -101,6 +101,15 @@ impl Kind {
     }
 }
 
+/// The protocol in which a profile's devices are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// SNMP; objects.
+    Snmp,
+    /// Modbus; registers. A device cannot be told by asking, so the site names its profile.
+    Modbus(register::Modbus),
+}
+
 /// One model or family of devices.
 #[derive(Debug, Clone)]
 pub struct Profile {
@@ -108,6 +117,7 @@ pub struct Profile {
     title: String,
     source: String,
     kind: Kind,
+    protocol: Protocol,
     extends: Vec<String>,
     dropped: Vec<String>,
     /// Where `extends` and `drop` stand in the text, from 1.
@@ -159,6 +169,21 @@ impl Profile {
         self.kind
     }
 
+    /// How its devices are asked.
+    #[must_use]
+    pub const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// What belongs to Modbus; `None` for a profile of another protocol.
+    #[must_use]
+    pub const fn modbus(&self) -> Option<register::Modbus> {
+        match self.protocol {
+            Protocol::Modbus(modbus) => Some(modbus),
+            Protocol::Snmp => None,
+        }
+    }
+
     /// The objects whose presence proves the profile: instances, or columns with any row.
     #[must_use]
     pub fn probes(&self) -> &[Oid] {
@@ -175,7 +200,7 @@ impl Profile {
     /// it does not fit.
     #[must_use]
     pub fn rank(&self, identity: &Identity) -> Option<Rank> {
-        if self.kind == Kind::Part {
+        if self.kind == Kind::Part || self.protocol != Protocol::Snmp {
             return None;
         }
         let id = identity.sys_object_id.as_ref();
@@ -210,6 +235,12 @@ impl Profile {
 
     /// With what it takes from its parents.
     fn taking(mut self, parents: &[Arc<Self>]) -> Result<Self, BadProfile> {
+        if let Some(other) = parents
+            .iter()
+            .find(|parent| parent.modbus().is_some() != self.modbus().is_some())
+        {
+            return Err(self.bad(format!("extends {}, which is of another protocol", other.name)));
+        }
         let own: Vec<String> = self.rules.iter().flat_map(|rule| rule.written.clone()).collect();
         let mut used = vec![false; self.dropped.len()];
         for rule in parents.iter().flat_map(|parent| &parent.rules) {

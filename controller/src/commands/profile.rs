@@ -8,6 +8,7 @@ use super::Failure;
 use clap::{Args, Subcommand};
 use room::device::Reading;
 use room::profile::recording::{Recording, reading_text};
+use room::profile::register::{Image, Space};
 use room::profile::{Kind, Layout, Library, Oid, Profile, Unit};
 use shared::NoData;
 use std::collections::BTreeSet;
@@ -28,7 +29,8 @@ pub(super) enum ProfileCommand {
         after_long_help = "The recording has a line `oid|type|value` for each object (type: 2 integer, 4 text, 4x text in \
         hexadecimal, 6 object identifier, 65 counter, 66 gauge, 67 ticks, 70 64-bit counter). Parents named by `extends` are \
         looked for in the profile's folder and its sister folders first, then among the built-in ones. Exit code 1: the \
-        profile is bad or does not fit the recording."
+        profile is bad or does not fit the recording. The recording of a Modbus device has a line `holding 0x0082 = 0x2000` \
+        for each register, several numbers or a \"text\" for those that follow each other, and `! 2` for exception 2."
     )]
     Test(TestArgs),
     /// List the built-in profiles (プロファイルの一覧)
@@ -103,6 +105,9 @@ fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
         )
     })?;
     let text = read(&args.recording)?;
+    if profile.modbus().is_some() {
+        return test_registers(args, profile, &text);
+    }
     let recording = Recording::parse(&text).map_err(|bad| {
         Failure::new(
             Failure::WRONG,
@@ -118,6 +123,50 @@ fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     print_refused(&reading);
     print_left_out(profile, &recording);
     print_unread(profile, &layout, &recording, args.unread);
+    Ok(if fits {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(Failure::WRONG)
+    })
+}
+
+/// A Modbus device is not detected: its profile fits when it reads something.
+fn test_registers(args: &TestArgs, profile: &Profile, text: &str) -> Result<ExitCode, Failure> {
+    let image = Image::parse(text).map_err(|bad| {
+        Failure::new(
+            Failure::WRONG,
+            format!("{}:{}: {}", args.recording.display(), bad.line, bad.problem),
+        )
+    })?;
+    let reading = image.reading(profile);
+    print!("{}", reading_text(&reading));
+    if args.reading {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!();
+    let fits = reading.facts.iter().any(|fact| fact.value.is_ok());
+    if !fits {
+        println!("fit: NONE of the profile's registers is in the recording");
+    }
+    print_refused(&reading);
+    let layout = profile.layout(&[]);
+    let is_read = |space: Space, at: u16| {
+        layout.registers().any(|register| {
+            let start = register.address;
+            start.space == space
+                && at >= start.at
+                && u32::from(at - start.at) < u32::from(register.kind.words())
+        })
+    };
+    let unread: Vec<String> = image
+        .iter()
+        .filter(|(space, at, _)| !is_read(*space, *at))
+        .map(|(space, at, _)| format!("{space}:{at}"))
+        .collect();
+    println!("unread: {} registers", unread.len());
+    if args.unread && !unread.is_empty() {
+        println!("  {}", unread.join(" "));
+    }
     Ok(if fits {
         ExitCode::SUCCESS
     } else {

@@ -29,7 +29,7 @@ mod wire;
 pub use bus::{Bus, Counters};
 pub use line::Line;
 pub use lines::Lines;
-pub use plan::{Block, HOLE_BITS_MAX, HOLE_MAX, Plan};
+pub use plan::{Block, Plan};
 pub use room::profile::register::{Address, Space};
 
 use std::time::Duration;

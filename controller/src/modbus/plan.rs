@@ -13,11 +13,8 @@
 use super::{Address, BITS_MAX, REGISTERS_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Registers between two wanted ones that are read for nothing rather than asking twice: a
-/// question and its answer cost 13 bytes beside the registers, and the device's time to think.
-pub const HOLE_MAX: u16 = 16;
-/// The same for bits, which cost a sixteenth.
-pub const HOLE_BITS_MAX: u16 = 128;
+/// A bit costs a sixteenth of a register, so a hole of bits may be wider; by whole bytes.
+const HOLE_BITS: u16 = 8;
 
 /// Registers that are always read together: the words of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +117,7 @@ impl Plan {
     fn joins(&self, block: &Block, index: usize, item: &Item) -> bool {
         let bits = item.start.space.is_bits();
         let (most, hole) = if bits {
-            (BITS_MAX, HOLE_BITS_MAX.min(self.hole.saturating_mul(8)))
+            (BITS_MAX, self.hole.saturating_mul(HOLE_BITS))
         } else {
             (self.most, self.hole)
         };
@@ -185,7 +182,7 @@ mod tests {
         Plan::new(
             values.iter().map(|(start, words)| (at(*start), *words)),
             125,
-            HOLE_MAX,
+            16,
         )
     }
 

@@ -1,11 +1,12 @@
 //! The text of a profile: TOML to [`Profile`], with every key checked.
 
 use super::read::{Key, Number, Read};
+use super::register::{self, Address, Modbus, Order, Register, Type};
 use super::rule::{Attribute, Condition, How, Line, Place, Rule, Scale, Source, Subject, Table};
 use super::unit::{Limits, Unit};
 use super::value::Oid;
 use super::words::reserved_words;
-use super::{Kind, Profile};
+use super::{Kind, Profile, Protocol};
 use serde::Deserialize;
 use serde_spanned::Spanned;
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ struct File {
     source: String,
     kind: Kind,
     #[serde(default)]
+    protocol: ProtocolText,
+    modbus: Option<Spanned<ModbusText>>,
+    #[serde(default)]
     extends: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     drop: Option<Spanned<Vec<String>>>,
@@ -69,7 +73,27 @@ struct File {
     facts: Vec<Spanned<FactText>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "snake_case")]
+enum ProtocolText {
+    #[default]
+    Snmp,
+    Modbus,
+}
+
+/// `[modbus]`: what holds for the whole device.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ModbusText {
+    /// Of the words of a value, where the fact says nothing else.
+    #[serde(default)]
+    order: Order,
+    max_registers: Option<u16>,
+    hole: Option<u16>,
+    pause_ms: Option<u16>,
+}
+
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Match {
     #[serde(default)]
@@ -90,6 +114,16 @@ struct FactText {
     first_name: Option<String>,
     oid: Option<OneOrMany>,
     column: Option<OneOrMany>,
+    register: Option<OneOrMany>,
+    /// Of the register's value.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    order: Option<Order>,
+    /// Registers from one line to the next.
+    stride: Option<u16>,
+    /// Positions of bits or flags that count before the others, in this order.
+    #[serde(default)]
+    first: Vec<usize>,
     label: Option<LabelText>,
     #[serde(rename = "where", default)]
     conditions: Vec<ConditionText>,
@@ -238,19 +272,24 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
         .map(|matching| line_of(matching.span().start));
     let extends_line = file.extends.as_ref().map(|extends| line_of(extends.span().start));
     let drop_line = file.drop.as_ref().map(|drop| line_of(drop.span().start));
+    let is_modbus = file.protocol == ProtocolText::Modbus;
+    let protocol = protocol_of(is_modbus, file.modbus.as_ref().map(Spanned::get_ref)).map_err(|problem| {
+        let line = file.modbus.as_ref().map(|modbus| line_of(modbus.span().start));
+        bad(line, problem)
+    })?;
     let matching = match (file.kind, file.matching.map(Spanned::into_inner)) {
-        (Kind::Part, None) => Match {
-            sys_object_id: Vec::new(),
-            sys_descr: Vec::new(),
-            probe: Vec::new(),
-            by_probe_alone: false,
-            preference: 0,
-        },
+        (Kind::Part, None) => Match::default(),
         (Kind::Part, Some(_)) => return Err(bad(match_line, "a part has no [match]".to_owned())),
+        // A register looks the same in every device.
+        (_, Some(_)) if is_modbus => {
+            let problem = "a Modbus device cannot be told by asking; the site names its profile";
+            return Err(bad(match_line, problem.to_owned()));
+        }
+        (_, None) if is_modbus => Match::default(),
         (_, Some(matching)) => matching,
         (_, None) => return Err(bad(None, "[match] is missing; only a part has none".to_owned())),
     };
-    if file.kind != Kind::Part {
+    if file.kind != Kind::Part && !is_modbus {
         if matching.probe.is_empty() {
             return Err(bad(match_line, "match.probe names no object".to_owned()));
         }
@@ -285,6 +324,7 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
         title: file.title,
         source: file.source,
         kind: file.kind,
+        protocol,
         extends: file.extends.map(Spanned::into_inner).unwrap_or_default(),
         dropped: file.drop.map(Spanned::into_inner).unwrap_or_default(),
         line: drop_line.or(extends_line).unwrap_or(1),
@@ -303,7 +343,7 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
         return Err(bad(None, "no [[fact]]".to_owned()));
     }
     for fact in &file.facts {
-        let rule = rule_of(fact.get_ref()).map_err(|problem| {
+        let rule = rule_of(fact.get_ref(), protocol).map_err(|problem| {
             bad(
                 Some(line_of(fact.span().start)),
                 format!("fact {}: {problem}", fact.get_ref().name),
@@ -337,14 +377,52 @@ pub(super) fn check_size(profile: &Profile) -> Result<(), BadProfile> {
     Ok(())
 }
 
-fn rule_of(fact: &FactText) -> Result<Rule, String> {
-    let (read, unit) = reading_of(fact)?;
-    let source = match (&fact.oid, &fact.column) {
-        (Some(oid), None) => known(fact, &oid.list())?,
-        (None, Some(column)) => table(fact, &column.list())?,
-        (Some(_), Some(_)) => return Err("has both oid and column".to_owned()),
-        (None, None) => return Err("has neither oid nor column".to_owned()),
+/// What `protocol` and `[modbus]` say.
+fn protocol_of(is_modbus: bool, text: Option<&ModbusText>) -> Result<Protocol, String> {
+    let text = match (is_modbus, text) {
+        (false, None) => return Ok(Protocol::Snmp),
+        (false, Some(_)) => return Err("[modbus] belongs to protocol = \"modbus\"".to_owned()),
+        (true, None) => &ModbusText::default(),
+        (true, Some(text)) => text,
     };
+    let house = Modbus::default();
+    let modbus = Modbus {
+        order: text.order,
+        max_registers: text.max_registers.unwrap_or(house.max_registers),
+        hole: text.hole.unwrap_or(house.hole),
+        pause_ms: text.pause_ms.unwrap_or(house.pause_ms),
+    };
+    if !(1..=house.max_registers).contains(&modbus.max_registers) {
+        return Err(format!("max_registers must be 1 to {}", house.max_registers));
+    }
+    if modbus.pause_ms > register::PAUSE_MS_MAX {
+        return Err(format!("pause_ms must be 0 to {}", register::PAUSE_MS_MAX));
+    }
+    Ok(Protocol::Modbus(modbus))
+}
+
+fn rule_of(fact: &FactText, protocol: Protocol) -> Result<Rule, String> {
+    let (read, unit) = reading_of(fact)?;
+    let source = match (&fact.oid, &fact.column, &fact.register, protocol) {
+        (Some(oid), None, None, Protocol::Snmp) => known(fact, &oid.list())?,
+        (None, Some(column), None, Protocol::Snmp) => table(fact, &column.list())?,
+        (None, None, Some(register), Protocol::Modbus(modbus)) => {
+            registers(fact, &register.list(), modbus.order)?
+        }
+        (None, None, None, Protocol::Snmp) => return Err("has neither oid nor column".to_owned()),
+        (None, None, None, Protocol::Modbus(_)) => return Err("has no register".to_owned()),
+        (_, _, Some(_), Protocol::Snmp) => {
+            return Err("a register needs protocol = \"modbus\" at the top of the file".to_owned());
+        }
+        (_, _, _, Protocol::Modbus(_)) => {
+            return Err("oid and column belong to SNMP; name a register".to_owned());
+        }
+        (Some(_), Some(_), None, Protocol::Snmp) => return Err("has both oid and column".to_owned()),
+    };
+    let has_register_keys = fact.kind.is_some() || fact.order.is_some() || fact.stride.is_some();
+    if protocol == Protocol::Snmp && has_register_keys {
+        return Err("type, order and stride belong to a register".to_owned());
+    }
     let is_table = matches!(source, Source::Table(_));
     if fact.conditions.len() > CONDITIONS_MAX {
         return Err(format!("where: more than {CONDITIONS_MAX} conditions"));
@@ -401,6 +479,65 @@ fn known(fact: &FactText, templates: &[&str]) -> Result<Source, String> {
         let mut places = Vec::new();
         for template in templates {
             places.push(Place::Oid(oid(&template.replace("{line}", &line.to_string()))?));
+        }
+        lines.push(Line {
+            name,
+            places,
+            further: line > 1,
+        });
+    }
+    Ok(Source::Known(lines))
+}
+
+fn registers(fact: &FactText, templates: &[&str], order: Order) -> Result<Source, String> {
+    if templates.is_empty() {
+        return Err("register is empty".to_owned());
+    }
+    if fact.first_name.is_some() || fact.label.is_some() {
+        return Err("first_name and label belong to a column".to_owned());
+    }
+    check_name(&fact.name, &[])?;
+    let count = fact.lines.unwrap_or(1);
+    if count == 0 || count > LINES_MAX {
+        return Err(format!("lines must be 1 to {LINES_MAX}"));
+    }
+    let together = [fact.line_name.is_some(), fact.stride.is_some()];
+    if together.iter().any(|given| *given != fact.lines.is_some()) {
+        return Err("lines, line_name and stride belong together".to_owned());
+    }
+    if let Some(pattern) = &fact.line_name {
+        check_name(pattern, &["line"])?;
+        if !pattern.contains("{line}") {
+            return Err("line_name has no {line}".to_owned());
+        }
+    }
+    let mut lines = Vec::new();
+    for line in 1..=count {
+        let name = match &fact.line_name {
+            Some(pattern) if line > 1 => pattern.replace("{line}", &line.to_string()),
+            _ => fact.name.clone(),
+        };
+        let mut places = Vec::new();
+        for template in templates {
+            let mut address: Address = template.parse().map_err(|error| format!("{error}"))?;
+            let further = u32::from(fact.stride.unwrap_or(0)) * (line - 1);
+            address.at = u16::try_from(u32::from(address.at) + further)
+                .map_err(|_| format!("line {line} is beyond register 65535"))?;
+            let kind = match &fact.kind {
+                Some(kind) => kind.parse()?,
+                None if address.space.is_bits() => Type::Bit,
+                None => return Err("type is missing (u16, i16, u32, i32, u64, f32 or text:20)".to_owned()),
+            };
+            if (fact.read == ReadText::Text) != matches!(kind, Type::Text(_))
+                && fact.read != ReadText::Constant
+            {
+                return Err("read = \"text\" and type = \"text:...\" belong together".to_owned());
+            }
+            places.push(Place::Register(Register::new(
+                address,
+                kind,
+                fact.order.unwrap_or(order),
+            )?));
         }
         lines.push(Line {
             name,
@@ -549,6 +686,9 @@ fn reading_of(fact: &FactText) -> Result<(Read, Unit), String> {
     if !is_number && (fact.unit.is_some() || fact.range.is_some() || scales) {
         return Err("unit, range, multiply, divide and offset belong to numbers".to_owned());
     }
+    if !matches!(fact.read, ReadText::Flags | ReadText::Bits) && !fact.first.is_empty() {
+        return Err("first belongs to flags and bits".to_owned());
+    }
     if (fact.text.is_some()) != (fact.read == ReadText::Constant) {
         return Err("text and read = \"constant\" belong together".to_owned());
     }
@@ -652,7 +792,16 @@ fn positions(fact: &FactText) -> Result<(Vec<(usize, String)>, String), String> 
             .map_err(|_| format!("words: `{key}` is no position"))?;
         set.push((at, word));
     }
-    set.sort_by_key(|(at, _)| *at);
+    let rank = |at: usize| fact.first.iter().position(|first| *first == at);
+    // Those that count first, in their order, then the others, the lowest first.
+    set.sort_by_key(|(at, _)| (rank(*at).unwrap_or(usize::MAX), *at));
+    if let Some(at) = fact
+        .first
+        .iter()
+        .find(|at| !set.iter().any(|(known, _)| known == *at))
+    {
+        return Err(format!("first: {at} has no word"));
+    }
     let otherwise = fact.otherwise.clone().ok_or("otherwise is missing")?;
     Ok((set, otherwise))
 }

@@ -11,6 +11,7 @@
 //! Row attributes (name, scale, kind of sensor) are taken at that time and not polled. What is
 //! more than the limits here is left out and counted in the reading, never silently.
 
+use super::register::{Image, Register};
 use super::rule::{Attribute, Condition, Factor, Place, Rule, Scale, Source, Subject, Table};
 use super::unit::Unit;
 use super::value::{Oid, Value};
@@ -99,10 +100,38 @@ impl Layout {
     /// [`Self::places`] of an SNMP agent.
     #[must_use]
     pub fn oids(&self) -> Vec<Oid> {
-        let oids = self.places.iter().map(|place| match place {
-            Place::Oid(oid) => oid.clone(),
+        let oids = self.places.iter().filter_map(|place| match place {
+            Place::Oid(oid) => Some(oid.clone()),
+            Place::Register(_) => None,
         });
         oids.collect()
+    }
+
+    /// [`Self::places`] of a Modbus device.
+    pub fn registers(&self) -> impl Iterator<Item = &Register> {
+        self.places.iter().filter_map(|place| match place {
+            Place::Oid(_) => None,
+            Place::Register(register) => Some(register),
+        })
+    }
+
+    /// The registers that feed this fact, alternatives as well.
+    pub fn registers_of(&self, fact: &str) -> impl Iterator<Item = &Register> {
+        let of_it = self.definitions.iter().filter(move |known| known.name == fact);
+        of_it.filter_map(|known| match &self.places[known.at] {
+            Place::Oid(_) => None,
+            Place::Register(register) => Some(register),
+        })
+    }
+
+    /// The values of [`Self::places`], in that order, out of what a Modbus device answered.
+    #[must_use]
+    pub fn values_in(&self, image: &Image) -> Vec<Value> {
+        let values = self.places.iter().map(|place| match place {
+            Place::Oid(_) => Value::NoSuchObject,
+            Place::Register(register) => register.value(image),
+        });
+        values.collect()
     }
 
     /// The facts, alternatives as well.

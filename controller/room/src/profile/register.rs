@@ -8,13 +8,17 @@
 //!
 //! A device that was not asked for a register, or does not have it, gives no value and never 0.
 
+use super::Profile;
 use super::value::Value;
+use crate::device::Reading;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 /// Registers of one text; 60 characters are more than any model name.
 pub const TEXT_CHARACTERS_MAX: u16 = 60;
+/// Longest silence before a question that a profile may ask for.
+pub const PAUSE_MS_MAX: u16 = 1000;
 /// Rows of a recording.
 pub const RECORDING_LINES_MAX: usize = 20_000;
 
@@ -189,6 +193,34 @@ pub enum Order {
     WordSwapped,
 }
 
+/// What a profile says about the whole device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Modbus {
+    /// Order of the words of a value, where a fact says nothing else.
+    pub order: Order,
+    /// Registers that it takes in one question, at most.
+    pub max_registers: u16,
+    /// Unused registers between two wanted ones that may be read for nothing; 0 for a device
+    /// that refuses them.
+    pub hole: u16,
+    /// Silence before each question, in milliseconds, where it needs more than the line does.
+    pub pause_ms: u16,
+}
+
+impl Default for Modbus {
+    fn default() -> Self {
+        Self {
+            order: Order::Big,
+            // MODBUS Application Protocol V1.1b3, 6.3.
+            max_registers: 125,
+            // A question and its answer cost 13 bytes beside the registers, and the device's
+            // time to think: less than sixteen more registers do.
+            hole: 16,
+            pause_ms: 0,
+        }
+    }
+}
+
 /// A value of a device: where it is and how to read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Register {
@@ -343,6 +375,13 @@ impl Image {
             image.add_line(line).map_err(|problem| bad(&problem))?;
         }
         Ok(image)
+    }
+
+    /// What a device that answers so is, by this profile.
+    #[must_use]
+    pub fn reading(&self, profile: &Profile) -> Reading {
+        let layout = profile.layout(&[]);
+        layout.decode(None, &layout.values_in(self))
     }
 
     fn add_line(&mut self, line: &str) -> Result<(), String> {

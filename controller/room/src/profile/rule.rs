@@ -2,6 +2,7 @@
 //! are scaled.
 
 use super::read::{Key, Read, number_of};
+use super::register::Register;
 use super::unit::Unit;
 use super::value::{Oid, Value};
 use std::fmt;
@@ -12,12 +13,15 @@ use std::sync::Arc;
 pub enum Place {
     /// An object instance.
     Oid(Oid),
+    /// A register, with how its words are read.
+    Register(Register),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Oid(oid) => oid.fmt(f),
+            Self::Register(register) => register.address.fmt(f),
         }
     }
 }

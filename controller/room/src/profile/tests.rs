@@ -63,12 +63,20 @@ fn every_profile_reads_its_recordings() {
                     kind.display()
                 ));
             }
-            let recordings = files(&file.with_extension(""), "snmprec");
+            let (extension, check): (_, fn(&Library, &Profile, &Path) -> Result<(), String>) =
+                match profile.protocol() {
+                    Protocol::Snmp => ("snmprec", check_recording),
+                    Protocol::Modbus(_) => ("registers", check_registers),
+                };
+            let recordings = files(&file.with_extension(""), extension);
             if recordings.is_empty() {
-                problem(format!("no recording in {}", file.with_extension("").display()));
+                problem(format!(
+                    "no .{extension} in {}",
+                    file.with_extension("").display()
+                ));
             }
             for path in recordings {
-                if let Err(text) = check_recording(&library, profile, &path) {
+                if let Err(text) = check(&library, profile, &path) {
                     problem(format!("{}: {text}", path.display()));
                 }
             }
@@ -104,7 +112,17 @@ fn check_recording(library: &Library, profile: &Profile, path: &Path) -> Result<
         }
     }
     let (_, reading) = recording.read(profile);
-    let shown = recording::reading_text(&reading);
+    check_reading(&reading, &text, path)
+}
+
+fn check_registers(_: &Library, profile: &Profile, path: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let image = register::Image::parse(&text).map_err(|error| error.to_string())?;
+    check_reading(&image.reading(profile), &text, path)
+}
+
+fn check_reading(reading: &Reading, text: &str, path: &Path) -> Result<(), String> {
+    let shown = recording::reading_text(reading);
     let expected = path.with_extension("reading");
     if std::env::var_os("YAGURA_BLESS").is_some() {
         std::fs::write(&expected, &shown).unwrap();
