@@ -24,6 +24,7 @@ mod bus;
 mod line;
 mod lines;
 mod plan;
+mod session;
 mod wire;
 
 pub use bus::{Bus, Counters};
@@ -31,6 +32,7 @@ pub use line::Line;
 pub use lines::Lines;
 pub use plan::{Block, Plan};
 pub use room::profile::register::{Address, Space};
+pub use session::Session;
 
 use std::time::Duration;
 

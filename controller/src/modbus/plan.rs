@@ -155,6 +155,11 @@ impl Plan {
         self.cuts.insert(block.items[at]);
     }
 
+    /// The device has nothing of this block.
+    pub fn skip(&mut self, block: &Block) {
+        self.skipped.extend(&block.items);
+    }
+
     /// The values that are not asked for.
     pub fn skipped(&self) -> impl Iterator<Item = Address> {
         self.skipped.iter().map(|index| self.items[*index].start)
@@ -179,11 +184,7 @@ mod tests {
     }
 
     fn plan(values: &[(u16, u16)]) -> Plan {
-        Plan::new(
-            values.iter().map(|(start, words)| (at(*start), *words)),
-            125,
-            16,
-        )
+        Plan::new(values.iter().map(|(start, words)| (at(*start), *words)), 125, 16)
     }
 
     fn ranges(plan: &Plan) -> Vec<(u16, u16)> {

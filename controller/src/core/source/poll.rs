@@ -16,6 +16,7 @@
 
 use super::lateness::Lateness;
 use crate::clock;
+use crate::modbus;
 use crate::nut;
 use crate::serial;
 use crate::snmp::{Client, Session, Target, Wanted};
@@ -63,6 +64,7 @@ pub enum Control {
 #[derive(Debug, Clone)]
 pub struct Means {
     snmp: Client,
+    modbus: modbus::Lines,
     nut: nut::Servers,
     ports: serial::Ports,
     library: Arc<Library>,
@@ -78,6 +80,7 @@ impl Means {
     pub async fn open(library: Arc<Library>) -> Result<Self, crate::snmp::Error> {
         Ok(Self {
             snmp: Client::bind().await?,
+            modbus: modbus::Lines::default(),
             nut: nut::Servers::default(),
             ports: serial::Ports::default(),
             library,
@@ -91,6 +94,7 @@ impl Means {
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
         let mut counters = self.snmp.counters().list().to_vec();
         counters.extend(self.lateness.list(clock::now().mono));
+        counters.extend(self.modbus.counters());
         counters.extend(self.nut.counters());
         counters.extend(self.ports.counters());
         counters
@@ -111,7 +115,17 @@ impl Means {
                 None => Conversation::Unable("this SNMP version is not spoken"),
             },
             Link::Nut(link) => Conversation::Nut(self.nut.session(link, timeout, device.retries)),
-            Link::Modbus(_) | Link::Megatec(_) => Conversation::Unable("this protocol is not spoken"),
+            Link::Modbus(link) => Conversation::Modbus(Box::new(modbus::Session::new(
+                self.modbus.clone(),
+                &self.library,
+                link,
+                device.profile.as_deref(),
+                timeout,
+                device.retries,
+            ))),
+            Link::Megatec(link) => {
+                Conversation::Megatec(Box::new(self.ports.session(link, timeout, device.retries)))
+            }
         }
     }
 }
@@ -121,6 +135,8 @@ impl Means {
 pub enum Conversation {
     /// SNMP.
     Snmp(Box<Session>),
+    /// A unit on a Modbus line.
+    Modbus(Box<modbus::Session>),
     /// A UPS of a NUT server.
     Nut(nut::Session),
     /// A UPS on a serial line.
@@ -137,6 +153,7 @@ impl Conversation {
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
         match self {
             Self::Snmp(session) => session.read().await,
+            Self::Modbus(session) => session.read().await,
             // Its TLS handshake would make the task of every device larger.
             Self::Nut(session) => Box::pin(session.read()).await,
             Self::Megatec(session) => session.read().await,
@@ -148,6 +165,7 @@ impl Conversation {
     pub fn forget(&mut self) {
         match self {
             Self::Snmp(session) => session.forget(),
+            Self::Modbus(session) => session.forget(),
             Self::Megatec(session) => session.forget(),
             // A NUT server tells everything with every reading.
             Self::Nut(_) | Self::Unable(_) => {}

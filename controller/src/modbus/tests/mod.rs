@@ -2,3 +2,4 @@
 
 mod bus;
 mod fake;
+mod session;
