@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use room::device::Reading;
 use room::profile::recording::{Recording, reading_text};
 use room::profile::register::{Image, Space};
-use room::profile::{Kind, Layout, Library, Oid, Profile, Unit};
+use room::profile::{Kind, Layout, LeftOut, Library, Oid, Profile, Unit};
 use shared::NoData;
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// Longest file that is read, in bytes.
 const FILE_MAX: u64 = 32 * 1024 * 1024;
+/// Reasons shown for rows that are left out.
+const LEFT_OUT_LINES_MAX: usize = 60;
 /// Arcs of `1.3.6.1.4.1.<maker>`.
 const MAKER_ARCS: usize = 7;
 
@@ -33,8 +35,22 @@ pub(super) enum ProfileCommand {
         for each register, several numbers or a \"text\" for those that follow each other, and `! 2` for exception 2."
     )]
     Test(TestArgs),
+    /// Read a recording with the profile that the controller would choose (記録データを読む)
+    Read(ReadArgs),
     /// List the built-in profiles (プロファイルの一覧)
     List,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
+    /// What a device answered
+    recording: PathBuf,
+    /// Folder with profiles of one's own, as `profiles_dir` of a site
+    #[arg(long, value_name = "DIR")]
+    profiles: Option<PathBuf>,
+    /// List the objects that nobody reads, instead of counting them
+    #[arg(long)]
+    unread: bool,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +70,7 @@ pub(super) struct TestArgs {
 pub(super) fn run(command: ProfileCommand) -> Result<ExitCode, Failure> {
     match command {
         ProfileCommand::Test(args) => test(&args),
+        ProfileCommand::Read(args) => read_recording(&args),
         ProfileCommand::List => {
             list();
             Ok(ExitCode::SUCCESS)
@@ -77,6 +94,36 @@ fn list() {
             profile.source()
         );
     }
+}
+
+fn read_recording(args: &ReadArgs) -> Result<ExitCode, Failure> {
+    let (library, bad) = crate::profiles::library(args.profiles.as_deref());
+    for bad in bad {
+        eprintln!("yagura: {bad}; this profile is left out");
+    }
+    let recording = recording(&args.recording)?;
+    let Some(profile) = library.detect(&recording.identity(), |probe| recording.has(probe)) else {
+        return Err(Failure::new(
+            Failure::WRONG,
+            format!("{}: no profile fits", args.recording.display()),
+        ));
+    };
+    let (layout, reading) = recording.read(&profile);
+    print!("{}", reading_text(&reading));
+    println!();
+    print_refused(&reading);
+    print_left_out(&profile, &recording);
+    print_unread(&profile, &layout, &recording, args.unread);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn recording(path: &Path) -> Result<Recording, Failure> {
+    Recording::parse(&read(path)?).map_err(|bad| {
+        Failure::new(
+            Failure::WRONG,
+            format!("{}:{}: {}", path.display(), bad.line, bad.problem),
+        )
+    })
 }
 
 fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
@@ -104,16 +151,10 @@ fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
             format!("{}: is not understood", args.file.display()),
         )
     })?;
-    let text = read(&args.recording)?;
     if profile.modbus().is_some() {
-        return test_registers(args, profile, &text);
+        return test_registers(args, profile, &read(&args.recording)?);
     }
-    let recording = Recording::parse(&text).map_err(|bad| {
-        Failure::new(
-            Failure::WRONG,
-            format!("{}:{}: {}", args.recording.display(), bad.line, bad.problem),
-        )
-    })?;
+    let recording = recording(&args.recording)?;
     let (layout, reading) = recording.read(profile);
     print!("{}", reading_text(&reading));
     if args.reading {
@@ -246,8 +287,30 @@ fn print_refused(reading: &Reading) {
 fn print_left_out(profile: &Profile, recording: &Recording) {
     let left_out = profile.explain(&recording.rows(&profile.roots()));
     println!("rows left out: {}", left_out.len());
-    for row in left_out {
-        println!("  {}  {}: {}", row.fact, row.at, row.because);
+    // A line for each fact and reason; the reasons of one condition differ by the value seen.
+    let mut lines: Vec<(&LeftOut, usize)> = Vec::new();
+    for row in &left_out {
+        match lines
+            .iter_mut()
+            .find(|(known, _)| known.fact == row.fact && known.because == row.because)
+        {
+            Some((_, count)) => *count += 1,
+            None => lines.push((row, 1)),
+        }
+    }
+    for (row, count) in lines.iter().take(LEFT_OUT_LINES_MAX) {
+        let more = match count {
+            1 => String::new(),
+            _ => format!(" and {} more", count - 1),
+        };
+        println!("  {}  {}{more}: {}", row.fact, row.at, row.because);
+    }
+    if let Some(rest) = lines
+        .len()
+        .checked_sub(LEFT_OUT_LINES_MAX)
+        .filter(|rest| *rest > 0)
+    {
+        println!("  and {rest} lines more");
     }
 }
 

@@ -192,10 +192,9 @@ impl Unit {
     /// What no device can measure under that name, whatever its profile says.
     #[must_use]
     pub fn physical(self, fact: &str) -> Option<Limits> {
-        let is_line = ["input.", "output.", "bypass.", "outlet.", "phase.", "bank."]
-            .iter()
-            .any(|start| fact.starts_with(start))
-            && !fact.contains(".dc.");
+        let has = |words: &[&str]| fact.split('.').any(|word| words.contains(&word));
+        let is_line =
+            has(&["input", "output", "bypass", "outlet", "phase", "bank"]) && !has(&["dc", "battery"]);
         match self {
             // 50 Hz and 60 Hz, generators under load included; 400 Hz is for aircraft.
             Self::Hz if is_line => Some(Limits {
