@@ -10,9 +10,14 @@ use crate::time::Millis;
 
 mod node;
 mod portal;
+mod redundancy;
 
 pub use node::{LIST_PATIENCE, NodeTrouble, ROTATION_PATIENCE, node, node_id};
 pub use portal::{PortalTrouble, portal, portal_id};
+pub use redundancy::{
+    GROUP_ON_DELAY, GroupTrouble, UPLINK_ON_DELAY, group, group_id, parts, parts_id, uplink, uplink_id,
+    with_devices_behind,
+};
 
 /// A leak must be wet for so long: a drop on the rope is not a leak (3 s, staff-facing preset).
 pub const LEAK_ON_DELAY: Millis = Millis(3_000);

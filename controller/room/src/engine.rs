@@ -13,6 +13,7 @@ mod nodes;
 mod orders;
 mod points;
 mod portals;
+mod redundancy;
 mod updates;
 mod view;
 mod witness;
@@ -62,6 +63,7 @@ pub struct Engine<W: World> {
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     outage: Outage,
+    redundancies: redundancy::Redundancies,
     troubles: BTreeMap<Part, String>,
     occurrences: BTreeMap<String, (Mono, Label)>,
     counters: BTreeMap<String, u64>,
@@ -104,6 +106,7 @@ impl<W: World> Engine<W> {
                 .map(|(at, device)| (device.name.clone(), devices::Device::of(at)))
                 .collect(),
             outage,
+            redundancies: redundancy::Redundancies::of(&site),
             troubles: BTreeMap::new(),
             occurrences: BTreeMap::new(),
             counters: BTreeMap::new(),
@@ -170,16 +173,14 @@ impl<W: World> Engine<W> {
             }
         }
         // The contact of a UPS is judged by the outage engine.
-        for device in self
-            .site
-            .devices
-            .iter()
-            .filter(|device| device.kind != DeviceKind::Ups)
-        {
-            let patience = Millis(device.poll.0.saturating_mul(MISSED_POLLS));
-            self.book
-                .define(catalog::device(&device.name, device.label.clone(), patience));
+        for (at, device) in self.site.devices.iter().enumerate() {
+            if device.kind != DeviceKind::Ups {
+                let patience = self.patience(at);
+                self.book
+                    .define(catalog::device(&device.name, device.label.clone(), patience));
+            }
         }
+        self.furnish_redundancy();
         for part in catalog::PARTS {
             self.book.define(catalog::part(part));
         }
@@ -498,6 +499,7 @@ impl<W: World> Engine<W> {
             self.evaluate_key(now, id, turn);
         }
         self.evaluate_portals(now, turn);
+        self.evaluate_groups(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
             self.evaluate_point(now, &id, turn);
         }

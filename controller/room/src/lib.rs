@@ -24,6 +24,7 @@ pub mod point;
 pub mod power;
 pub mod profile;
 pub mod record;
+pub mod redundancy;
 pub mod site;
 pub mod snapshot;
 pub mod time;

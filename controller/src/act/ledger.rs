@@ -375,6 +375,7 @@ mod tests {
             },
             nodes: Vec::new(),
             devices: Vec::new(),
+            groups: Vec::new(),
             hosts: hosts.into_iter().map(host).collect(),
             limits: Vec::new(),
             outage: None,

@@ -213,6 +213,8 @@ async fn ask(
             poll_on_battery: Millis::from_secs(5),
             timeout,
             retries: 0,
+            behind: None,
+            uplinks: Vec::new(),
         };
         let mut conversation: Conversation = means.converse(&device);
         if let Ok(reading) = conversation.read().await {

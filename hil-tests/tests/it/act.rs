@@ -381,6 +381,7 @@ impl Core {
             },
             nodes: Vec::new(),
             devices: Vec::new(),
+            groups: Vec::new(),
             hosts,
             limits: Vec::new(),
             outage: None,

@@ -29,6 +29,11 @@ pub(super) struct Device {
 }
 
 impl Device {
+    /// Its place in the site.
+    pub(super) const fn at(&self) -> usize {
+        self.at
+    }
+
     /// Nothing heard yet.
     pub(super) fn of(at: usize) -> Self {
         Self {
@@ -59,12 +64,20 @@ impl<W: World> Engine<W> {
                     self.count("facts_left_out");
                 }
                 self.device_contact(now, at, Condition::Gone, turn);
+                self.hear_redundancy(now, at, reading, turn);
             }
             Err(failure) => {
                 device.failed = device.failed.saturating_add(1);
                 self.count("polls_failed");
-                let because = Condition::Holds(catalog::poll_failure(failure));
+                // Behind something that does not answer either, it is unknown, not broken.
+                let because = if self.is_hidden(at) {
+                    Condition::Unknown
+                } else {
+                    let because = catalog::poll_failure(failure);
+                    Condition::Holds(self.because_with_hidden(at, &because))
+                };
                 self.device_contact(now, at, because, turn);
+                self.miss_redundancy(now, at, turn);
             }
         }
         self.power(now, outage::Input::Poll(poll), turn);

@@ -39,6 +39,7 @@ impl<W: World> Engine<W> {
         let Some(point) = self.points.get(id) else { return };
         let value = point.number(now.mono);
         let (kind, stale_after) = (point.definition.contact, point.definition.stale_after);
+        let hidden = value.is_err() && self.is_hidden_source(&point.definition.source);
         if let Some(kind) = kind {
             self.evaluate_contact(now, id, kind, value, turn);
         }
@@ -62,6 +63,8 @@ impl<W: World> Engine<W> {
                 let (ja, en) = line_words(self.line_faults[id]);
                 Condition::Holds(Label::new(ja, en))
             }
+            // Its device is behind one that does not answer, whose alarm says so for all.
+            Err(_) if hidden => Condition::Unknown,
             Err(reason) => Condition::Holds(Label::new(no_data_words(reason).0, no_data_words(reason).1)),
         };
         self.report(now, turn, &catalog::no_data_id(id), condition);

@@ -10,6 +10,7 @@ pub mod problem;
 
 pub mod block;
 pub mod doors;
+pub mod groups;
 pub mod link;
 
 mod calendar;
@@ -165,6 +166,8 @@ pub struct Site<W: World = Real> {
     pub nodes: Vec<Node>,
     /// Polled devices.
     pub devices: Vec<Device>,
+    /// Devices of which some are enough.
+    pub groups: Vec<groups::Group>,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
     /// Alarm limits.
@@ -388,6 +391,10 @@ pub struct Device {
     pub timeout: Millis,
     /// Requests sent again before the poll counts as failed.
     pub retries: u8,
+    /// The device through which it is reached: while that one is silent, this one is unknown.
+    pub behind: Option<String>,
+    /// Ports of a switch that lead on, by their number in its facts (`port.<number>.status`).
+    pub uplinks: Vec<String>,
 }
 
 /// `device.kind`

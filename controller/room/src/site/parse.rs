@@ -28,6 +28,8 @@ pub const MAX_NODES: usize = 256;
 pub const MAX_DEVICES: usize = 10_000;
 /// Most servers of a site.
 pub const MAX_HOSTS: usize = 256;
+/// Groups of devices.
+pub const MAX_GROUPS: usize = 256;
 /// Most `[[limit]]` tables of a site; a preset counts as one.
 pub const MAX_LIMITS: usize = 1024;
 

@@ -26,6 +26,7 @@ pub(super) struct Raw<W: World> {
     pub(super) mqtt: Option<RawMqtt>,
     pub(super) nodes: Vec<RawNode>,
     pub(super) devices: Vec<RawDevice>,
+    pub(super) groups: Vec<super::groups::RawGroup>,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
@@ -107,6 +108,8 @@ pub(super) struct RawDevice {
     pub(super) poll_on_battery: Found<Millis>,
     pub(super) timeout: Found<Millis>,
     pub(super) retries: Found<u8>,
+    pub(super) behind: Found<String>,
+    pub(super) uplinks: Vec<At<String>>,
 }
 
 pub(super) struct RawHost<W: World> {
@@ -196,6 +199,11 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         mqtt,
         nodes,
         devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
+        groups: raw
+            .groups
+            .into_iter()
+            .map(super::groups::build)
+            .collect::<Option<_>>()?,
         hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
@@ -279,6 +287,8 @@ fn build_device(raw: RawDevice) -> Option<Device> {
         poll_on_battery: raw.poll_on_battery?.value,
         timeout: raw.timeout?.value,
         retries: raw.retries?.value,
+        behind: raw.behind.map(|behind| behind.value),
+        uplinks: raw.uplinks.into_iter().map(|port| port.value).collect(),
     })
 }
 

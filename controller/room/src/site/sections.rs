@@ -2,7 +2,7 @@
 //! which range and with which default. The example site shows every one of them.
 
 use super::parse::{
-    COMMAND_TIMEOUT, CONNECT_TIMEOUT, Hands, MAX_DEVICES, MAX_HOSTS, MAX_LIMITS, MAX_NODES, POLL,
+    COMMAND_TIMEOUT, CONNECT_TIMEOUT, Hands, MAX_DEVICES, MAX_GROUPS, MAX_HOSTS, MAX_LIMITS, MAX_NODES, POLL,
     POLL_ON_BATTERY, RETRIES, RawAction, TIMEOUT,
 };
 use super::problem::{Kind, Sink};
@@ -41,6 +41,11 @@ pub(super) fn sections<'a, W: Hands>(
             .tables("device", "[[device]]", MAX_DEVICES)
             .into_iter()
             .map(|r| device(r, has_profiles))
+            .collect(),
+        groups: r
+            .tables("group", "[[group]]", MAX_GROUPS)
+            .into_iter()
+            .map(super::groups::group)
             .collect(),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
@@ -227,6 +232,8 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         ),
         timeout: span_or(&mut r, "timeout", (Millis(50), Millis::from_secs(30)), TIMEOUT),
         retries,
+        behind: r.text_or("behind"),
+        uplinks: r.list("uplinks"),
     };
     r.finish();
     device

@@ -51,6 +51,7 @@ pub(crate) fn site() -> Site<Real> {
             hardware: Hardware::default(),
         }],
         devices: vec![],
+        groups: Vec::new(),
         hosts: vec![],
         limits: vec![Limit {
             id: "inlet.temperature.high".to_owned(),

@@ -7,6 +7,7 @@ mod journal;
 mod keys;
 mod lists;
 mod portals;
+mod redundancy;
 mod story;
 mod twins;
 mod updates;

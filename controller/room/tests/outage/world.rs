@@ -807,6 +807,8 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         poll_on_battery: Millis(1_000),
         timeout: Millis(500),
         retries: 1,
+        behind: None,
+        uplinks: Vec::new(),
     };
     Site {
         name: Label::new("試験室", "test room"),
@@ -816,6 +818,7 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         mqtt: Mqtt::Builtin { listen: addr },
         nodes: Vec::new(),
         devices: ups.iter().map(device).collect(),
+        groups: Vec::new(),
         hosts: Vec::new(),
         limits: Vec::new(),
         outage: Some(policy),

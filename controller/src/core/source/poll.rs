@@ -355,6 +355,8 @@ mod tests {
             poll_on_battery: Millis(60),
             timeout: Millis(100),
             retries: 1,
+            behind: None,
+            uplinks: Vec::new(),
         }
     }
 

@@ -1,0 +1,328 @@
+//! The redundancy's part of the engine: what a poll says of parts, uplinks and groups.
+//!
+//! A device behind another that does not answer is unknown, not broken: it raises nothing, and
+//! the one in front says how many it hides.
+
+use super::Engine;
+use super::devices::MISSED_POLLS;
+use crate::alarm::Condition;
+use crate::catalog::{self, GroupTrouble};
+use crate::device::Reading;
+use crate::event::Turn;
+use crate::redundancy::{self, Kind, Member, Parts, Redundancy, Service, Verdict};
+use crate::site::groups::{Group, GroupKind};
+use crate::site::{Label, Site, World};
+use crate::time::{Millis, Now};
+use std::collections::BTreeMap;
+
+/// What is heard of parts and of serving.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Redundancies {
+    /// By the device's place in the site.
+    parts: BTreeMap<usize, Parts>,
+    /// By group and device: whether it says that it serves, and that it is switched off.
+    members: BTreeMap<(usize, usize), Said>,
+    /// By the device's place: the groups that it is in.
+    groups: BTreeMap<usize, Vec<usize>>,
+    /// By the device's place: what it is reached through, nearest first.
+    fronts: BTreeMap<usize, Vec<usize>>,
+    /// By the device's place: how many are reached through it.
+    hides: BTreeMap<usize, usize>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    serves: Option<bool>,
+    off: bool,
+}
+
+impl Redundancies {
+    pub(super) fn of<W: World>(site: &Site<W>) -> Self {
+        let names = site.devices.iter().enumerate();
+        let places: BTreeMap<&str, usize> = names.map(|(at, device)| (device.name.as_str(), at)).collect();
+        let mut this = Self::default();
+        for (at, group) in site.groups.iter().enumerate() {
+            for member in group.members.iter().filter_map(|name| places.get(name.as_str())) {
+                this.groups.entry(*member).or_default().push(at);
+            }
+        }
+        for (at, device) in site.devices.iter().enumerate() {
+            let mut next = device.behind.as_deref();
+            let mut fronts = Vec::new();
+            while let Some(front) = next.and_then(|name| places.get(name)).copied() {
+                // The site's check refuses circles; a site made by hand may have one.
+                if front == at || fronts.contains(&front) {
+                    break;
+                }
+                fronts.push(front);
+                *this.hides.entry(front).or_default() += 1;
+                next = site.devices[front].behind.as_deref();
+            }
+            if !fronts.is_empty() {
+                this.fronts.insert(at, fronts);
+            }
+        }
+        this
+    }
+}
+
+impl<W: World> Engine<W> {
+    /// Alarms that a site has from the start. Those of parts come with the parts.
+    pub(super) fn furnish_redundancy(&mut self) {
+        for group in &self.site.groups {
+            for trouble in GroupTrouble::ALL {
+                if trouble != GroupTrouble::Both || (group.kind == GroupKind::Pair && group.serving.is_some())
+                {
+                    self.book.define(catalog::group(group, trouble));
+                }
+            }
+        }
+        for device in self
+            .site
+            .devices
+            .iter()
+            .filter(|device| !device.uplinks.is_empty())
+        {
+            self.book
+                .define(catalog::uplink(&device.name, device.label.clone()));
+        }
+    }
+
+    /// How long a device may be silent before that is an alarm. What it is reached through must
+    /// have been found silent first, or every device behind it would be blamed.
+    pub(super) fn patience(&self, at: usize) -> Millis {
+        let longest = |device: &crate::site::Device| {
+            let answer = device.timeout.0.saturating_mul(u64::from(device.retries) + 1);
+            device.poll.0.saturating_add(answer)
+        };
+        let device = &self.site.devices[at];
+        let own = device.poll.0.saturating_mul(MISSED_POLLS);
+        let front = self
+            .in_front_of(at)
+            .map(|front| longest(&self.site.devices[front]).saturating_add(longest(device)))
+            .max();
+        Millis(own.max(front.unwrap_or(0)))
+    }
+
+    /// The devices that one is reached through, nearest first.
+    fn in_front_of(&self, at: usize) -> impl Iterator<Item = usize> + '_ {
+        self.redundancies.fronts.get(&at).into_iter().flatten().copied()
+    }
+
+    /// True when something that the device is reached through did not answer when it was asked
+    /// last, or never has.
+    pub(super) fn is_hidden(&self, at: usize) -> bool {
+        self.in_front_of(at).any(|front| {
+            self.devices
+                .get(&self.site.devices[front].name)
+                .is_none_or(|device| device.failed > 0 || device.heard.is_none())
+        })
+    }
+
+    /// As [`Self::is_hidden`], of the device of that name; false for what is no device.
+    pub(super) fn is_hidden_source(&self, name: &str) -> bool {
+        self.devices
+            .get(name)
+            .is_some_and(|device| self.is_hidden(device.at()))
+    }
+
+    /// Why a device does not answer, with how many are behind it.
+    pub(super) fn because_with_hidden(&self, at: usize, because: &Label) -> Label {
+        let hidden = self.redundancies.hides.get(&at).copied();
+        catalog::with_devices_behind(because, hidden.unwrap_or(0))
+    }
+
+    /// A poll was answered.
+    pub(super) fn hear_redundancy(&mut self, now: Now, at: usize, reading: &Reading, turn: &mut Turn) {
+        let kinds = self.redundancies.parts.entry(at).or_default().hear(reading);
+        for kind in kinds {
+            self.report_parts(now, at, kind, turn);
+        }
+        self.report_uplinks(now, at, reading, turn);
+        for group in self.redundancies.groups.get(&at).cloned().unwrap_or_default() {
+            let serving = self.site.groups[group].serving.as_ref();
+            let serves = serving.and_then(|serving| {
+                let word = reading.state(&serving.fact)?;
+                Some(serving.is.iter().any(|wanted| wanted == word))
+            });
+            let off = reading.state("system.power") == Some("off");
+            self.redundancies
+                .members
+                .insert((group, at), Said { serves, off });
+            self.evaluate_group(now, group, turn);
+        }
+    }
+
+    /// A poll was not answered.
+    pub(super) fn miss_redundancy(&mut self, now: Now, at: usize, turn: &mut Turn) {
+        if let Some(parts) = self.redundancies.parts.get_mut(&at) {
+            parts.silence();
+            for kind in parts.kinds() {
+                self.report_parts(now, at, kind, turn);
+            }
+        }
+        if !self.site.devices[at].uplinks.is_empty() {
+            let id = catalog::uplink_id(&self.site.devices[at].name);
+            self.report(now, turn, &id, Condition::Unknown);
+        }
+        for group in self.redundancies.groups.get(&at).cloned().unwrap_or_default() {
+            self.evaluate_group(now, group, turn);
+        }
+    }
+
+    fn report_parts(&mut self, now: Now, at: usize, kind: Kind, turn: &mut Turn) {
+        let device = &self.site.devices[at];
+        let id = catalog::parts_id(&device.name, kind);
+        let stands = self.book.is_active(&id);
+        let Some(parts) = self.redundancies.parts.get_mut(&at) else {
+            return;
+        };
+        let condition = match parts.verdict(kind, stands) {
+            Verdict::Bad(words) => Condition::Holds(words),
+            Verdict::Good => Condition::Gone,
+            Verdict::Unknown => Condition::Unknown,
+        };
+        // Defined when there is something to say: ten thousand devices have few bad parts.
+        if matches!(condition, Condition::Holds(_)) || stands {
+            let definition = catalog::parts(&device.name, device.label.clone(), kind);
+            self.book.define(definition);
+            self.report(now, turn, &id, condition);
+        }
+    }
+
+    fn report_uplinks(&mut self, now: Now, at: usize, reading: &Reading, turn: &mut Turn) {
+        let device = &self.site.devices[at];
+        if device.uplinks.is_empty() {
+            return;
+        }
+        let id = catalog::uplink_id(&device.name);
+        let count = device.uplinks.len();
+        let mut lost = Vec::new();
+        let mut untold = false;
+        for port in &device.uplinks {
+            match reading.state(&format!("port.{port}.status")) {
+                Some("up") => {}
+                None | Some("unknown") => untold = true,
+                Some(word) => lost.push(format!("{port}: {word}")),
+            }
+        }
+        let condition = if lost.is_empty() && untold {
+            Condition::Unknown
+        } else if lost.is_empty() {
+            Condition::Gone
+        } else {
+            let (down, named) = (lost.len(), lost.join(", "));
+            Condition::Holds(Label::new(
+                format!("{count} 本のうち {down} 本（{named}）"),
+                format!("{down} of {count} ({named})"),
+            ))
+        };
+        self.report(now, turn, &id, condition);
+    }
+
+    pub(super) fn evaluate_groups(&mut self, now: Now, turn: &mut Turn) {
+        for group in 0..self.site.groups.len() {
+            self.evaluate_group(now, group, turn);
+        }
+    }
+
+    fn evaluate_group(&mut self, now: Now, at: usize, turn: &mut Turn) {
+        let group = self.site.groups[at].clone();
+        let members: Vec<Member> = group
+            .members
+            .iter()
+            .map(|name| self.member(now, at, name))
+            .collect();
+        let found = redundancy::assess(&members, group.need, group.serving.is_some());
+        let words = |names: &[usize]| self.names(&group, names);
+        let down = words(&found.down);
+        let serving = words(&found.serving);
+        let unknown = !found.unknown.is_empty();
+        let who = if serving.en.is_empty() && down.en.is_empty() {
+            Label::new("稼働中の側がない", "no member says that it serves")
+        } else if serving.en.is_empty() {
+            Label::new(format!("停止: {}", down.ja), format!("down: {}", down.en))
+        } else {
+            Label::new(
+                format!("停止: {}、稼働: {}", down.ja, serving.ja),
+                format!("down: {}, serving: {}", down.en, serving.en),
+            )
+        };
+        let service = match found.service {
+            Service::Up => Condition::Gone,
+            Service::Unknown => Condition::Unknown,
+            Service::Lost => Condition::Holds(who.clone()),
+        };
+        let lost = match found.redundancy {
+            Redundancy::Full | Redundancy::Reduced => Condition::Gone,
+            Redundancy::Unknown => Condition::Unknown,
+            Redundancy::Lost => Condition::Holds(who.clone()),
+        };
+        let reduced = match found.redundancy {
+            Redundancy::Full | Redundancy::Lost => Condition::Gone,
+            Redundancy::Unknown => Condition::Unknown,
+            Redundancy::Reduced => Condition::Holds(who),
+        };
+        let both = if found.serving.len() > 1 {
+            Condition::Holds(serving)
+        } else if unknown {
+            Condition::Unknown
+        } else {
+            Condition::Gone
+        };
+        for (trouble, condition) in [
+            (GroupTrouble::Service, service),
+            (GroupTrouble::Both, both),
+            (GroupTrouble::Redundancy, lost),
+            (GroupTrouble::Reduced, reduced),
+        ] {
+            let id = catalog::group_id(&group.name, trouble);
+            if self.book.knows(&id) {
+                self.report(now, turn, &id, condition);
+            }
+        }
+    }
+
+    fn member(&self, now: Now, group: usize, name: &str) -> Member {
+        let Some(device) = self.devices.get(name) else {
+            return Member::Unknown;
+        };
+        let at = device.at();
+        let site = &self.site.devices[at];
+        let Some(heard) = device.heard else {
+            return Member::Unknown;
+        };
+        let silent = Millis(site.poll.0.saturating_mul(MISSED_POLLS) + site.timeout.0);
+        if now.mono.since(heard) > silent {
+            return if self.is_hidden(at) {
+                Member::Unknown
+            } else {
+                Member::Down
+            };
+        }
+        let said = self
+            .redundancies
+            .members
+            .get(&(group, at))
+            .copied()
+            .unwrap_or_default();
+        if said.off {
+            Member::Down
+        } else if device.failed > 0 {
+            // What it said last may no longer be so: the other half takes over in that time.
+            Member::Up(None)
+        } else {
+            Member::Up(said.serves)
+        }
+    }
+
+    fn names(&self, group: &Group, places: &[usize]) -> Label {
+        let labels = places.iter().filter_map(|place| {
+            let name = group.members.get(*place)?;
+            self.site.devices.iter().find(|device| device.name == *name)
+        });
+        let labels: Vec<&Label> = labels.map(|device| &device.label).collect();
+        let of = |pick: fn(&Label) -> &str| labels.iter().map(|label| pick(label)).collect::<Vec<_>>();
+        Label::new(of(|label| &label.ja).join("、"), of(|label| &label.en).join(", "))
+    }
+}
