@@ -172,7 +172,8 @@ impl Layout {
     }
 
     /// Which of [`Self::places`] are worth asking of a device that answered `values`: all it
-    /// has, and all it should have. Alternatives and further phases that it lacks are left out.
+    /// has, and all it should have. Alternatives, further phases and `unmapped.*` that it lacks are
+    /// left out.
     #[must_use]
     pub fn worth_asking(&self, values: &[Value]) -> Vec<bool> {
         let present = |definition: &Definition| values.get(definition.at).is_some_and(Value::is_present);
@@ -182,7 +183,9 @@ impl Layout {
         }
         let mut worth = vec![false; self.places.len()];
         for definition in &self.definitions {
-            if present(definition) || !(answered[definition.group] || definition.further) {
+            // What has no name of ours is waited for by nobody; it is asked again with the next layout.
+            let is_optional = definition.further || definition.name.starts_with("unmapped.");
+            if present(definition) || !(answered[definition.group] || is_optional) {
                 worth[definition.at] = true;
             }
         }
