@@ -147,4 +147,6 @@ pub enum Error {
 }
 
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;
