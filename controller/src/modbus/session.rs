@@ -78,14 +78,37 @@ impl Session {
         timeout: Duration,
         retries: u8,
     ) -> Self {
-        let known = profile
-            .and_then(|name| library.get(name))
-            .and_then(|profile| Known::new(Arc::clone(profile)));
+        let profile = profile.and_then(|name| library.get(name)).cloned();
+        let known = profile.and_then(Known::new);
+        Self::with(known, lines, Line::from(&link.line), link.unit, timeout, retries)
+    }
+
+    /// Of a unit on any line, with this profile.
+    #[must_use]
+    pub fn on(
+        lines: Lines,
+        line: Line,
+        unit: u8,
+        profile: Arc<Profile>,
+        timeout: Duration,
+        retries: u8,
+    ) -> Self {
+        Self::with(Known::new(profile), lines, line, unit, timeout, retries)
+    }
+
+    fn with(
+        known: Option<Known>,
+        lines: Lines,
+        line: Line,
+        unit: u8,
+        timeout: Duration,
+        retries: u8,
+    ) -> Self {
         Self {
             asker: Asker {
                 lines,
-                line: Line::from(&link.line),
-                unit: link.unit,
+                line,
+                unit,
                 patience: Patience {
                     timeout,
                     pause: known.as_ref().map_or(Duration::ZERO, Known::pause),

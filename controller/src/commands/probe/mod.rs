@@ -3,6 +3,7 @@
 //! It reads and never writes. It prints the same facts, by the same profiles and rules, that
 //! core polls. A protocol is a file here: its arguments, and a future that ends in an [`Answer`].
 
+mod modbus;
 mod nut;
 mod serial;
 mod snmp;
@@ -43,6 +44,11 @@ enum Protocol {
     // `--version` is the protocol's here, not the program's.
     #[command(disable_version_flag = true)]
     Snmp(snmp::Args),
+    /// Modbus over TCP or on a serial line: a unit by its profile, or registers as they are. It
+    /// only reads.
+    ///
+    /// Example: yagura probe modbus 192.0.2.10 --unit 1 --profile modbus-eastron-sdm630
+    Modbus(modbus::Args),
     /// NUT (upsd): every UPS of the server, or the one that is named. It only reads.
     ///
     /// Example: yagura probe nut 127.0.0.1
@@ -166,6 +172,11 @@ pub(super) async fn run(args: Args) -> ExitCode {
             args.host.clone(),
             args.json,
             Box::pin(async move { vec![snmp::probe(&args).await] }),
+        ),
+        Some(Protocol::Modbus(args)) => (
+            args.place.clone(),
+            args.json,
+            Box::pin(async move { vec![modbus::probe(&args).await] }),
         ),
         Some(Protocol::Nut(args)) => (
             args.host.clone(),
@@ -417,6 +428,8 @@ mod tests {
     #[test]
     fn the_command_line_is_understood() {
         let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        assert!(parse("probe modbus meter-a --read holding:0:4 --read coil:3 --json").is_ok());
+        assert!(parse("probe modbus /dev/ttyUSB0 --unit 5 --profile x --parity none").is_ok());
         assert!(parse("probe snmp ups-a --community public --version 2c --json").is_ok());
         let short = parse("probe ups-a --community public --version 2c").unwrap();
         assert!(matches!(short.protocol(), Some(Protocol::Snmp(args)) if args.host == "ups-a"));
@@ -424,6 +437,8 @@ mod tests {
         assert!(parse("probe serial /dev/ttyUSB0 --dialect omron --json").is_ok());
         for bad in [
             "probe ups-a",
+            "probe modbus meter-a",
+            "probe modbus meter-a --read holding:0 --profile x",
             "probe snmp ups-a",
             "probe snmp ups-a --community public --version 3",
             "probe snmp ups-a --community public --timeout 0",
