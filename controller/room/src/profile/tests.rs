@@ -93,6 +93,31 @@ fn every_profile_reads_its_recordings() {
     assert!(problems.is_empty(), "\n{problems}");
 }
 
+/// An outage must be visible in every family: one recording of each says battery, and one says
+/// that it is not.
+#[test]
+fn every_ups_is_shown_with_mains_and_without() {
+    let library = Library::builtin();
+    for profile in library.iter().filter(|profile| profile.kind() == Kind::Ups) {
+        let folder = folder().join("ups").join(profile.name());
+        let sources: Vec<String> = files(&folder, "reading")
+            .iter()
+            .filter_map(|path| {
+                let text = std::fs::read_to_string(path).unwrap();
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("output.source = "))?;
+                Some(line.to_owned())
+            })
+            .collect();
+        let battery = sources.iter().any(|source| source == "battery");
+        let fed = sources
+            .iter()
+            .any(|source| ["mains", "eco", "bypass"].contains(&source.as_str()));
+        assert!(battery && fed, "{}: {sources:?}", profile.name());
+    }
+}
+
 fn check_recording(library: &Library, profile: &Profile, path: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(path).unwrap();
     let recording = Recording::parse(&text).map_err(|error| error.to_string())?;
