@@ -5,7 +5,7 @@
 use crate::alarm::Definition;
 use crate::device::PollFailure;
 use crate::event::Part;
-use crate::site::{Channel, ContactKind, Label, Limit, Priority, Side};
+use crate::site::{Channel, ContactKind, DeviceKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
 
 mod node;
@@ -492,6 +492,72 @@ pub fn poll_failure(failure: &PollFailure) -> Label {
             "it answers, but no profile fits it",
         ),
     }
+}
+
+/// Facts of a UPS that people look at every day.
+const CHIEF_OF_UPS: [&str; 24] = [
+    "output.source",
+    "battery.status",
+    "battery.charge",
+    "battery.runtime",
+    "battery.time_on",
+    "battery.temperature",
+    "battery.voltage",
+    "battery.replace",
+    "ups.load",
+    "ups.realpower",
+    "ups.temperature",
+    "ups.overload",
+    "ups.test.result",
+    "ups.calibration",
+    "ups.model",
+    "input.voltage",
+    "input.L2.voltage",
+    "input.L3.voltage",
+    "input.frequency",
+    "output.voltage",
+    "output.L2.voltage",
+    "output.L3.voltage",
+    "output.current",
+    "output.frequency",
+];
+
+/// First and last part of the facts of other devices that people look at every day.
+const CHIEF_OF_OTHERS: [(&str, &str); 23] = [
+    ("input.", ".voltage"),
+    ("input.", ".current"),
+    ("input.", ".power"),
+    ("input.", ".realpower"),
+    ("input.", ".load"),
+    ("input.", ".status"),
+    ("input.source", ""),
+    ("ambient.", ".temperature"),
+    ("ambient.", ".humidity"),
+    ("ambient.", ".status"),
+    ("ambient.temperature", ""),
+    ("ambient.humidity", ""),
+    ("contact.", ""),
+    ("system.health", ""),
+    ("system.power", ""),
+    ("system.uptime", ""),
+    ("redundancy.", ""),
+    ("psu.", ".health"),
+    ("fan.", ".health"),
+    ("raid.", ".health"),
+    ("temperature.", ""),
+    ("output.", ".realpower"),
+    ("device.model", ""),
+];
+
+/// Whether the picture of the room carries this fact of a device although no limit watches it.
+#[must_use]
+pub fn is_chief(kind: DeviceKind, fact: &str) -> bool {
+    if kind == DeviceKind::Ups {
+        return CHIEF_OF_UPS.contains(&fact);
+    }
+    CHIEF_OF_OTHERS
+        .iter()
+        .any(|(first, last)| fact.starts_with(first) && fact[first.len() - 1..].ends_with(last))
 }
 
 /// Shown name of a device fact.

@@ -19,7 +19,7 @@ mod view;
 mod witness;
 mod words;
 
-pub use devices::{MAX_FACTS, MISSED_POLLS};
+pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX};
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use orders::TELL_KEY_EVERY;

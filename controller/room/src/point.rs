@@ -14,6 +14,9 @@ pub const HISTORY_LEAST: Millis = Millis(10_000);
 /// and a steady one so often.
 pub const HISTORY_MOST: Millis = Millis(60_000);
 
+/// A number that nobody looks at every day goes there so often.
+pub const HISTORY_SELDOM: Millis = Millis(300_000);
+
 /// What a point is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
@@ -41,8 +44,53 @@ pub struct Point {
     last: Result<FactValue, NoData>,
     /// When the last word was true; `None` when there never was one.
     at: Option<Mono>,
-    /// What went to the history last, and when.
-    logged: Option<(Mono, Option<f64>)>,
+    logged: Logged,
+}
+
+/// What went to the history last, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Logged(Option<(Mono, Option<f64>)>);
+
+/// How often a value goes to the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// A contact: at every change.
+    EveryChange,
+    /// A number that people look at.
+    Usual,
+    /// A number that is kept for the day when somebody asks.
+    Seldom,
+}
+
+impl Logged {
+    /// Whether this value goes to the history: a contact at every change, a gap at its begin and
+    /// end, a changing number at most every [`HISTORY_LEAST`], a steady one every
+    /// [`HISTORY_MOST`], and one that is seldom looked at every [`HISTORY_SELDOM`]. A UPS has a
+    /// hundred facts and is polled every few seconds; a year of all of them would fill the disk
+    /// with repetitions.
+    pub fn is_due(&mut self, now: Mono, value: Option<f64>, pace: Pace) -> bool {
+        let due = match self.0 {
+            None => value.is_some(),
+            Some((at, last)) => {
+                let silence = now.since(at);
+                let turned = last.is_some() != value.is_some();
+                let changed = last != value;
+                match pace {
+                    Pace::Seldom => turned || value.is_some() && silence >= HISTORY_SELDOM,
+                    Pace::EveryChange if changed => true,
+                    _ => {
+                        turned
+                            || changed && silence >= HISTORY_LEAST
+                            || value.is_some() && silence >= HISTORY_MOST
+                    }
+                }
+            }
+        };
+        if due {
+            self.0 = Some((now, value));
+        }
+        due
+    }
 }
 
 impl Point {
@@ -53,7 +101,7 @@ impl Point {
             definition,
             last: Err(NoData::NeverHeard),
             at: None,
-            logged: None,
+            logged: Logged(None),
         }
     }
 
@@ -92,27 +140,13 @@ impl Point {
         }
     }
 
-    /// Whether this value goes to the history: a contact at every change, a gap at its begin and
-    /// end, a changing number at most every [`HISTORY_LEAST`], a steady one every
-    /// [`HISTORY_MOST`]. A UPS has some thirty facts and is polled every few seconds; a year of
-    /// all of them would fill the disk with repetitions.
+    /// Whether this value goes to the history; see [`Logged::is_due`].
     pub fn is_due_for_history(&mut self, now: Mono, value: Option<f64>) -> bool {
-        let due = match self.logged {
-            None => value.is_some(),
-            Some((at, last)) => {
-                let silence = now.since(at);
-                let turned = last.is_some() != value.is_some();
-                let changed = last != value;
-                let at_once = self.definition.quantity == Some(Quantity::Contact);
-                turned
-                    || changed && (at_once || silence >= HISTORY_LEAST)
-                    || value.is_some() && silence >= HISTORY_MOST
-            }
+        let pace = match self.definition.quantity {
+            Some(Quantity::Contact) => Pace::EveryChange,
+            _ => Pace::Usual,
         };
-        if due {
-            self.logged = Some((now, value));
-        }
-        due
+        self.logged.is_due(now, value, pace)
     }
 
     /// When the point turns stale, if it has not yet.

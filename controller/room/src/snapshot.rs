@@ -289,6 +289,17 @@ pub struct Device {
     pub profile: Option<String>,
     /// Polls that failed since the last good one.
     pub failed_polls: u32,
+    /// Facts that it told last time; the picture carries the chief ones among its points.
+    pub facts: u32,
+}
+
+/// Everything that one device tells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceFacts {
+    /// The device itself.
+    pub device: Device,
+    /// All of its facts by name, as points.
+    pub points: Vec<Point>,
 }
 
 /// The power of the room.

@@ -311,6 +311,14 @@ impl<W: World> Loop<W> {
                     },
                 );
             }
+            FromWeb::Device { token, name } => {
+                let result = match self.engine.device_facts(clock::now(), &name) {
+                    Some(facts) => serde_json::to_vec(&facts)
+                        .map_err(|error| Refused::Unavailable(format!("encoding the facts: {error}"))),
+                    None => Err(Refused::NotFound(name)),
+                };
+                reply(&answer, token, result);
+            }
             FromWeb::Records { token, after, limit } => {
                 self.query(token, answer, store::Query::Records { after, limit });
             }

@@ -82,6 +82,13 @@ pub enum FromWeb {
         /// Most rows in the answer.
         buckets: u32,
     },
+    /// Everything that a device tells.
+    Device {
+        /// Echoed in the answer.
+        token: u64,
+        /// Short name of the device.
+        name: String,
+    },
     /// Records after a sequence number, at most `limit` of them.
     Records {
         /// Echoed in the answer.

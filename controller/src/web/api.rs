@@ -14,7 +14,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use bytes::Bytes;
-use room::snapshot::Snapshot;
+use room::snapshot::{DeviceFacts, Snapshot};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -68,6 +68,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(acknowledge))
         .routes(routes!(shelve))
         .routes(routes!(reset))
+        .routes(routes!(device))
         .routes(routes!(history))
         .routes(routes!(records))
         .routes(routes!(rehearse))
@@ -323,6 +324,24 @@ async fn reset(
 ) -> Result<Response, ApiError> {
     let alarm = checked_id(&app, id)?;
     command(&app, &body.by, Command::Reset { alarm }).await
+}
+
+/// Everything that a device tells; the picture carries only what is looked at every day.
+#[utoipa::path(
+    get, path = "/api/v1/devices/{name}", tag = "room",
+    params(("name" = String, Path, description = "Short name of the device")),
+    responses(
+        (status = 200, description = "All of its facts by name", body = DeviceFacts),
+        (status = 404, description = "No such device", body = ErrorBody),
+        (status = 503, description = "Core does not answer", body = ErrorBody),
+    )
+)]
+async fn device(
+    State(app): State<App>,
+    Asked(name, Nothing {}): Asked<String, Nothing>,
+) -> Result<Response, ApiError> {
+    let name = checked_id(&app, name)?;
+    ask(&app, Question::Device { name }).await.map(json)
 }
 
 /// History of a point.

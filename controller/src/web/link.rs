@@ -102,6 +102,11 @@ pub enum Question {
         /// Most rows.
         buckets: u32,
     },
+    /// Everything that a device tells.
+    Device {
+        /// Short name of the device.
+        name: String,
+    },
     /// Records after a sequence number.
     Records {
         /// Exclusive.
@@ -127,6 +132,7 @@ impl Question {
                 to_ms,
                 buckets,
             },
+            Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
         }
     }

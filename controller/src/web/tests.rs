@@ -798,6 +798,7 @@ async fn the_document_describes_every_route() {
     // The contract with the page and with other programs: append only.
     let contract: BTreeSet<String> = [
         "get /api/openapi.json",
+        "get /api/v1/devices/{name}",
         "get /api/v1/points/{id}/history",
         "get /api/v1/records",
         "get /api/v1/snapshot",

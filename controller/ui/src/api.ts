@@ -108,3 +108,18 @@ export async function history(
     return null;
   }
 }
+
+/** Everything that a device tells. `null` when the controller cannot say. */
+export async function deviceFacts(name: string): Promise<Point[] | null> {
+  try {
+    const answer = await fetch(`/api/v1/devices/${encodeURIComponent(name)}`, {
+      signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS),
+    });
+    if (!answer.ok) return null;
+    const body: unknown = await answer.json();
+    const points = (body as { points?: unknown }).points;
+    return Array.isArray(points) ? (points as Point[]) : null;
+  } catch {
+    return null;
+  }
+}

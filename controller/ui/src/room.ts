@@ -9,9 +9,18 @@ export type Overall = Priority | 'lost' | 'unknown' | 'no_data' | 'pending' | 'n
 /** The two states in which the cause still stands and somebody must act. */
 const standing = (alarm: Alarm) => alarm.state === 'unacknowledged' || alarm.state === 'acknowledged';
 
-/** A missing value that someone should care about: items that a model does not have are none. */
+/** The device itself says that it does not measure this, or says what cannot be. */
+const REFUSED = ['sentinel', 'implausible', 'device_error'];
+
+/**
+ * A missing value that someone should care about. Items that a model does not have are none, nor are
+ * side facts of a device that it does not measure: most devices have some, on every day.
+ */
 export const isMissing = (point: Point) =>
-  point.value === null && point.state === null && point.no_data !== 'not_supported';
+  point.value === null &&
+  point.state === null &&
+  point.no_data !== 'not_supported' &&
+  !(point.quantity === 'fact' && chief(point) < 0 && REFUSED.includes(point.no_data ?? ''));
 
 /**
  * The one word for the room. Old data is never normal: without a live link it is `lost`, without a
@@ -116,7 +125,7 @@ export interface Groups {
   environment: Point[];
   contacts: Point[];
   /** Points of devices, in the order of the devices. */
-  devices: { device: Device; points: Point[]; more: Point[]; unsupported: Point[]; unheard: Point[] }[];
+  devices: { device: Device; points: Point[]; unheard: Point[] }[];
   other: Point[];
 }
 
@@ -144,17 +153,18 @@ export function groupPoints(snapshot: Snapshot): Groups {
   const groups: Groups = { environment: [], contacts: [], devices: [], other: [] };
   const byDevice = new Map<string, Groups['devices'][number]>();
   for (const device of snapshot.devices) {
-    const group = { device, points: [], more: [], unsupported: [], unheard: [] };
+    const group: Groups['devices'][number] = { device, points: [], unheard: [] };
     byDevice.set(device.name, group);
     groups.devices.push(group);
   }
   for (const point of snapshot.points) {
     const device = byDevice.get(point.source);
     if (device) {
-      if (point.no_data === 'not_supported') device.unsupported.push(point);
-      else if (point.no_data === 'never_heard' && point.value === null) device.unheard.push(point);
-      else if (chief(point) >= 0 || isMissing(point)) device.points.push(point);
-      else device.more.push(point);
+      // The controller chose what is looked at; of a UPS only the first of it stands out.
+      if (point.no_data === 'not_supported') continue;
+      if (point.no_data === 'never_heard' && point.value === null) device.unheard.push(point);
+      else if (chief(point) >= 0 || isMissing(point) || device.device.kind !== 'ups')
+        device.points.push(point);
     } else if (point.contact !== null || point.quantity === 'contact') groups.contacts.push(point);
     else if (ENVIRONMENT.includes(point.quantity)) groups.environment.push(point);
     else groups.other.push(point);

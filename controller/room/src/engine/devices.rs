@@ -1,22 +1,30 @@
 //! The devices' part of the engine: a poll comes in, its facts become points, its silence an alarm.
 //!
 //! What the facts of a UPS mean is the outage engine's matter; here they are only values with an
-//! age. The first reading of a device makes its points, later ones renew them.
+//! age. A fact that has a limit is a point like any other. The others are kept with the device, as
+//! small as they can be: a server tells six hundred of them. The picture carries the chief ones,
+//! and all of them are told when somebody asks for the device.
 
 use super::Engine;
 use crate::alarm::Condition;
 use crate::catalog;
-use crate::device::{Fact, Poll};
-use crate::event::Turn;
+use crate::device::{Fact, FactValue, Poll};
+use crate::event::{HistoryRow, Turn};
 use crate::outage;
-use crate::point;
-use crate::site::{DeviceKind, Label, World};
-use crate::time::{Millis, Mono, Now};
+use crate::point::{self, Logged, Pace};
+use crate::site::{self, DeviceKind, Label, World};
+use crate::snapshot;
+use crate::time::{Millis, Mono, Now, Wall};
+use shared::NoData;
+use std::collections::BTreeMap;
 
 /// Most facts of one device that become points; further ones are counted.
 pub const MAX_FACTS: usize = 1024;
 /// A polled point is stale after so many missed polls.
 pub const MISSED_POLLS: u64 = 3;
+
+/// Facts of one device that the picture of the room carries.
+pub const SHOWN_MAX: usize = 32;
 
 /// What is heard of one device.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +34,21 @@ pub(super) struct Device {
     pub(super) heard: Option<Mono>,
     pub(super) failed: u32,
     pub(super) profile: Option<String>,
+    /// Facts of the last reading.
+    pub(super) told: u32,
+    facts: BTreeMap<String, Told>,
+    shown: usize,
+}
+
+/// A fact without a limit.
+#[derive(Debug, Clone)]
+struct Told {
+    value: Result<FactValue, NoData>,
+    unit: &'static str,
+    row: Option<String>,
+    at: Mono,
+    logged: Logged,
+    is_shown: bool,
 }
 
 impl Device {
@@ -56,6 +79,7 @@ impl<W: World> Engine<W> {
                 if device.profile.as_ref() != Some(&reading.profile) {
                     device.profile = Some(reading.profile.clone());
                 }
+                device.told = u32::try_from(reading.facts.len()).unwrap_or(u32::MAX);
                 self.count("polls_good");
                 for fact in reading.facts.iter().take(MAX_FACTS) {
                     self.fact(now, at, poll.answered, fact, turn);
@@ -95,11 +119,11 @@ impl<W: World> Engine<W> {
     fn fact(&mut self, now: Now, at: usize, answered: Mono, fact: &Fact, turn: &mut Turn) {
         let device = &self.site.devices[at];
         let id = format!("{}.{}", device.name, fact.name);
+        if !self.limits.contains_key(&id) {
+            return self.hear_fact(now, at, id, answered, fact, turn);
+        }
         if !self.points.contains_key(&id) {
-            let mut label = catalog::fact_label(&device.label, &fact.name);
-            if let Some(row) = &fact.label {
-                label = Label::new(format!("{} {row}", label.ja), format!("{} {row}", label.en));
-            }
+            let label = fact_label(device, &fact.name, fact.label.as_deref());
             let definition = point::Definition {
                 id: id.clone(),
                 label: label.clone(),
@@ -107,14 +131,137 @@ impl<W: World> Engine<W> {
                 quantity: None,
                 unit: fact.unit,
                 contact: None,
-                stale_after: Millis(device.poll.0.saturating_mul(MISSED_POLLS) + device.timeout.0),
+                stale_after: stale_after(device),
             };
-            if self.limits.contains_key(&id) {
-                let device = catalog::device_id(&device.name);
-                self.book.define(catalog::no_data(&id, label, Some(device)));
-            }
+            let device = catalog::device_id(&device.name);
+            self.book.define(catalog::no_data(&id, label, Some(device)));
             self.add_point(definition);
         }
         self.set_point(now, &id, answered, fact.value.clone(), turn);
+    }
+
+    /// Takes in a fact that no limit watches.
+    fn hear_fact(&mut self, now: Now, at: usize, id: String, answered: Mono, fact: &Fact, turn: &mut Turn) {
+        let kind = self.site.devices[at].kind;
+        let Some(device) = self.devices.get_mut(&self.site.devices[at].name) else {
+            return;
+        };
+        let told = match device.facts.get_mut(&fact.name) {
+            Some(told) => told,
+            None => {
+                if device.facts.len() >= MAX_FACTS {
+                    // Rows that came and went.
+                    device.facts.retain(|_, told| told.at >= answered);
+                }
+                let is_shown = device.shown < SHOWN_MAX && catalog::is_chief(kind, &fact.name);
+                device.shown += usize::from(is_shown);
+                device.facts.entry(fact.name.clone()).or_insert(Told {
+                    value: Err(NoData::NeverHeard),
+                    unit: fact.unit,
+                    row: None,
+                    at: answered,
+                    logged: Logged::default(),
+                    is_shown,
+                })
+            }
+        };
+        // A late word about an earlier moment must not overwrite a newer one.
+        if told.at > answered {
+            return;
+        }
+        told.at = answered;
+        told.value.clone_from(&fact.value);
+        if told.row != fact.label {
+            told.row.clone_from(&fact.label);
+        }
+        let number = match fact.value {
+            Ok(FactValue::Number(number)) => Some(number),
+            _ => None,
+        };
+        let pace = if told.is_shown { Pace::Usual } else { Pace::Seldom };
+        if told.logged.is_due(now.mono, number, pace) {
+            let ago = i64::try_from(now.mono.since(answered).0).unwrap_or(0);
+            turn.history.push(HistoryRow {
+                point: id,
+                at: Wall(now.wall.0.saturating_sub(ago)),
+                value: number,
+            });
+        }
+    }
+
+    /// Everything that a device tells, for whoever asks for it by name.
+    #[must_use]
+    pub fn device_facts(&self, now: Now, name: &str) -> Option<snapshot::DeviceFacts> {
+        let known = self.devices.get(name)?;
+        let device = &self.site.devices[known.at];
+        let below = format!("{name}.");
+        let watched = self
+            .points
+            .range(below.clone()..)
+            .take_while(|(id, _)| id.starts_with(&below))
+            .filter(|(_, point)| point.definition.source == name)
+            .map(|(_, point)| point.view(now));
+        let told = known
+            .facts
+            .iter()
+            .map(|(fact, told)| told.view(now, device, fact));
+        let mut points: Vec<snapshot::Point> = watched.chain(told).collect();
+        points.sort_by(|a, b| a.id.cmp(&b.id));
+        Some(snapshot::DeviceFacts {
+            device: self.device_row(now, device),
+            points,
+        })
+    }
+
+    /// The chief facts of all devices.
+    pub(super) fn shown_facts(&self, now: Now) -> impl Iterator<Item = snapshot::Point> {
+        self.devices.values().flat_map(move |known| {
+            let device = &self.site.devices[known.at];
+            known
+                .facts
+                .iter()
+                .filter(|(_, told)| told.is_shown)
+                .map(move |(fact, told)| told.view(now, device, fact))
+        })
+    }
+}
+
+fn stale_after(device: &site::Device) -> Millis {
+    Millis(device.poll.0.saturating_mul(MISSED_POLLS) + device.timeout.0)
+}
+
+fn fact_label(device: &site::Device, fact: &str, row: Option<&str>) -> Label {
+    let label = catalog::fact_label(&device.label, fact);
+    match row {
+        Some(row) => Label::new(format!("{} {row}", label.ja), format!("{} {row}", label.en)),
+        None => label,
+    }
+}
+
+impl Told {
+    fn view(&self, now: Now, device: &site::Device, fact: &str) -> snapshot::Point {
+        let age = now.mono.since(self.at);
+        let value = if age > stale_after(device) {
+            Err(NoData::Stale)
+        } else {
+            self.value.clone()
+        };
+        let (value, state, no_data) = match value {
+            Ok(FactValue::Number(number)) => (Some(number), None, None),
+            Ok(FactValue::State(word) | FactValue::Text(word)) => (None, Some(word), None),
+            Err(reason) => (None, None, Some(reason.word().to_owned())),
+        };
+        snapshot::Point {
+            id: format!("{}.{fact}", device.name),
+            label: fact_label(device, fact, self.row.as_deref()),
+            source: device.name.clone(),
+            quantity: "fact".to_owned(),
+            unit: self.unit.to_owned(),
+            value,
+            state,
+            no_data,
+            age_ms: Some(age.0),
+            contact: None,
+        }
     }
 }

@@ -22,7 +22,7 @@ impl<W: World> Engine<W> {
             wall_ms: now.wall.0,
             site: self.site.name.clone(),
             simulated: W::SIMULATED,
-            points: self.points.values().map(|point| point.view(now)).collect(),
+            points: self.shown_points(now),
             alarms: self.book.view(now),
             nodes: self
                 .site
@@ -42,6 +42,14 @@ impl<W: World> Engine<W> {
                 .map(|index| self.portal_row(now, index))
                 .collect(),
         }
+    }
+
+    /// Points of nodes, of limits, and the chief facts of devices, by name.
+    fn shown_points(&self, now: Now) -> Vec<snapshot::Point> {
+        let points = self.points.values().map(|point| point.view(now));
+        let mut shown: Vec<snapshot::Point> = points.chain(self.shown_facts(now)).collect();
+        shown.sort_by(|a, b| a.id.cmp(&b.id));
+        shown
     }
 
     pub(super) fn node_row(&self, now: Now, node: &site::Node) -> snapshot::Node {
@@ -76,7 +84,8 @@ impl<W: World> Engine<W> {
     }
 
     pub(super) fn device_row(&self, now: Now, device: &site::Device) -> snapshot::Device {
-        let known = self.devices.get(&device.name).cloned().unwrap_or_default();
+        let never = super::devices::Device::default();
+        let known = self.devices.get(&device.name).unwrap_or(&never);
         let state = match known.heard {
             None => "never_heard",
             Some(_) if known.failed > 0 => "silent",
@@ -88,8 +97,9 @@ impl<W: World> Engine<W> {
             kind: device.kind,
             state: state.to_owned(),
             age_ms: known.heard.map(|at| now.mono.since(at).0),
-            profile: known.profile,
+            profile: known.profile.clone(),
             failed_polls: known.failed,
+            facts: known.told,
         }
     }
 }

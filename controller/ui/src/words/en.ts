@@ -60,7 +60,9 @@ export const en: Record<Key, string> = {
   'group.unsupported': '{n} items this model does not have',
   'group.unheard': '{n} items still waiting for an answer',
 
-  'group.more': '{n} further items',
+  'group.all': 'All {n} items',
+  'group.loading': 'Loading…',
+  'group.lost': 'It cannot be read now. It is shown as soon as the link is back.',
   'list.comma': ', ',
 
   'tile.range': '15 min: {min}–{max}',

@@ -58,7 +58,9 @@ export const ja = {
   'group.unsupported': 'この機種にない項目 {n} 件',
   'group.unheard': '返事を待っている項目 {n} 件',
 
-  'group.more': 'そのほかの項目 {n} 件',
+  'group.all': 'すべての項目 {n} 件',
+  'group.loading': '読み込み中…',
+  'group.lost': '今は読み込めません。つながり次第、表示します。',
   'list.comma': '、',
 
   'tile.range': '15分間 {min}–{max}',
