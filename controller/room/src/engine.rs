@@ -540,6 +540,7 @@ impl<W: World> Engine<W> {
         points
             .chain(never)
             .chain(silent)
+            .chain(self.group_deadline(now))
             .chain(occurrences)
             .chain(self.portal_deadline())
             .chain(self.list_deadline(now))

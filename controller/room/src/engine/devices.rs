@@ -226,7 +226,7 @@ impl<W: World> Engine<W> {
     }
 }
 
-fn stale_after(device: &site::Device) -> Millis {
+pub(super) fn stale_after(device: &site::Device) -> Millis {
     Millis(device.poll.0.saturating_mul(MISSED_POLLS) + device.timeout.0)
 }
 

@@ -12,7 +12,7 @@ use crate::event::Turn;
 use crate::redundancy::{self, Kind, Member, Parts, Redundancy, Service, Verdict};
 use crate::site::groups::{Group, GroupKind};
 use crate::site::{Label, Site, World};
-use crate::time::{Millis, Now};
+use crate::time::{Millis, Mono, Now};
 use std::collections::BTreeMap;
 
 /// What is heard of parts and of serving.
@@ -102,6 +102,16 @@ impl<W: World> Engine<W> {
             .map(|front| longest(&self.site.devices[front]).saturating_add(longest(device)))
             .max();
         Millis(own.max(front.unwrap_or(0)))
+    }
+
+    /// When the members of groups turn stale, if they have not yet: their groups are judged anew.
+    pub(super) fn group_deadline(&self, now: Now) -> impl Iterator<Item = Mono> + '_ {
+        self.redundancies.groups.keys().filter_map(move |at| {
+            let device = &self.site.devices[*at];
+            let heard = self.devices.get(&device.name)?.heard?;
+            let at = heard.after(super::devices::stale_after(device)).after(Millis(1));
+            (at > now.mono).then_some(at)
+        })
     }
 
     /// The devices that one is reached through, nearest first.

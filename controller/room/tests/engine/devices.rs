@@ -1,0 +1,136 @@
+//! What a device tells: all of it for whoever asks, the chief facts on the picture.
+
+use crate::bench::{Bench, site};
+use room::device::{Fact, FactValue, Poll, Reading};
+use room::engine::{MAX_FACTS, SHOWN_MAX};
+use room::event::Event;
+use room::site::link::{Link, SnmpAccess, SnmpLink};
+use room::site::{Device, DeviceKind, Label, Limit, Priority, Real, Secret, Side, Site};
+use room::time::Millis;
+use shared::NoData;
+
+const FANS: usize = 600;
+
+fn server(limit: f64) -> Site<Real> {
+    let mut site = site();
+    site.devices.push(Device {
+        name: "db1".to_owned(),
+        label: Label::new("台帳サーバ", "Ledger server"),
+        kind: DeviceKind::Server,
+        link: Link::Snmp(SnmpLink {
+            addr: "127.0.0.1:161".parse().unwrap(),
+            access: SnmpAccess::V2c(Secret("public".to_owned())),
+        }),
+        profile: None,
+        poll: Millis(5_000),
+        poll_on_battery: Millis(5_000),
+        timeout: Millis(1_000),
+        retries: 1,
+        behind: None,
+        uplinks: Vec::new(),
+    });
+    site.limits.push(Limit {
+        id: "db1.fan.7.speed.low".to_owned(),
+        point: "db1.fan.7.speed".to_owned(),
+        side: Side::Low,
+        limit,
+        deadband: 10.0,
+        on_delay: Millis(0),
+        off_delay: Millis(0),
+        priority: Priority::Warning,
+        action: Label::new("交換する", "Replace it"),
+    });
+    site
+}
+
+fn fact(name: String, value: Result<FactValue, NoData>) -> Fact {
+    Fact {
+        name,
+        value,
+        unit: "rpm",
+        at: "1.3.6.1.4.1.32473.1".to_owned(),
+        label: Some("Front".to_owned()),
+        raw: String::new(),
+    }
+}
+
+fn reading(fans: usize) -> Reading {
+    let speeds = (1..=fans).map(|fan| fact(format!("fan.{fan}.speed"), Ok(FactValue::Number(4000.0))));
+    let healths = (1..=fans).map(|fan| {
+        let word = FactValue::State("ok".to_owned());
+        fact(format!("fan.{fan}.health"), Ok(word))
+    });
+    Reading {
+        profile: "test".to_owned(),
+        sys_object_id: None,
+        facts: speeds.chain(healths).collect(),
+    }
+}
+
+fn poll(bench: &mut Bench, fans: usize) {
+    let now = bench.now().mono;
+    bench.event(Event::Poll(Poll {
+        device: "db1".to_owned(),
+        asked: now,
+        answered: now,
+        result: Ok(reading(fans)),
+    }));
+}
+
+#[test]
+fn a_server_of_a_thousand_facts_does_not_flood_the_picture_and_tells_all_of_them() {
+    let mut bench = Bench::with(server(1000.0));
+    poll(&mut bench, FANS);
+    let snapshot = bench.engine.snapshot(bench.now());
+    let shown: Vec<&str> = snapshot
+        .points
+        .iter()
+        .filter(|point| point.source == "db1")
+        .map(|point| point.id.as_str())
+        .collect();
+    // Its chief facts, and the one that a limit watches.
+    assert_eq!(shown.len(), SHOWN_MAX + 1, "{shown:?}");
+    assert!(shown.contains(&"db1.fan.7.speed") && shown.contains(&"db1.fan.1.health"));
+    assert_eq!(snapshot.devices[0].facts as usize, 2 * FANS);
+
+    let told = bench.engine.device_facts(bench.now(), "db1").unwrap();
+    assert_eq!(told.points.len(), MAX_FACTS);
+    let speed = told
+        .points
+        .iter()
+        .find(|point| point.id == "db1.fan.3.speed")
+        .unwrap();
+    assert_eq!((speed.value, speed.unit.as_str()), (Some(4000.0), "rpm"));
+    assert!(speed.label.en.ends_with("Front"), "{:?}", speed.label);
+    assert!(bench.engine.device_facts(bench.now(), "db2").is_none());
+}
+
+#[test]
+fn a_fact_that_is_told_no_more_turns_stale_and_is_no_current_value() {
+    let mut bench = Bench::with(server(1000.0));
+    poll(&mut bench, 9);
+    bench.pass(60_000);
+    poll(&mut bench, 2);
+    let told = bench.engine.device_facts(bench.now(), "db1").unwrap();
+    let word = |id: &str| {
+        let point = told.points.iter().find(|point| point.id == id).unwrap();
+        (point.value, point.no_data.clone())
+    };
+    assert_eq!(word("db1.fan.2.speed"), (Some(4000.0), None));
+    assert_eq!(word("db1.fan.3.speed"), (None, Some("stale".to_owned())));
+}
+
+#[test]
+fn a_limit_on_a_fact_of_a_device_raises_its_alarm() {
+    let mut bench = Bench::with(server(5000.0));
+    poll(&mut bench, 9);
+    let snapshot = bench.engine.snapshot(bench.now());
+    assert!(
+        snapshot
+            .alarms
+            .iter()
+            .any(|alarm| alarm.id == "db1.fan.7.speed.low"),
+        "{:?}",
+        snapshot.alarms
+    );
+}
