@@ -2,7 +2,37 @@
 
 use hil_tests::conformance::{self, Outcome};
 use room::profile::Library;
+use std::path::Path;
 use std::sync::Arc;
+
+/// Beside the project on the machines that have them. They are third-party data and not part of
+/// it.
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/recordings");
+/// Percent of the possible values that must be equal.
+const EQUAL_MIN: f64 = 98.0;
+
+#[tokio::test]
+async fn recordings_of_real_devices_are_read_as_they_are_meant() {
+    let folder = Path::new(RECORDINGS);
+    if !folder.is_dir() {
+        eprintln!("no recordings beside the project: nothing to compare");
+        return;
+    }
+    let reports = conformance::run(folder, Arc::new(Library::builtin()))
+        .await
+        .unwrap();
+    println!("{}", conformance::table(&reports, true));
+    let sum = conformance::totals(&reports);
+    let unknown: Vec<&str> = reports
+        .iter()
+        .filter(|report| !report.is_detected())
+        .map(|report| report.name.as_str())
+        .collect();
+    assert!(unknown.is_empty(), "not detected: {unknown:?}");
+    assert_eq!(sum.accepted_impossible, 0, "impossible values were taken");
+    let percent = 100.0 * sum.equal as f64 / sum.plausible as f64;
+    assert!(percent >= EQUAL_MIN, "{percent:.1} % equal");
+}
 
 /// A UPS of the standard MIB: 101 V at the output, 27 V battery, 53 minutes left, on mains, and a
 /// charge that its card does not know.
