@@ -29,6 +29,7 @@ mod read;
 pub mod recording;
 pub mod register;
 mod rule;
+mod text;
 mod unit;
 pub mod value;
 mod words;

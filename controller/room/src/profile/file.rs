@@ -3,13 +3,14 @@
 use super::read::{Key, Number, Read};
 use super::register::{self, Address, Modbus, Order, Register, Type};
 use super::rule::{Attribute, Condition, How, Line, Place, Rule, Scale, Source, Subject, Table};
+use super::text::{
+    ConditionText, FactText, File, KeyText, LabelText, Match, ModbusText, ProtocolText, ReadText, ScaleText,
+};
 use super::unit::{Limits, Unit};
 use super::value::Oid;
 use super::words::reserved_words;
 use super::{Kind, Profile, Protocol};
-use serde::Deserialize;
 use serde_spanned::Spanned;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -52,193 +53,6 @@ impl fmt::Display for BadProfile {
             None => write!(f, "profile {}: {}", self.profile, self.problem),
         }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    title: String,
-    source: String,
-    kind: Kind,
-    #[serde(default)]
-    protocol: ProtocolText,
-    modbus: Option<Spanned<ModbusText>>,
-    #[serde(default)]
-    extends: Option<Spanned<Vec<String>>>,
-    #[serde(default)]
-    drop: Option<Spanned<Vec<String>>>,
-    #[serde(rename = "match")]
-    matching: Option<Spanned<Match>>,
-    #[serde(rename = "fact", default)]
-    facts: Vec<Spanned<FactText>>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
-#[serde(rename_all = "snake_case")]
-enum ProtocolText {
-    #[default]
-    Snmp,
-    Modbus,
-}
-
-/// `[modbus]`: what holds for the whole device.
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ModbusText {
-    /// Of the words of a value, where the fact says nothing else.
-    #[serde(default)]
-    order: Order,
-    max_registers: Option<u16>,
-    hole: Option<u16>,
-    pause_ms: Option<u16>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct Match {
-    #[serde(default)]
-    sys_object_id: Vec<String>,
-    #[serde(default)]
-    sys_descr: Vec<String>,
-    #[serde(default)]
-    probe: Vec<String>,
-    #[serde(default)]
-    by_probe_alone: bool,
-    preference: i32,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FactText {
-    name: String,
-    first_name: Option<String>,
-    oid: Option<OneOrMany>,
-    column: Option<OneOrMany>,
-    register: Option<OneOrMany>,
-    /// Of the register's value.
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    order: Option<Order>,
-    /// Registers from one line to the next.
-    stride: Option<u16>,
-    /// Positions of bits or flags that count before the others, in this order.
-    #[serde(default)]
-    first: Vec<usize>,
-    label: Option<LabelText>,
-    #[serde(rename = "where", default)]
-    conditions: Vec<ConditionText>,
-    scale: Option<ScaleText>,
-    read: ReadText,
-    unit: Option<Unit>,
-    #[serde(default = "one")]
-    multiply: f64,
-    #[serde(default = "one")]
-    divide: f64,
-    #[serde(default)]
-    offset: f64,
-    range: Option<(f64, f64)>,
-    #[serde(default)]
-    invalid: Vec<KeyText>,
-    #[serde(default)]
-    words: BTreeMap<String, String>,
-    otherwise: Option<String>,
-    text: Option<String>,
-    lines: Option<u32>,
-    line_name: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn list(&self) -> Vec<&str> {
-        match self {
-            Self::One(text) => vec![text],
-            Self::Many(texts) => texts.iter().map(String::as_str).collect(),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum KeyText {
-    Number(f64),
-    Text(String),
-}
-
-impl KeyText {
-    fn key(&self) -> Key {
-        match self {
-            Self::Number(number) => Key::Number(*number),
-            Self::Text(text) => Key::Text(text.clone()),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum LabelText {
-    Column(String),
-    Table(ColumnText),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ColumnText {
-    column: String,
-    arcs: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ConditionText {
-    column: Option<String>,
-    arcs: Option<usize>,
-    scalar: Option<String>,
-    arc: Option<usize>,
-    #[serde(default)]
-    is: Vec<KeyText>,
-    #[serde(default)]
-    not: Vec<KeyText>,
-    #[serde(default)]
-    text: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScaleText {
-    column: Option<String>,
-    arcs: Option<usize>,
-    scalar: Option<String>,
-    #[serde(rename = "as")]
-    how: How,
-    precision: Option<String>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
-#[serde(rename_all = "snake_case")]
-enum ReadText {
-    /// A number with unit.
-    Number,
-    /// An enumeration; `words` maps each value to a reserved word.
-    State,
-    /// A text of `0` and `1`; `words` maps 1-based positions to reserved words, the first set
-    /// one wins, `otherwise` when none is set.
-    Flags,
-    /// Bits of an integer (0 = least) or of a BITS string (0 = first); as `flags`.
-    Bits,
-    /// Free text.
-    Text,
-    /// `text`, whatever the device says; only for what the match has proved (the maker).
-    Constant,
-}
-
-const fn one() -> f64 {
-    1.0
 }
 
 /// Reads the text of the profile called `name`, without what it takes from its parents.
