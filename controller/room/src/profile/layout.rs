@@ -527,6 +527,9 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Table row type, conditions, and the rows that meet them.
+type Found<'a> = (Vec<u32>, &'a [Condition], BTreeSet<Vec<u32>>);
+
 /// The rows of each table that meet the same conditions, so that the columns of one table are
 /// numbered alike even when one of them lacks a row.
 struct Groups<'a> {
@@ -541,7 +544,7 @@ struct Group<'a> {
 
 impl<'a> Groups<'a> {
     fn new(rules: &'a [Arc<Rule>], rows: &Rows<'_>) -> Self {
-        let mut found: Vec<(Vec<u32>, &'a [Condition], BTreeSet<Vec<u32>>)> = Vec::new();
+        let mut found: Vec<Found<'a>> = Vec::new();
         for rule in rules {
             let Source::Table(Table { columns, .. }) = &rule.source else {
                 continue;
@@ -553,7 +556,7 @@ impl<'a> Groups<'a> {
                     .map(|(index, _)| index)
                     .filter(|index| rows.misses(&rule.conditions, index).is_none())
                     .map(<[u32]>::to_vec);
-                let same = |(known, conditions, _): &&mut (Vec<u32>, &[Condition], _)| {
+                let same = |(known, conditions, _): &&mut Found<'a>| {
                     *known == entry && *conditions == rule.conditions.as_slice()
                 };
                 match found.iter_mut().find(same) {
