@@ -1,8 +1,9 @@
 //! The serial console: who the node is and how it is, and its provisioning while it is none
 //! ([`node::console`]).
 
-use crate::{Board, Shared, Task};
-use embassy_time::{Duration, Timer, with_timeout};
+use crate::{Board, Shared, Task, next_second};
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer};
 use embedded_io_async::Read;
 use node::console::{Console, Request, Workbench};
 use node::identity;
@@ -12,8 +13,6 @@ use shared::provision::{Provision, ProvisionError};
 
 /// Bytes taken at once; more wait in the port's buffer.
 const PIECE: usize = 32;
-/// Longest time between two check-ins, or meals of the watchdog.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two attempts to read a memory that does not answer.
 const MEMORY_RETRY: Duration = Duration::from_secs(1);
 
@@ -72,21 +71,22 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, mut port: impl Read) -> !
             shared.board.log(format_args!("{answer}"));
         })
         .await;
-        shared.garbled(Task::Console, console.refused().into());
+        let lost = shared.board.lost(Task::Console);
+        shared.garbled(Task::Console, lost.saturating_add(console.refused().into()));
     }
 }
 
-/// What has come, or comes within [`PAUSE`].
+/// What has come, or comes before the next second begins.
 async fn lines(port: &mut impl Read, console: &mut Console, mut take: impl FnMut(Request)) {
     let mut bytes = [0; PIECE];
-    match with_timeout(PAUSE, port.read(&mut bytes)).await {
-        Ok(Ok(length)) => bytes[..length]
+    match select(port.read(&mut bytes), next_second()).await {
+        Either::First(Ok(length)) => bytes[..length]
             .iter()
             .filter_map(|byte| console.feed(*byte))
             .for_each(&mut take),
         // A line that is held low reports itself again and again.
-        Ok(Err(_)) => Timer::after_millis(1).await,
-        Err(_) => {}
+        Either::First(Err(_)) => Timer::after_millis(1).await,
+        Either::Second(()) => {}
     }
     // They may have held a key.
     bytes.fill(0);

@@ -33,9 +33,10 @@ use core::cell::{Cell, RefCell};
 use core::fmt;
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::signal::Signal;
-use embassy_time::Instant;
+use embassy_time::{Instant, Timer};
 use embedded_hal::i2c::I2c;
 use node::door::Outputs;
+use node::drivers::Reading;
 use node::memory::Memory;
 use node::node::{Counts, Node};
 use node::supervisor::Supervisor;
@@ -62,12 +63,32 @@ pub trait Board: 'static {
     fn sensor_rail(&self, on: bool);
     /// True when the circuit of this contact is open; also for one that is not there.
     fn is_open(&self, contact: u8) -> bool;
+    /// Waits for an edge of any contact that is mounted. A board whose pins do not tell returns after
+    /// [`LOOK_MS`] instead: its contacts are looked at all the time.
+    fn edge(&self) -> impl Future<Output = ()> {
+        Timer::after_millis(LOOK_MS)
+    }
     /// Drives strike, buzzer and lamps.
     fn switch(&self, outputs: &Outputs);
     /// Holds the card reader in reset.
     fn reset_reader(&self, held: bool);
     /// Sets the clock chip, in milliseconds since 1970 UTC.
     fn set_clock(&self, unix_ms: u64);
+    /// Bytes that the port of this task has lost since the start, beside those that it reports as
+    /// errors.
+    fn lost(&self, _: Task) -> u32 {
+        0
+    }
+    /// For a display: how far the way to the broker is.
+    fn link(&self, _: Link) {}
+    /// For a display: a contact of the mount table was looked at.
+    fn contact(&self, _channel: u8, _open: bool) {}
+    /// For a display: a value, or the reason why there is none.
+    fn reading(&self, _channel: u8, _: &Reading) {}
+    /// Bytes of the stack that were never used, where that is measured; it is asked for every minute.
+    fn stack_free(&self) -> Option<u32> {
+        None
+    }
     /// Begins the watchdog's time anew.
     fn feed_watchdog(&self);
     /// The watchdog is not fed any more because of this task.
@@ -111,10 +132,20 @@ const ALLOWANCES_MS: [u64; TASKS] = [
     8_000,
 ];
 
+/// Time between two looks at the contacts of a board that cannot tell of edges, in milliseconds:
+/// half of how long a level must hold.
+pub const LOOK_MS: u64 = 2;
+
 /// Milliseconds since the start.
 #[must_use]
 pub fn now_ms() -> u64 {
     Instant::now().as_millis()
+}
+
+/// The next whole second. Whoever only checks in wakes then, all at once: a processor that wakes
+/// once a second sleeps more than one that wakes seven times.
+pub fn next_second() -> Timer {
+    Timer::at(Instant::from_secs(Instant::now().as_secs() + 1))
 }
 
 /// What the tasks share.
@@ -163,13 +194,19 @@ impl<B: Board> Shared<B> {
     /// One step of the node. What it switches is switched before anything else happens.
     pub fn step<T>(&self, step: impl FnOnce(&mut Node<B::Memory, B::Slots>, u64) -> T) -> T {
         let result = step(&mut self.node.borrow_mut(), now_ms());
+        self.follow();
+        result
+    }
+
+    /// Once in flash, not in every step.
+    #[inline(never)]
+    fn follow(&self) {
         let node = self.node.borrow();
         self.board.switch(&node.outputs());
         self.news.signal(());
         if node.next_tick() < self.life_at_ms.get() {
             self.nearer.signal(());
         }
-        result
     }
 
     /// False in safe mode: no sensor, no reader and no door is touched.
@@ -239,7 +276,9 @@ impl<B: Board> Home for Shared<B> {
         Shared::check_in(self, Task::Uplink);
     }
 
-    fn link(&self, _: Link) {}
+    fn link(&self, link: Link) {
+        self.board.link(link);
+    }
 
     #[cfg(feature = "tls")]
     fn random(&self, into: &mut [u8]) {

@@ -24,7 +24,12 @@ pub async fn run<B: Board>(shared: &'static Shared<B>) -> ! {
         match order {
             Some(Order::SetRtc(unix_ms)) => shared.board.set_clock(unix_ms),
             Some(Order::Restart | Order::Erased) => {
-                shared.board.log(format_args!("restarting, as asked"));
+                let why = if order == Some(Order::Erased) {
+                    "erased"
+                } else {
+                    "as asked"
+                };
+                shared.board.log(format_args!("{why}, restarting"));
                 shared.board.restart();
             }
             None => {}

@@ -18,8 +18,9 @@ pub const BAUD: u32 = 9_600;
 
 /// A port whose driver is switched on only while it sends.
 pub trait HalfDuplex: Read + Write {
-    /// Takes the line, or lets go of it. Letting go comes when the last bit is out.
-    fn drive(&mut self, on: bool);
+    /// Takes the line, or lets go of it. Letting go comes when the last bit is out. Nothing to do where
+    /// the port does that itself.
+    fn drive(&mut self, _on: bool) {}
 }
 
 /// Asks the probes for ever.
@@ -45,7 +46,14 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, mut port: impl HalfDuplex
                 port.drive(false);
             }
             let counters = probe.counters();
-            shared.garbled(Task::Probe, counters.corrupt.saturating_add(counters.dropped));
+            let lost = shared.board.lost(Task::Probe);
+            shared.garbled(
+                Task::Probe,
+                counters
+                    .corrupt
+                    .saturating_add(counters.dropped)
+                    .saturating_add(lost),
+            );
         }
         let pause = now_ms() + LONGEST_PAUSE_MS;
         let next = probe.next_ms().unwrap_or(pause).clamp(now_ms() + 1, pause);

@@ -1,7 +1,7 @@
 //! The card reader: bytes between its port and [`node::reader::Reader`], its reset pin, and what it
 //! says to the node.
 
-use crate::{Board, Shared, Task, now_ms};
+use crate::{Board, Shared, Task, next_second, now_ms};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Instant, Timer, with_timeout};
 use embedded_io_async::{Read, Write};
@@ -20,7 +20,7 @@ const SEND: embassy_time::Duration = embassy_time::Duration::from_millis(50);
 pub async fn run<B: Board>(shared: &'static Shared<B>, mut port: impl Read + Write) -> ! {
     while shared.provision.portal.is_none() {
         shared.check_in(Task::Reader);
-        Timer::after_millis(LONGEST_PAUSE_MS).await;
+        next_second().await;
     }
     let mut reader = Reader::new(Config::default());
     let mut bytes = [0; PIECE];
@@ -46,6 +46,7 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, mut port: impl Read + Wri
                 }
                 None => {}
             }
+            let lost = lost.saturating_add(shared.board.lost(Task::Reader));
             shared.garbled(Task::Reader, reader.garbage().saturating_add(lost));
         }
         let next = Instant::from_millis(reader.next_ms().clamp(now_ms() + 1, now_ms() + LONGEST_PAUSE_MS));

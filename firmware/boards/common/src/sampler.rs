@@ -1,15 +1,18 @@
-//! Looks at the contacts all the time, and at one part on the bus at a time when it is due.
+//! Looks at the contacts at every edge and while a change settles, and at one part on the bus at a
+//! time when it is due.
 
-use crate::{Board, Shared, Task, now_ms};
+use crate::{Board, Shared, Task, next_second, now_ms};
+use embassy_futures::select::select;
 use embassy_time::{Instant, Timer};
 use node::bus::Remedy;
 use node::parts::{Heard, Parts};
 use shared::mount::Part;
 
-/// Time between two looks at the contacts, in milliseconds: half of how long a level must hold.
-const LOOK_MS: u64 = 2;
-/// While the node watches nothing (safe mode), a look whether it does again.
-const IDLE_MS: u64 = 1_000;
+/// Longest time until a contact's level is told again though it is the same, in milliseconds: only time
+/// tells that it rests, and that it is to be reported once more.
+const AGAIN_MS: u64 = 1_000;
+/// The same after the first look: how soon a door that was closed all the time is known to be.
+const FIRST_AGAIN_MS: u64 = 20;
 
 /// Watches for ever.
 pub async fn run<B: Board>(shared: &'static Shared<B>, parts: &'static mut Parts) -> ! {
@@ -24,36 +27,43 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, parts: &'static mut Parts
     let mut parts_at_ms = 0;
     // Levels that the node has heard of, one bit a channel; the first look tells all of them.
     let (mut told, mut first) = (0_u32, true);
-    let mut settles_ms = u64::MAX;
+    let mut again_ms = 0;
     loop {
         shared.check_in(Task::Sampler);
         let now = now_ms();
         if !shared.is_watching() {
             first = true;
-            Timer::after_millis(IDLE_MS).await;
+            next_second().await;
             continue;
         }
         let levels = contacts().fold(0, |levels, (channel, at)| {
             levels | u32::from(shared.board.is_open(at)) << channel
         });
-        if first || levels != told || now >= settles_ms {
-            (told, first, settles_ms) = (levels, false, u64::MAX);
+        if first || levels != told || now >= again_ms {
+            again_ms = now + if first { FIRST_AGAIN_MS } else { AGAIN_MS };
+            (told, first) = (levels, false);
             for (channel, _) in contacts() {
                 let open = levels & 1 << channel != 0;
-                let again_ms = shared.step(|node, now_ms| node.contact(channel, open, now_ms));
-                settles_ms = settles_ms.min(again_ms.unwrap_or(u64::MAX));
+                shared.board.contact(channel, open);
+                let settles = shared.step(|node, now_ms| node.contact(channel.into(), open, now_ms));
+                again_ms = again_ms.min(settles.unwrap_or(u64::MAX));
             }
         }
         if now >= parts_at_ms {
             parts_at_ms = poll(shared, parts);
         }
-        Timer::at(Instant::from_millis(now_ms() + LOOK_MS)).await;
+        let soonest = now_ms() + 1;
+        let next = again_ms.min(parts_at_ms).max(soonest);
+        select(shared.board.edge(), Timer::at(Instant::from_millis(next))).await;
     }
 }
 
 /// One step of one part, and what is to be done about the bus.
 fn poll<B: Board>(shared: &Shared<B>, parts: &mut Parts) -> u64 {
     let mut tell = |channel: u8, heard: Heard| {
+        if let Heard::Value(reading) = &heard {
+            shared.board.reading(channel, reading);
+        }
         shared.step(|node, now_ms| match heard {
             Heard::Value(reading) => node.reading(channel.into(), reading, now_ms),
             Heard::Line(state) => node.line(channel.into(), state, now_ms),

@@ -1,59 +1,41 @@
-//! What the tasks share. They all run on one executor, so a borrow never meets another one as long
-//! as it is not held across an `await`; none is.
+//! What this board is to the tasks: its pins, its bus, its memory, its ports, and what its display is to
+//! say.
 
 use crate::expander::Switched;
 use crate::hal::clock::{Spin, now_ms};
 use crate::hal::console::console;
+use crate::hal::gpio::{self, EDGE, Output};
 use crate::hal::i2c::Bus;
-use common::uplink::{Home, Link, News};
+use crate::hal::uart::{CONSOLE, PROBES, Parity, READER, Rs485};
+use crate::hal::{crash, stack, watchdog};
+use common::Task;
+use common::probe::{BAUD, HalfDuplex};
+use common::uplink::Link;
 use core::cell::{Cell, RefCell};
+use core::convert::Infallible;
 use core::fmt;
-use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
-use embassy_sync::signal::Signal;
 use embedded_hal_bus::i2c::RefCellDevice;
+use embedded_io_async::{ErrorType, Read, Write};
+use node::door::Outputs;
+use node::drivers::Reading;
+use node::drivers::ds1307::Ds1307;
 use node::drivers::eeprom24::Eeprom24;
-use node::node::{Counts, Node};
-use node::supervisor::Supervisor;
+use node::node::Node;
 use node::update::NoSlots;
-use shared::NoData;
+use shared::mount::{EVEN_PARITY, FAST_LINE, Mount, Part, PortalInput};
 use shared::provision::Provision;
-#[cfg(feature = "tls")]
-use shared::wire::DeviceKey;
+use shared::{NoData, Quantity};
 
 pub(crate) type Device = RefCellDevice<'static, Bus>;
 pub(crate) type Eeprom = Eeprom24<Device, Spin>;
 pub(crate) type TheNode = Node<Eeprom, NoSlots>;
+pub(crate) type Shared = common::Shared<NodeBoard>;
 
-/// The tasks, by the number that a crash record names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Task {
-    Sampler,
-    Frames,
-    Uplink,
-    Life,
-    Display,
-    Reader,
-    Probes,
-    Console,
-}
-
-const TASKS: usize = Task::Console as usize + 1;
-/// Longest silence of each in milliseconds.
-const ALLOWANCES_MS: [u64; TASKS] = [
-    3_000,
-    5_000,
-    common::uplink::LONGEST_SILENCE_MS,
-    5_000,
-    5_000,
-    5_000,
-    5_000,
-    5_000,
-];
-
-/// Set when the node may have something new to send.
-pub(crate) static NEWS: News = News::new();
-/// Set when the node's next deadline has come nearer.
-pub(crate) static LIFE: Signal<CriticalSectionRawMutex, ()> = Signal::new();
+/// Bits per second of the probes' line with [`FAST_LINE`].
+const FAST_BAUD: u32 = 19_200;
+/// The display's number in a crash record, behind those of the tasks that every board has. Nobody waits
+/// for it, so it is not supervised.
+pub(crate) const DISPLAY: usize = Task::Console as usize + 1;
 
 /// How the display says how far the way to the broker is.
 pub(crate) const fn word(link: Link) -> &'static str {
@@ -72,173 +54,248 @@ pub(crate) struct Shown {
     pub(crate) door_open: Option<bool>,
 }
 
-/// What the tasks share.
-pub(crate) struct Shared {
-    pub(crate) provision: &'static Provision,
-    pub(crate) bus: &'static RefCell<Bus>,
-    pub(crate) shown: Cell<Shown>,
-    node: RefCell<&'static mut TheNode>,
-    tasks: RefCell<Supervisor<TASKS>>,
+/// The board.
+pub(crate) struct NodeBoard {
+    bus: &'static RefCell<Bus>,
     switched: RefCell<Switched<Device>>,
-    counts: Cell<Counts>,
-    garbled: Cell<[u32; TASKS]>,
-    /// Until when [`crate::life`] sleeps.
-    life_at_ms: Cell<u64>,
-    /// How often [`Home::random`] was asked.
+    shown: Cell<Shown>,
+    /// The channels that the display shows.
+    temperature: Option<usize>,
+    door: Option<usize>,
+    #[cfg(feature = "tls")]
+    node: u16,
+    /// How often [`common::Board::random`] was asked.
     #[cfg(feature = "tls")]
     drawn: Cell<u32>,
 }
 
-impl Shared {
-    /// Everything at rest, nothing shown.
-    pub(crate) fn new(
-        provision: &'static Provision,
-        bus: &'static RefCell<Bus>,
-        node: &'static mut TheNode,
-    ) -> Self {
+impl NodeBoard {
+    /// Everything at rest, the contacts of the mount table started, nothing shown.
+    pub(crate) fn start(bus: &'static RefCell<Bus>, provision: &Provision) -> Self {
+        let mounted = |wanted: fn(Mount) -> bool| {
+            let mut mounts = provision.mounts.iter();
+            mounts.position(|mount| mount.is_some_and(wanted))
+        };
+        for mount in provision.mounts.iter().flatten() {
+            if mount.part == Part::Contact {
+                gpio::start_contact(mount.at);
+            }
+        }
+        Output::SensorRail.start(true);
+        Output::ReaderReset.start(false);
         Self {
-            provision,
             bus,
+            switched: RefCell::new(Switched::start(Device::new(bus))),
             shown: Cell::new(Shown {
                 link: Link::NoAddress,
                 temperature: None,
                 door_open: None,
             }),
-            node: RefCell::new(node),
-            tasks: RefCell::new(Supervisor::new(ALLOWANCES_MS)),
-            switched: RefCell::new(Switched::start(Device::new(bus))),
-            counts: Cell::new(Counts::default()),
-            garbled: Cell::new([0; TASKS]),
-            life_at_ms: Cell::new(0),
+            temperature: mounted(|mount| mount.quantity() == Some(Quantity::Temperature)),
+            door: mounted(|mount| mount.part == Part::Contact && mount.portal() == PortalInput::Door),
+            #[cfg(feature = "tls")]
+            node: provision.node,
             #[cfg(feature = "tls")]
             drawn: Cell::new(0),
         }
     }
 
-    /// Looks at the node.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&TheNode) -> T) -> T {
-        look(&self.node.borrow())
+    /// What the display is to say.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.get()
     }
 
-    /// One step of the node. What it switches is switched before anything else happens.
-    pub(crate) fn step<T>(&self, step: impl FnOnce(&mut TheNode, u64) -> T) -> T {
-        let result = step(&mut self.node.borrow_mut(), now_ms());
-        self.follow();
-        result
-    }
-
-    #[inline(never)]
-    fn follow(&self) {
-        let node = self.node.borrow();
-        let now_ms = now_ms();
-        self.switched.borrow_mut().set(&node.outputs(), now_ms);
-        NEWS.signal(());
-        if node.next_tick() < self.life_at_ms.get() {
-            LIFE.signal(());
-        }
-    }
-
-    /// [`crate::life`] sleeps until then.
-    pub(crate) fn life_sleeps_until(&self, at_ms: u64) {
-        self.life_at_ms.set(at_ms);
-    }
-
-    /// False in safe mode: no sensor, no reader and no door is touched.
-    pub(crate) fn is_watching(&self) -> bool {
-        !self.node.borrow().safe_mode()
-    }
-
-    pub(crate) fn check_in(&self, task: Task) {
-        self.tasks.borrow_mut().check_in(task as usize, now_ms());
-    }
-
-    /// The first task that has been silent for too long.
-    pub(crate) fn silent(&self) -> Option<usize> {
-        self.tasks.borrow().silent(now_ms())
-    }
-
-    pub(crate) fn show(&self, change: impl FnOnce(&mut Shown)) {
+    fn show(&self, change: impl FnOnce(&mut Shown)) {
         let mut shown = self.shown.get();
         change(&mut shown);
         self.shown.set(shown);
     }
-
-    /// A task has met so much since the start that was no frame.
-    pub(crate) fn garbled(&self, task: Task, total: u32) {
-        let mut garbled = self.garbled.get();
-        if garbled[task as usize] != total {
-            garbled[task as usize] = total;
-            self.garbled.set(garbled);
-            let all = garbled.into_iter().fold(0, u32::saturating_add);
-            self.count(|counts| counts.garbled = all.try_into().unwrap_or(u16::MAX));
-        }
-    }
-
-    /// The bus was freed, or the sensors' supply switched.
-    pub(crate) fn recovered(&self) {
-        self.count(|counts| counts.recoveries = counts.recoveries.saturating_add(1));
-    }
-
-    pub(crate) fn stack_free(&self, bytes: u32) {
-        self.count(|counts| counts.stack_free = Some(bytes.try_into().unwrap_or(u16::MAX)));
-    }
-
-    fn count(&self, change: impl FnOnce(&mut Counts)) {
-        let mut counts = self.counts.get();
-        change(&mut counts);
-        self.counts.set(counts);
-        self.node.borrow_mut().count(counts);
-    }
 }
 
-impl Home for Shared {
+impl common::Board for NodeBoard {
+    type Bus = Device;
     type Memory = Eeprom;
     type Slots = NoSlots;
 
-    fn provision(&self) -> &'static Provision {
-        self.provision
+    fn log(&self, line: fmt::Arguments<'_>) {
+        console!("{line}");
     }
 
-    fn news(&self) -> &News {
-        &NEWS
+    fn bus(&self) -> Device {
+        Device::new(self.bus)
     }
 
-    fn look<T>(&self, look: impl FnOnce(&TheNode) -> T) -> T {
-        Self::look(self, look)
+    fn free_bus(&self) {
+        self.bus.borrow_mut().recover();
     }
 
-    fn step<T>(&self, step: impl FnOnce(&mut TheNode, u64) -> T) -> T {
-        Self::step(self, step)
+    fn sensor_rail(&self, on: bool) {
+        Output::SensorRail.set(on);
     }
 
-    fn send<T>(&self, take: impl FnOnce(&mut TheNode, u64) -> T) -> T {
-        take(&mut self.node.borrow_mut(), now_ms())
+    fn is_open(&self, contact: u8) -> bool {
+        gpio::is_open(contact)
     }
 
-    fn check_in(&self) {
-        Self::check_in(self, Task::Uplink);
+    async fn edge(&self) {
+        EDGE.wait().await;
+    }
+
+    fn switch(&self, outputs: &Outputs) {
+        self.switched.borrow_mut().set(outputs, now_ms());
+    }
+
+    fn reset_reader(&self, held: bool) {
+        Output::ReaderReset.set(!held);
+    }
+
+    fn set_clock(&self, unix_ms: u64) {
+        // Without the chip the time is asked of the controller after the next power cut.
+        let _ = Ds1307::Ds1338.set(&mut self.bus(), unix_ms);
+    }
+
+    fn lost(&self, task: Task) -> u32 {
+        match task {
+            Task::Reader => READER.lost(),
+            Task::Probe => PROBES.lost(),
+            Task::Console => CONSOLE.lost(),
+            _ => 0,
+        }
     }
 
     fn link(&self, link: Link) {
         self.show(|shown| shown.link = link);
     }
 
-    fn log(&self, line: fmt::Arguments<'_>) {
-        console!("{line}");
+    fn contact(&self, channel: u8, open: bool) {
+        if self.door == Some(channel.into()) {
+            self.show(|shown| shown.door_open = Some(open));
+        }
+    }
+
+    fn reading(&self, channel: u8, reading: &Reading) {
+        if self.temperature == Some(channel.into()) {
+            self.show(|shown| shown.temperature = Some(*reading));
+        }
+    }
+
+    fn stack_free(&self) -> Option<u32> {
+        Some(stack::never_used())
+    }
+
+    fn feed_watchdog(&self) {
+        watchdog::feed();
+    }
+
+    fn missed(&self, task: usize) {
+        crash::missed(task);
+    }
+
+    fn restart(&self) -> ! {
+        crash::restart()
     }
 
     /// For the tests on the emulated board only (see `main.rs`): numbers that everybody can work out.
     #[cfg(feature = "tls")]
     fn random(&self, into: &mut [u8]) {
+        use shared::wire::DeviceKey;
         const SEED: DeviceKey = DeviceKey::new(*b"not random: emulated boards only");
         for piece in into.chunks_mut(32) {
             let drawn = self.drawn.get().wrapping_add(1);
             self.drawn.set(drawn);
             let mut label = [0; 16];
             label[..4].copy_from_slice(&drawn.to_le_bytes());
-            label[4..6].copy_from_slice(&self.provision.node.to_le_bytes());
+            label[4..6].copy_from_slice(&self.node.to_le_bytes());
             label[8..].copy_from_slice(&now_ms().to_le_bytes());
             piece.copy_from_slice(&SEED.rotated(&label).expose()[..piece.len()]);
         }
     }
 }
+
+/// What is typed at the console.
+pub(crate) struct Typed;
+
+impl ErrorType for Typed {
+    type Error = Infallible;
+}
+
+impl Read for Typed {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
+        Ok(CONSOLE.read(into).await)
+    }
+}
+
+/// The port of the card reader.
+pub(crate) struct CardReader;
+
+impl CardReader {
+    /// Starts it.
+    pub(crate) fn start() -> Self {
+        READER.start(common::reader::BAUD, Parity::None);
+        Self
+    }
+}
+
+impl ErrorType for CardReader {
+    type Error = Infallible;
+}
+
+impl Read for CardReader {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
+        Ok(READER.read(into).await)
+    }
+}
+
+impl Write for CardReader {
+    /// What finds no room is lost and counted; the ring holds the longest command.
+    async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        READER.write(bytes);
+        Ok(bytes.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// The line of the probes; the port lets go of it by interrupt.
+pub(crate) struct Line(Rs485);
+
+impl Line {
+    /// Starts it as the mount table says. One line, one speed: that of the first probe in the table.
+    pub(crate) fn start(provision: &Provision) -> Self {
+        let mut mounts = provision.mounts.iter().flatten();
+        let first = mounts.find(|mount| mount.part == Part::ModbusProbe);
+        let has = |flag: u8| first.is_some_and(|mount| mount.flags & flag != 0);
+        let baud = if has(FAST_LINE) { FAST_BAUD } else { BAUD };
+        let parity = if has(EVEN_PARITY) {
+            Parity::Even
+        } else {
+            Parity::None
+        };
+        Self(Rs485::start(baud, parity))
+    }
+}
+
+impl ErrorType for Line {
+    type Error = Infallible;
+}
+
+impl Read for Line {
+    async fn read(&mut self, into: &mut [u8]) -> Result<usize, Infallible> {
+        Ok(PROBES.read(into).await)
+    }
+}
+
+impl Write for Line {
+    async fn write(&mut self, question: &[u8]) -> Result<usize, Infallible> {
+        self.0.send(question);
+        Ok(question.len())
+    }
+
+    async fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+impl HalfDuplex for Line {}

@@ -11,17 +11,14 @@
 //! ```
 //! Only characters that changed are drawn, one at a time, so that nothing waits for the display.
 
-use crate::board::{Shared, Task, word};
+use crate::board::{Shared, word};
 use crate::hal::display::{CELL, Display, WIDTH};
 use core::fmt::Write as _;
 use embassy_futures::yield_now;
-use embassy_time::Timer;
 use heapless::String;
 use shared::NoData;
 use shared::access::Decision;
 
-/// Between two looks at what is to be shown, in milliseconds.
-const LOOK_MS: u64 = 1_000;
 /// Characters of a line at scale 1.
 const COLUMNS: usize = (WIDTH / CELL.0) as usize;
 
@@ -65,8 +62,7 @@ pub(crate) async fn run(shared: &'static Shared) -> ! {
         Line::new(56, 1),
     ];
     loop {
-        shared.check_in(Task::Display);
-        let shown = shared.shown.get();
+        let shown = shared.board.shown();
         let decision = shared.look(|node| node.last_decision());
         for (which, line) in lines.iter_mut().enumerate() {
             let mut text = Text::new();
@@ -79,7 +75,7 @@ pub(crate) async fn run(shared: &'static Shared) -> ! {
             };
             line.show(&mut display, &text).await;
         }
-        Timer::after_millis(LOOK_MS).await;
+        common::next_second().await;
     }
 }
 

@@ -30,24 +30,18 @@ compile_error!(
 );
 
 mod board;
-mod console;
 mod display;
 mod expander;
 mod hal;
-mod life;
-mod probes;
-mod reader;
-mod sampler;
 mod start;
-mod supervise;
 
-use board::{Shared, Task};
+use board::{CardReader, DISPLAY, Line, Shared, Typed};
+use common::{Task, next_second};
 use cortex_m_rt::entry;
 use embassy_executor::Spawner;
 use embassy_executor::raw::Executor;
 use embassy_futures::join::join;
 use embassy_net::Runner;
-use embassy_time::Timer;
 use hal::ethernet::Ethernet;
 use hal::executor::Watched;
 use node::parts::Parts;
@@ -75,7 +69,7 @@ fn spawn(spawner: Spawner, shared: &'static Shared, parts: &'static mut Parts, n
     spawner.spawn(uplink(shared, network.stack, network.seed).expect("spawned once"));
     spawner.spawn(display(shared).expect("spawned once"));
     spawner.spawn(reader(shared).expect("spawned once"));
-    spawner.spawn(probes(shared).expect("spawned once"));
+    spawner.spawn(probe(shared).expect("spawned once"));
     spawner.spawn(console(shared).expect("spawned once"));
     spawner.spawn(supervise(shared).expect("spawned once"));
 }
@@ -83,11 +77,10 @@ fn spawn(spawner: Spawner, shared: &'static Shared, parts: &'static mut Parts, n
 /// Moves frames between the network and whoever is connected.
 #[embassy_executor::task]
 async fn frames(mut runner: Runner<'static, &'static mut Ethernet>, shared: &'static Shared) -> ! {
-    const CHECK_IN_MS: u64 = 2_500;
     let check_in = async {
         loop {
             shared.check_in(Task::Frames);
-            Timer::after_millis(CHECK_IN_MS).await;
+            next_second().await;
         }
     };
     Watched::new(Task::Frames as usize, join(runner.run(), check_in))
@@ -97,12 +90,12 @@ async fn frames(mut runner: Runner<'static, &'static mut Ethernet>, shared: &'st
 
 #[embassy_executor::task]
 async fn sampler(shared: &'static Shared, parts: &'static mut Parts) -> ! {
-    Watched::new(Task::Sampler as usize, sampler::run(shared, parts)).await
+    Watched::new(Task::Sampler as usize, common::sampler::run(shared, parts)).await
 }
 
 #[embassy_executor::task]
 async fn life(shared: &'static Shared) -> ! {
-    Watched::new(Task::Life as usize, life::run(shared)).await
+    Watched::new(Task::Life as usize, common::life::run(shared)).await
 }
 
 #[embassy_executor::task]
@@ -112,25 +105,30 @@ async fn uplink(shared: &'static Shared, stack: embassy_net::Stack<'static>, see
 
 #[embassy_executor::task]
 async fn display(shared: &'static Shared) -> ! {
-    Watched::new(Task::Display as usize, display::run(shared)).await
+    Watched::new(DISPLAY, display::run(shared)).await
 }
 
 #[embassy_executor::task]
 async fn reader(shared: &'static Shared) -> ! {
-    Watched::new(Task::Reader as usize, reader::run(shared)).await
+    Watched::new(
+        Task::Reader as usize,
+        common::reader::run(shared, CardReader::start()),
+    )
+    .await
 }
 
 #[embassy_executor::task]
-async fn probes(shared: &'static Shared) -> ! {
-    Watched::new(Task::Probes as usize, probes::run(shared)).await
+async fn probe(shared: &'static Shared) -> ! {
+    let line = Line::start(shared.provision);
+    Watched::new(Task::Probe as usize, common::probe::run(shared, line)).await
 }
 
 #[embassy_executor::task]
 async fn console(shared: &'static Shared) -> ! {
-    Watched::new(Task::Console as usize, console::run(shared)).await
+    Watched::new(Task::Console as usize, common::console::run(shared, Typed)).await
 }
 
 #[embassy_executor::task]
 async fn supervise(shared: &'static Shared) -> ! {
-    supervise::run(shared).await
+    common::supervise::run(shared).await
 }

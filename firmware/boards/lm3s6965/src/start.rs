@@ -1,6 +1,6 @@
 //! Brings up chip, node and network. Everything here runs once, in functions that return.
 
-use crate::board::{Device, Eeprom, Shared, TheNode};
+use crate::board::{Device, Eeprom, NodeBoard, Shared, TheNode};
 use crate::hal;
 use crate::hal::clock::{Spin, now_ms};
 use crate::hal::console::console;
@@ -9,7 +9,7 @@ use crate::hal::i2c::Bus;
 use crate::hal::uart::CONSOLE;
 use core::cell::RefCell;
 use core::fmt::Display;
-use embassy_net::{Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net::{Runner, Stack, StackResources};
 use embedded_hal::delay::DelayNs as _;
 use node::console::{Console, Workbench};
 use node::drivers::ds1307::Ds1307;
@@ -74,7 +74,7 @@ fn share(
     node: &'static mut TheNode,
 ) -> &'static Shared {
     static SHARED: StaticCell<Shared> = StaticCell::new();
-    SHARED.init_with(|| Shared::new(provision, bus, node))
+    SHARED.init_with(|| Shared::new(NodeBoard::start(bus, provision), provision, node))
 }
 
 #[inline(never)]
@@ -165,22 +165,10 @@ fn start_network(provision: &Provision, boot: u32) -> Network {
 
     // The chip has no random numbers. The seed only picks port numbers; it is not to be guessed
     // from outside.
-    let [a, b, c, d, ..] = provision.device_key().derive("net");
-    let seed = u32::from_le_bytes([a, b, c, d]) ^ boot.rotate_left(16);
-    let config = provision.address.map_or_else(
-        || embassy_net::Config::dhcpv4(embassy_net::DhcpConfig::default()),
-        |own| {
-            embassy_net::Config::ipv4_static(StaticConfigV4 {
-                address: Ipv4Cidr::new(own.ip.into(), own.prefix),
-                gateway: (own.gateway != [0; 4]).then(|| own.gateway.into()),
-                dns_servers: heapless::Vec::new(),
-            })
-        },
-    );
-    // Locally administered, unique in a site as the node id is.
-    let [high, low] = provision.node.to_be_bytes();
+    let seed = common::start::seed(provision, boot);
+    let config = common::start::network(provision);
     let ethernet = ETHERNET.take();
-    ethernet.start([0x02, b'Y', b'G', 0, high, low]);
+    ethernet.start(common::start::mac(provision));
     let resources = RESOURCES.init(StackResources::new());
     let (stack, runner) = embassy_net::new(ethernet, config, resources, seed.into());
     Network { stack, runner, seed }

@@ -147,6 +147,4 @@ impl Write for Rs485 {
     }
 }
 
-impl HalfDuplex for Rs485 {
-    fn drive(&mut self, _: bool) {}
-}
+impl HalfDuplex for Rs485 {}

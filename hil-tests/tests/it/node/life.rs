@@ -10,7 +10,7 @@ use shared::wire::{CrashKind, Header, Up};
 use std::time::Duration;
 
 /// The board's number of the task that serves the reader.
-const READER_TASK: u8 = 5;
+const READER_TASK: u8 = 4;
 
 /// Hangs the node's reader task until the watchdog has bitten, `times` lives long; mended then.
 pub(super) async fn hangs(bench: &mut QemuBench, times: usize) {
