@@ -1,5 +1,6 @@
 //! What a sensor node takes and how fast it is, on the emulated board. Run it by
-//! `cargo xtask bench node`; it prints figures beside their targets and asserts nothing.
+//! `cargo xtask bench node`; it prints figures beside their targets and asserts nothing. A part of it:
+//! `cargo bench -p hil-tests --bench node -- idle` (or `one`).
 //!
 //! QEMU's time is the host's: it is no Cortex-M3 of 12.5 MHz. Code runs faster here than on the
 //! chip, and a loaded host makes everything slower; bytes on the simulated lines take no time. So
@@ -54,10 +55,19 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
+    let parts: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
+    let wanted = |part: &str| parts.is_empty() || parts.iter().any(|wanted| wanted == part);
     runtime.block_on(async {
-        one_node().await;
-        idle_nodes("temperature and two contacts", closet).await;
-        idle_nodes("a door with its reader, and all sensors", room).await;
+        if wanted("one") {
+            one_node().await;
+        }
+        if wanted("idle") {
+            idle_nodes("temperature and two contacts", closet).await;
+            idle_nodes("a door with its reader, and all sensors", room).await;
+        }
     });
 }
 

@@ -1,4 +1,5 @@
-//! The card reader: a PN532 that is asked all the time, watched and restarted.
+//! The card reader: a PN532 that is asked while somebody is there, looks by itself while nobody is, and
+//! is watched and restarted.
 //!
 //! ```text
 //!           +-------------------------- again, after a pause --------------------------+
@@ -8,7 +9,10 @@
 //!                                   v       failure 1: abort, wake up, configure       |
 //!             +--> look for Type A, FeliCa 212, FeliCa 424 --+     failure 2: reset ---+
 //!             +---- field off, a self-check every 10 s ------+     failure 3: fault, pauses of
-//!                                                                  1, 2, 4, 8, 8 ... seconds
+//!             |                                              |     1, 2, 4, 8, 8 ... seconds
+//!  it says something,                                        | well, and nobody there
+//!  or every 2 seconds                                        v
+//!             +------- wait for Type A, for FeliCa 212, in turn, 60 ms each
 //! ```
 //! [`Reader`] does no input or output: the board gives it what its UART received and sends what
 //! it is given back, sets the reset pin as told and comes back at [`Reader::next_ms`] or when
@@ -27,6 +31,13 @@
 //! longer ([`PROOF_FIRST_MS`]); cards are read meanwhile. `SeveralCards` and `RandomUid` are for the ear
 //! and the lamp of whoever stands there: they are no credential, and there is nothing to record.
 //!
+//! **While nobody is there.** The part looks for cards of one kind by itself, for ever, and says
+//! nothing before one comes; every [`WAIT_MS`] it is told the other kind. Only that something has come
+//! is taken from its answer, damaged or not: then the field is switched off, and the looks above say
+//! who it is. A round of them every [`ROUND_EVERY_MS`] proves that the part still looks, and finds cards
+//! that speak 424 kbit/s only. The part has a command that looks for several kinds in turn (InAutoPoll,
+//! 7.3.13), but gives each of them 150 ms and more.
+//!
 //! **How it is watched.** Every command must be acknowledged and answered in time. A reader that
 //! lost its power meanwhile looks for a card for ever, or refuses the command: both are failures
 //! that configure it again. Whether it is the part that was mounted, whether the transmitter is
@@ -35,9 +46,10 @@
 //! (community reports, parts fed by less than 5 V): [`BAD_CHECKS`] in a row make a fault, and
 //! cards are read on meanwhile.
 //!
-//! **How fast.** Rest and answer take about 20 ms for each of three ways to look, so that a card
-//! is seen at most [`ROUND_MS`] after it was presented, also during a self-check. The times of the
-//! part are added up from its manual and the speed of the line, and measured with a simulated one.
+//! **How fast.** A card is seen at most [`SEEN_MS`] after it was presented: while nobody is there it
+//! comes during the wait for its kind or for the other one; when somebody is there, or during a
+//! self-check, rest and answer take about 20 ms for each of three ways to look. The times of the part
+//! are added up from its manual and the speed of the line, and measured with a simulated one.
 //!
 //! **What a card number is worth.** UID and IDm *identify* a card; they do not *prove* it. Both are
 //! sent in the clear to anybody who asks, cards with a number of one's choice are sold, and a
@@ -49,8 +61,8 @@
 //! nothing in this product calls its events a proof.
 
 use crate::drivers::pn532::{
-    ABORT, AGAIN, Command, Heard, MAX_BODY, Receiver, Seen, Technology, Transmit, Uid, antenna_is_well,
-    encode, is_pn532, targets, transmitter_is_well,
+    ABORT, AGAIN, Before, Command, Heard, MAX_BODY, Receiver, Seen, Technology, Transmit, Uid,
+    antenna_is_well, encode, is_pn532, targets, transmitter_is_well,
 };
 use heapless::Vec;
 use shared::wire::{CredentialKind, ReaderProblem, ReaderState};
@@ -71,8 +83,14 @@ pub const REST_MS: u64 = 5;
 const LOOK_MS: u64 = 15;
 /// What switching the field off takes, in milliseconds.
 const OFF_MS: u64 = 5;
-/// Time within which a presented card is seen by a reader that works, in milliseconds.
+/// Time within which a round and what may come before it are over, in milliseconds.
 pub const ROUND_MS: u64 = 100;
+/// How long the part waits for cards of one kind before it waits for the other, in milliseconds.
+pub const WAIT_MS: u64 = 60;
+/// Time between two rounds while the part waits, in milliseconds.
+pub const ROUND_EVERY_MS: u64 = 2_000;
+/// Time within which a presented card is seen by a reader that works, in milliseconds.
+pub const SEEN_MS: u64 = 140;
 /// Rounds without a card after which it was away.
 pub const AWAY_POLLS: u8 = 5;
 /// How long the part is held in reset, in milliseconds (data sheet: 20 ns are enough; modules
@@ -108,6 +126,10 @@ pub const BLOCKED_MS: u64 = 90_000;
 /// A card that comes just after a look began waits for a round with its end, for one command of a
 /// self-check and for its own look.
 const _: () = assert!(ROUND_MS >= (LOOKS.len() as u64 + 1) * (REST_MS + LOOK_MS) + OFF_MS + LOOK_MS);
+/// A card that comes too late for an answer to the wait for its kind waits for the other kind, for its
+/// own again, for three short commands, and for its own look.
+const _: () = assert!(SEEN_MS >= LOOK_MS + WAIT_MS + LOOK_MS + 3 * OFF_MS + REST_MS + LOOK_MS);
+const _: () = assert!(SEEN_MS >= ROUND_MS);
 const _: () = assert!(PAUSE_FIRST_MS <= PAUSE_MAX_MS && PROOF_FIRST_MS <= PROOF_MAX_MS);
 
 /// The ways to look for a card, in turn. A round ends with the field off: a Type A card that was
@@ -171,6 +193,8 @@ enum Step {
     Sent(u8),
     /// The command is acknowledged; its answer is awaited.
     Acknowledged(Answer),
+    /// The part waits for a card. Ends by whatever it says, or by time.
+    Waiting,
     /// The reader is at fault and left alone for a while.
     Paused,
 }
@@ -257,6 +281,16 @@ pub struct Reader {
     command: Command,
     /// Which of [`LOOKS`] comes next.
     look: u8,
+    /// The part was told to try for ever.
+    endless: bool,
+    /// The part may still be waiting for a card.
+    may_wait: bool,
+    /// The next wait is for FeliCa.
+    felica_next: bool,
+    /// The part has waited, and no round has ended since.
+    round_owed: bool,
+    /// When the next round interrupts the waiting.
+    round_at_ms: u64,
     type_a: Presence,
     felica: Presence,
     /// Since when something has been at the reader.
@@ -292,6 +326,11 @@ impl Reader {
             until_ms: 0,
             command: Command::Configure,
             look: 0,
+            endless: false,
+            may_wait: false,
+            felica_next: false,
+            round_owed: false,
+            round_at_ms: 0,
             type_a: Presence::Empty,
             felica: Presence::Empty,
             occupied_since: None,
@@ -346,9 +385,12 @@ impl Reader {
 
     fn hear(&mut self, now_ms: u64, mut received: &[u8], turn: &mut Turn) {
         // An exchange is over at its answer: whatever follows it belongs to nothing.
-        while matches!(self.step, Step::Sent(_) | Step::Acknowledged(_)) {
+        while matches!(self.step, Step::Sent(_) | Step::Acknowledged(_) | Step::Waiting) {
             let before = self.receiver.garbage();
             match (self.step, self.receiver.read(&mut received)) {
+                (Step::Sent(_), Some(Heard::Ack)) if matches!(self.command, Command::Wait(_)) => {
+                    self.enter(Step::Waiting, now_ms.saturating_add(WAIT_MS));
+                }
                 (Step::Sent(_), Some(Heard::Ack)) => {
                     self.enter(
                         Step::Acknowledged(Answer::Awaited),
@@ -365,7 +407,11 @@ impl Reader {
                 // What answers another question is of an exchange that was given up.
                 (_, Some(_)) => self.receiver.count(),
                 (step, None) => {
-                    if step == Step::Acknowledged(Answer::Awaited) && self.receiver.garbage() != before {
+                    // A damaged answer is an answer, too.
+                    if step == Step::Waiting && self.receiver.garbage() != before {
+                        self.somebody(now_ms);
+                    } else if step == Step::Acknowledged(Answer::Awaited) && self.receiver.garbage() != before
+                    {
                         let until_ms = self.until_ms.min(now_ms.saturating_add(DAMAGED_MS));
                         self.enter(Step::Acknowledged(Answer::Damaged), until_ms);
                     }
@@ -392,7 +438,25 @@ impl Reader {
                 self.failed(now_ms, ReaderProblem::Mute, turn);
             }
             Step::Acknowledged(Answer::AskedAgain) => self.failed(now_ms, ReaderProblem::Garbled, turn),
+            Step::Waiting => {
+                // The beginning of an answer, or nothing.
+                if self.receiver.is_empty() {
+                    self.look_next(now_ms);
+                } else {
+                    self.somebody(now_ms);
+                }
+                self.send(now_ms, 1, turn);
+            }
         }
+    }
+
+    /// Something has come while the part waited, or it is time to see whether it still looks.
+    fn somebody(&mut self, now_ms: u64) {
+        self.look = match self.command {
+            Command::Wait(Technology::Felica212 | Technology::Felica424) => 1,
+            _ => 0,
+        };
+        self.ask(Command::Tries, now_ms);
     }
 
     const fn enter(&mut self, step: Step, until_ms: u64) {
@@ -407,7 +471,13 @@ impl Reader {
 
     fn send(&mut self, now_ms: u64, count: u8, turn: &mut Turn) {
         self.receiver.clear();
-        turn.transmit = encode(self.command, self.command == Command::Configure);
+        let before = match (self.command, self.may_wait) {
+            (Command::Configure, _) => Before::WakeUp,
+            (_, true) => Before::Abort,
+            (_, false) => Before::Nothing,
+        };
+        turn.transmit = encode(self.command, before);
+        self.may_wait = matches!(self.command, Command::Wait(_));
         self.enter(Step::Sent(count), now_ms.saturating_add(ACK_MS));
     }
 
@@ -501,16 +571,31 @@ impl Reader {
 
     fn answered(&mut self, now_ms: u64, data: &[u8], turn: &mut Turn) {
         match self.command {
-            Command::Configure => self.ask(Command::Identify, now_ms),
+            Command::Configure => {
+                self.endless = false;
+                self.ask(Command::Identify, now_ms);
+            }
             Command::Identify if is_pn532(data) => self.ask(Command::Parameters, now_ms),
             Command::Identify => self.failed(now_ms, ReaderProblem::OtherPart, turn),
             Command::Parameters => self.ask(Command::Tries, now_ms),
             Command::Tries => {
-                self.look = 0;
-                self.check_at_ms = now_ms;
+                if !self.endless {
+                    self.look = 0;
+                    self.check_at_ms = now_ms;
+                }
+                self.endless = false;
                 self.ask(Command::FieldOff, now_ms);
             }
+            Command::FieldOff if self.is_calm(now_ms) => self.ask(Command::Endless, now_ms),
             Command::FieldOff => self.look_next(now_ms),
+            Command::Endless => {
+                self.endless = true;
+                self.round_owed = true;
+                self.round_at_ms = now_ms.saturating_add(ROUND_EVERY_MS);
+                self.look_next(now_ms);
+            }
+            // Of this wait, or, before it was acknowledged, of the one before.
+            Command::Wait(_) => self.somebody(now_ms),
             Command::Status => {
                 if !transmitter_is_well(data) {
                     self.checked(now_ms, false);
@@ -558,10 +643,36 @@ impl Reader {
             .is_some_and(|since| now_ms.saturating_sub(since) >= BLOCKED_MS)
     }
 
+    /// True when the part may be left to look by itself: it is well and said so, nobody is there, and no
+    /// self-check is due.
+    fn is_calm(&self, now_ms: u64) -> bool {
+        let well = self.state == Some(ReaderState::Well) && self.failures == 0 && self.bad_checks == 0;
+        let nobody = self.occupied_since.is_none() && !self.round_owed;
+        well && nobody && !self.antenna_due && now_ms < self.check_at_ms
+    }
+
     fn look_next(&mut self, now_ms: u64) {
+        if self.endless {
+            let technology = match self.felica_next {
+                true => Technology::Felica212,
+                false => Technology::TypeA,
+            };
+            self.felica_next = !self.felica_next;
+            let wait = now_ms < self.round_at_ms.min(self.check_at_ms);
+            self.look = 0;
+            return self.ask(
+                if wait {
+                    Command::Wait(technology)
+                } else {
+                    Command::Tries
+                },
+                now_ms,
+            );
+        }
         // Not while a card is read: the test switches the field. What stays for ever does not end it.
         let free = self.occupied_since.is_none() || self.is_blocked(now_ms);
-        let check = now_ms >= self.check_at_ms && free;
+        // Nor before a round, when the part has waited: somebody may have come.
+        let check = now_ms >= self.check_at_ms && free && !self.round_owed;
         let command = match (check, self.antenna_due) {
             (false, _) => Command::Look(LOOKS.get(usize::from(self.look)).copied().unwrap_or(LOOKS[0])),
             (true, false) => Command::Status,
@@ -594,6 +705,7 @@ impl Reader {
         };
         self.prove(now_ms);
         if self.look == 0 {
+            self.round_owed = false;
             self.ask(Command::FieldOff, now_ms);
         } else {
             self.look_next(now_ms);

@@ -25,6 +25,7 @@ use heapless::Vec;
 pub const MAX_BODY: usize = 64;
 /// Longest frame with the wake-up before it.
 pub const MAX_TRANSMIT: usize = WAKE_UP.len() + 3 + 2 + MAX_COMMAND + 2 + 1;
+const _: () = assert!(ABORT.len() <= WAKE_UP.len());
 /// Longest command: D4, code and parameters.
 const MAX_COMMAND: usize = 12;
 /// Start code of an extended frame to its body.
@@ -79,10 +80,16 @@ pub enum Command {
     /// RFConfiguration item 5: two tries for a card, then an answer "nobody" (7.3.1). The value
     /// after power-on is "try for ever".
     Tries,
+    /// The same, for ever: then the part keeps silent until a card comes or it is told to stop.
+    Endless,
     /// RFConfiguration item 1: field off, so that a selected card starts anew.
     FieldOff,
     /// InListPassiveTarget, up to two cards (7.3.5).
     Look(Technology),
+    /// The same for one card, with [`Command::Endless`] tries. One: for a second card the part halts the
+    /// first, which then is silent until the field was off; one that was merely selected is ready again
+    /// at the next try (ISO 14443-3, 6.3.3).
+    Wait(Technology),
     /// GetGeneralStatus (7.2.3).
     Status,
     /// Diagnose 7, antenna continuity (7.2.1).
@@ -98,12 +105,16 @@ impl Command {
             Self::Identify => &[0x02],
             Self::Parameters => &[0x12, 0x00],
             Self::Tries => &[0x32, 0x05, 0xff, 0x01, 0x01],
+            Self::Endless => &[0x32, 0x05, 0xff, 0x01, 0xff],
             Self::FieldOff => &[0x32, 0x01, 0x00],
             Self::Look(Technology::TypeA) => &[0x4a, 0x02, 0x00],
             // The polling request (JIS X 6319-4): any system code, no request, two time slots, so
             // that two cards do not always answer at once.
             Self::Look(Technology::Felica212) => &[0x4a, 0x02, 0x01, 0x00, 0xff, 0xff, 0x00, 0x01],
             Self::Look(Technology::Felica424) => &[0x4a, 0x02, 0x02, 0x00, 0xff, 0xff, 0x00, 0x01],
+            Self::Wait(Technology::TypeA) => &[0x4a, 0x01, 0x00],
+            Self::Wait(Technology::Felica212) => &[0x4a, 0x01, 0x01, 0x00, 0xff, 0xff, 0x00, 0x01],
+            Self::Wait(Technology::Felica424) => &[0x4a, 0x01, 0x02, 0x00, 0xff, 0xff, 0x00, 0x01],
             Self::Status => &[0x04],
             Self::Antenna => &[0x00, 0x07, ANTENNA_LIMITS],
         }
@@ -119,16 +130,31 @@ impl Command {
 /// A command as it goes out.
 pub type Transmit = Vec<u8, MAX_TRANSMIT>;
 
-/// The frame of a command, with the wake-up before it when the part may be asleep.
+/// What goes before a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: the last command is answered.
+    Nothing,
+    /// The wake-up: the part may be asleep.
+    WakeUp,
+    /// The abort: the part may still wait for a card.
+    Abort,
+}
+
+/// The frame of a command, with what goes before it.
 #[must_use]
-pub fn encode(command: Command, wake: bool) -> Transmit {
+pub fn encode(command: Command, before: Before) -> Transmit {
     let body = command.body();
     // Every body is a constant of at most MAX_COMMAND - 1 bytes; the test writes each of them.
     let len = body.len() as u8 + 1;
     let sum = body.iter().fold(TO_PART, |sum, byte| sum.wrapping_add(*byte));
     let mut frame = Transmit::new();
     let parts: [&[u8]; 5] = [
-        if wake { &WAKE_UP } else { &[] },
+        match before {
+            Before::Nothing => &[],
+            Before::WakeUp => &WAKE_UP,
+            Before::Abort => &ABORT,
+        },
         &[0x00, 0x00, 0xff, len, len.wrapping_neg()],
         &[TO_PART],
         body,
@@ -265,6 +291,12 @@ impl Receiver {
         self.bytes.clear();
         self.used = 0;
         self.noisy = false;
+    }
+
+    /// True unless a frame has begun.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.iter().skip(self.used).all(|&byte| byte == 0)
     }
 
     /// Takes bytes from the front of `input` until a frame is complete. `None`: all are taken.

@@ -68,7 +68,7 @@ impl Dice {
 
 #[test]
 fn the_firmware_version_of_the_manual_is_asked_and_understood() {
-    let asked = encode(Command::Identify, false);
+    let asked = encode(Command::Identify, Before::Nothing);
     assert_eq!(asked, [0x00, 0x00, 0xff, 0x02, 0xfe, 0xd4, 0x02, 0x2a, 0x00]);
     let told = [
         0x00, 0x00, 0xff, 0x06, 0xfa, 0xd5, 0x03, 0x32, 0x01, 0x06, 0x07, 0xe8, 0x00,
@@ -90,15 +90,18 @@ fn every_command_is_a_frame_whose_sums_are_zero() {
         Command::Identify,
         Command::Parameters,
         Command::Tries,
+        Command::Endless,
         Command::FieldOff,
         Command::Look(Technology::TypeA),
         Command::Look(Technology::Felica212),
         Command::Look(Technology::Felica424),
+        Command::Wait(Technology::TypeA),
+        Command::Wait(Technology::Felica212),
         Command::Status,
         Command::Antenna,
     ];
     for command in all {
-        let frame = encode(command, true);
+        let frame = encode(command, Before::WakeUp);
         let (wake, frame) = frame.split_at(WAKE_UP.len());
         assert_eq!(wake, WAKE_UP);
         let [0, 0, 0xff, len, check, body @ .., dcs, 0] = frame else {
@@ -182,7 +185,7 @@ fn a_true_frame_behind_a_false_start_is_found() {
 
 #[test]
 fn our_own_echo_is_not_an_answer() {
-    let (heard, garbage) = hear(&encode(Command::Look(Technology::TypeA), false));
+    let (heard, garbage) = hear(&encode(Command::Look(Technology::TypeA), Before::Nothing));
     assert_eq!(heard, []);
     assert!(garbage >= 1);
 }
