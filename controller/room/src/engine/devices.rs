@@ -179,7 +179,7 @@ impl<W: World> Engine<W> {
             _ => None,
         };
         let pace = if told.is_shown { Pace::Usual } else { Pace::Seldom };
-        if told.logged.is_due(now.mono, number, pace) {
+        if !is_address(&fact.name) && told.logged.is_due(now.mono, number, pace) {
             let ago = i64::try_from(now.mono.since(answered).0).unwrap_or(0);
             turn.history.push(HistoryRow {
                 point: id,
@@ -224,6 +224,11 @@ impl<W: World> Engine<W> {
                 .map(move |(fact, told)| told.view(now, device, fact))
         })
     }
+}
+
+/// An address behind a switch: they come and go without end, and are nothing to draw.
+fn is_address(fact: &str) -> bool {
+    fact.starts_with("fdb.")
 }
 
 pub(super) fn stale_after(device: &site::Device) -> Millis {

@@ -252,8 +252,12 @@ fn rule_of(fact: &FactText, protocol: Protocol) -> Result<Rule, String> {
     };
     let line_name = fact.line_name.as_ref().map(|name| name.replace("{line}", "{i}"));
     let names = [Some(fact.name.clone()), fact.first_name.clone(), line_name];
+    if fact.rarely && !is_table {
+        return Err("rarely belongs to a column".to_owned());
+    }
     Ok(Rule {
         written: names.into_iter().flatten().collect(),
+        rarely: fact.rarely,
         unit,
         read: Arc::new(read),
         source,

@@ -38,6 +38,8 @@ pub struct Layout {
     profile: String,
     places: Vec<Place>,
     definitions: Vec<Definition>,
+    /// Facts of the walk itself, with the values that it brought.
+    walked: Vec<Fact>,
     left_out: usize,
 }
 
@@ -213,6 +215,7 @@ impl Layout {
             }
         }
         contradictions::refuse(&mut facts);
+        facts.extend(self.walked.iter().cloned());
         if self.left_out > 0 {
             facts.push(Fact {
                 name: LEFT_OUT.to_owned(),
@@ -300,6 +303,7 @@ impl Profile {
             },
             places: HashMap::new(),
             groups: HashMap::new(),
+            walked: BTreeSet::new(),
         };
         for rule in &self.rules {
             match &rule.source {
@@ -319,7 +323,7 @@ impl Profile {
                 }
                 Source::Table(table) => {
                     for column in &table.columns {
-                        for (index, _) in rows.of(column) {
+                        for (index, value) in rows.of(column) {
                             let Some(at) = joined(column, index) else {
                                 continue;
                             };
@@ -330,7 +334,11 @@ impl Profile {
                                         let factor = rows.factor(rule.scale.as_ref(), index);
                                         let label =
                                             table.label.as_ref().and_then(|label| rows.label(label, index));
-                                        builder.add(rule, &name, place, factor, Some(label), false);
+                                        if rule.rarely {
+                                            builder.keep(rule, name, &place, factor, label, value);
+                                        } else {
+                                            builder.add(rule, &name, place, factor, Some(label), false);
+                                        }
                                         continue;
                                     }
                                     None => "its index has fewer arcs than the name".to_owned(),
@@ -403,9 +411,35 @@ struct Builder {
     layout: Layout,
     places: HashMap<Place, usize>,
     groups: HashMap<String, usize>,
+    /// Names of [`Layout::walked`].
+    walked: BTreeSet<String>,
 }
 
 impl Builder {
+    /// A fact whose value is that of the walk. Of alternatives the first is taken.
+    fn keep(
+        &mut self,
+        rule: &Rule,
+        name: String,
+        place: &Place,
+        factor: Factor,
+        label: Option<String>,
+        value: &Value,
+    ) {
+        if self.layout.walked.len() == LAYOUT_FACTS_MAX {
+            self.layout.left_out += 1;
+        } else if self.walked.insert(name.clone()) {
+            self.layout.walked.push(Fact {
+                name,
+                value: rule.read.decode(value, factor),
+                unit: rule.unit.symbol(),
+                at: place.to_string(),
+                label,
+                raw: value.to_string(),
+            });
+        }
+    }
+
     /// `row` is the label of a row, `None` for what is no row.
     fn add(
         &mut self,

@@ -37,6 +37,9 @@ pub(super) struct Rule {
     /// All must hold.
     pub(super) conditions: Vec<Condition>,
     pub(super) scale: Option<Scale>,
+    /// Its rows come and go and are many (addresses behind a switch): their values are those of
+    /// the walk that found them, and no poll asks for them.
+    pub(super) rarely: bool,
 }
 
 impl Rule {

@@ -364,6 +364,10 @@ fn a_profile_with_a_mistake_is_refused_by_name() {
         ),
         ("name=\"a\"\noid=\"1.x\"\nread=\"text\"", "1.x"),
         (
+            "name=\"a\"\noid=\"1.3.6.1\"\nread=\"text\"\nrarely=true",
+            "belongs to a column",
+        ),
+        (
             "name=\"a\"\noid=\"1.3.6.1\"\nread=\"state\"\nwords={1=\"mains\"}",
             "reserved words",
         ),
@@ -569,6 +573,14 @@ read = "number"
 unit = "°C"
 
 [[fact]]
+name = "fdb.{index}"
+column = "1.3.6.1.4.1.99999.5.1"
+read = "number"
+unit = "1"
+rarely = true
+invalid = [0]
+
+[[fact]]
 name = "ups.temperature"
 oid = "1.3.6.1.4.1.99999.4.1.0"
 where = [{ scalar = "1.3.6.1.4.1.99999.4.2.0", is = ["F"] }]
@@ -633,6 +645,23 @@ fn rows_are_chosen_and_scaled_by_what_the_device_says_of_them() {
             ups.temperature = 25 °C
         "#]],
     );
+}
+
+#[test]
+fn what_is_read_rarely_has_the_value_of_the_walk_and_no_poll_asks_for_it() {
+    let rows = "1.3.6.1.4.1.99999.5.1.0.22|2|3\n1.3.6.1.4.1.99999.5.1.0.23|2|0\n\
+                1.3.6.1.4.1.99999.1.2.10|2|1\n";
+    check_tables(rows, &expect_test::expect![[r#"
+        profile tables
+        outlet.1.status = on
+        fdb.0.22 = 3
+        fdb.0.23 = no data: sentinel (0)
+    "#]]);
+    let (layout, _) = tables(rows);
+    let column = oid("1.3.6.1.4.1.99999.5.1");
+    assert!(!layout.oids().iter().any(|asked| asked.is_under(&column)));
+    // Rows that vanish are no reason to look again.
+    assert!(!layout.has_lost_rows(&[Value::Integer(1)]));
 }
 
 #[test]

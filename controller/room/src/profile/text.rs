@@ -100,6 +100,9 @@ pub(super) struct FactText {
     pub(super) text: Option<String>,
     pub(super) lines: Option<u32>,
     pub(super) line_name: Option<String>,
+    /// Read when rows are looked for, not with every poll.
+    #[serde(default)]
+    pub(super) rarely: bool,
 }
 
 #[derive(Deserialize)]
