@@ -53,7 +53,7 @@ pub async fn bind(data_dir: &Path, role: &str, wanted: SocketAddr) -> io::Result
 }
 
 /// Writes the file in one piece, so that nobody reads half an address.
-fn tell(data_dir: &Path, role: &str, addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn tell(data_dir: &Path, role: &str, addr: SocketAddr) -> io::Result<()> {
     let path = address_file(data_dir, role);
     let fresh = path.with_extension("addr.new");
     std::fs::create_dir_all(run_dir(data_dir))?;

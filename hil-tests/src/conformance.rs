@@ -10,7 +10,7 @@
 //! Expected values are in the other program's units: minutes of runtime, raw numbers of states.
 //! An expected value that physics forbids must have been refused by us, with a reason.
 
-use controller::snmp::{Client, Session, SnmpVersion, Target, Wanted};
+use controller::snmp::{Access, Client, Session, Target, Wanted};
 use room::device::{FactValue, Reading};
 use room::profile::recording::Recording;
 use room::profile::{Library, Oid, Value};
@@ -274,13 +274,8 @@ async fn one(folder: &Path, name: &str, client: &Client, library: &Arc<Library>)
     let agent = Recorded::start(&recording, "conformance")
         .await
         .map_err(Error::Socket)?;
-    let target = Target {
-        addr: agent.addr,
-        version: SnmpVersion::V2c,
-        community: Secret("conformance".to_owned()),
-        timeout: TIMEOUT,
-        retries: 1,
-    };
+    let access = Access::V2c(Secret("conformance".to_owned()));
+    let target = Target::new(agent.addr, access, TIMEOUT, 1);
     let mut session = Session::new(client.clone(), Arc::clone(library), target, Wanted::Any);
     let mut result = session.read().await;
     for _ in 1..READINGS {

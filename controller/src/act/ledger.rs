@@ -374,6 +374,7 @@ mod tests {
                 listen: "127.0.0.1:0".parse().unwrap(),
             },
             nodes: Vec::new(),
+            traps: None,
             devices: Vec::new(),
             groups: Vec::new(),
             hosts: hosts.into_iter().map(host).collect(),

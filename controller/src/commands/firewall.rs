@@ -5,6 +5,7 @@
 
 use super::{Failure, load};
 use clap::Args;
+use room::site::link::Link;
 use room::site::{Confirm, Mqtt, Real, RealAction, Site, is_exposed, listening};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -148,8 +149,12 @@ fn rules(site: &Site<Real>, args: &FirewallArgs) -> Result<String, String> {
                 "{what} listens on port 0, which is another port after each start"
             ));
         }
+        // Traps are taken from the devices of the site only, whatever the networks are.
+        let speakers: Vec<Network> = snmp_agents(site);
         let from = match what {
             "web" => &args.web_from,
+            "traps" if speakers.is_empty() => continue,
+            "traps" => &speakers,
             _ => &args.nodes_from,
         };
         let to = if addr.ip().is_unspecified() {
@@ -201,6 +206,23 @@ fn rules(site: &Site<Real>, args: &FirewallArgs) -> Result<String, String> {
     );
     text.push_str("  chain forward {\n    type filter hook forward priority filter; policy drop;\n  }\n}\n");
     Ok(text)
+}
+
+/// Addresses of the devices that may send traps, each once.
+fn snmp_agents(site: &Site<Real>) -> Vec<Network> {
+    let addrs: BTreeSet<IpAddr> = site
+        .devices
+        .iter()
+        .filter_map(|device| match &device.link {
+            Link::Snmp(link) => Some(link.addr.ip()),
+            _ => None,
+        })
+        .collect();
+    let network = |addr: IpAddr| Network {
+        addr,
+        bits: if addr.is_ipv4() { 32 } else { 128 },
+    };
+    addrs.into_iter().map(network).collect()
 }
 
 const fn family(addr: IpAddr) -> &'static str {
@@ -256,6 +278,7 @@ mod tests {
             "ip saddr 192.168.11.0/24 ip daddr 192.168.10.2 tcp dport 1883",
             "ip6 saddr fd00::/64 ip daddr 192.168.10.2 tcp dport 1883",
             "ip daddr 192.168.10.11 udp dport 161 accept comment \"poll ups-a\"",
+            "ip saddr 192.168.10.11/32 udp dport 162 ct state new",
             "ip daddr 192.168.10.22 tcp dport 22 accept comment \"stop db1\"",
         ] {
             assert!(text.contains(rule), "{rule} in\n{text}");

@@ -2,7 +2,7 @@
 //! all of it to the loop.
 
 use super::run::{Inputs, Loop, Outputs};
-use super::source::{self, mqtt, poll};
+use super::source::{self, mqtt, poll, trap};
 use super::{roles, store};
 use crate::clock;
 use room::node::Keys;
@@ -137,6 +137,9 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         poll_out,
         poll_control,
     ));
+    if let Some(listen) = site.traps {
+        tasks.spawn(trap::run(means.clone(), listen, dir.clone(), polling.clone()));
+    }
 
     let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
     let (others, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);

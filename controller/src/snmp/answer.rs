@@ -1,11 +1,12 @@
-//! Answers: decoded by `snmp2`, then checked against the question. What does not fit is refused
+//! Answers: decoded in place, then checked against the question. What does not fit is refused
 //! whole; nothing is taken from a doubtful answer.
 
-use super::SnmpVersion;
+use super::ber::{self, pdu};
 use super::packet::Packet;
-use super::{Oid, Value};
+use super::usm::Report;
+use super::{Access, Oid, Value};
 use room::profile::value::ARCS_MAX;
-use snmp2::{MessageType, Pdu, Version};
+use snmp2::AsnReader;
 
 /// Why an answer is refused whole.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +43,27 @@ pub enum Refusal {
         /// 1-based.
         at: usize,
     },
+    /// The answer carries another request id inside than the question.
+    #[error("it answers another request")]
+    OtherRequest,
+    /// SNMPv3: the agent said what it did not like.
+    #[error(transparent)]
+    Report(#[from] Report),
+    /// SNMPv3: the answer's code is not what the password makes of it.
+    #[error("its authentication code is wrong: check `auth` and its password")]
+    Code,
+    /// SNMPv3: less security than asked for.
+    #[error("it is less protected than the question")]
+    Level,
+    /// SNMPv3: decrypted, it is no message.
+    #[error("it cannot be decrypted: check `privacy` and its password")]
+    Cipher,
+    /// SNMPv3: another engine or user than asked.
+    #[error("it is from another SNMP engine, or to another user")]
+    OtherEngine,
+    /// SNMPv3: the agent tells its engine id to strangers but says nothing to us.
+    #[error("the agent is there but does not answer this user: check `privacy` and its password")]
+    SilentToUser,
 }
 
 /// What an answer says.
@@ -53,36 +75,114 @@ pub(super) enum Answer {
     Error { status: u32, at: Option<usize> },
 }
 
-/// The id of an answer, before anything else of it is believed.
-pub(super) fn request_id(datagram: &[u8]) -> Option<i32> {
-    Pdu::from_bytes(datagram).ok().map(|pdu| pdu.req_id)
+/// A PDU as it stands in its message.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
+    pub(super) kind: u8,
+    pub(super) id: i32,
+    status: u32,
+    index: u32,
+    pub(super) bindings: &'a [u8],
 }
 
-/// Checks the answer to a GET.
-pub(super) fn read_get(packet: &Packet, datagram: &[u8]) -> Result<Answer, Refusal> {
-    let pdu = match open(packet, datagram)? {
-        Ok(pdu) => pdu,
-        Err(error) => return Ok(error),
+impl<'a> Body<'a> {
+    /// Reads any PDU but v1's trap, which has another form.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let kind = *bytes.first()?;
+        if !(pdu::GET..=pdu::REPORT).contains(&kind) || kind == pdu::TRAP_V1 {
+            return None;
+        }
+        let mut pdu = AsnReader::from_bytes(AsnReader::from_bytes(bytes).read_raw(kind).ok()?);
+        Some(Self {
+            kind,
+            id: i32::try_from(pdu.read_asn_integer().ok()?).ok()?,
+            status: u32::try_from(pdu.read_asn_integer().ok()?).ok()?,
+            index: u32::try_from(pdu.read_asn_integer().ok()?).ok()?,
+            bindings: pdu.read_raw(ber::SEQUENCE).ok()?,
+        })
+    }
+}
+
+/// A message of v1 or v2c: version number, community, PDU with its head.
+pub(super) fn community(datagram: &[u8]) -> Option<(i64, &[u8], &[u8])> {
+    let content = AsnReader::from_bytes(datagram).read_raw(ber::SEQUENCE).ok()?;
+    let mut reader = AsnReader::from_bytes(content);
+    let version = reader.read_asn_integer().ok().filter(|version| *version <= 1)?;
+    let community = reader.read_asn_octetstring().ok()?;
+    Some((
+        version,
+        community,
+        &content[content.len() - reader.bytes_left()..],
+    ))
+}
+
+/// The id of an answer, before anything else of it is believed: the request id of v1 and v2c,
+/// the `msgID` of v3.
+pub(super) fn message_id(datagram: &[u8]) -> Option<i32> {
+    let content = AsnReader::from_bytes(datagram).read_raw(ber::SEQUENCE).ok()?;
+    let mut reader = AsnReader::from_bytes(content);
+    let id = match reader.read_asn_integer().ok()? {
+        0 | 1 => {
+            reader.read_asn_octetstring().ok()?;
+            let kind = reader.peek_byte().ok().filter(|kind| *kind != pdu::TRAP_V1)?;
+            AsnReader::from_bytes(reader.read_raw(kind).ok()?).read_asn_integer()
+        }
+        3 => AsnReader::from_bytes(reader.read_raw(ber::SEQUENCE).ok()?).read_asn_integer(),
+        _ => return None,
     };
+    i32::try_from(id.ok()?).ok()
+}
+
+/// Opens the answer to a question of v1 or v2c.
+pub(super) fn open<'a>(access: &Access, datagram: &'a [u8]) -> Result<Body<'a>, Refusal> {
+    let (version, theirs, pdu) = community(datagram).ok_or(Refusal::Malformed)?;
+    let (wanted, ours) = match access {
+        Access::V1(community) => (0, community),
+        Access::V2c(community) => (1, community),
+        Access::V3(_) => return Err(Refusal::OtherVersion),
+    };
+    if version != wanted {
+        return Err(Refusal::OtherVersion);
+    }
+    if theirs != ours.0.as_bytes() {
+        return Err(Refusal::OtherCommunity);
+    }
+    Body::read(pdu).ok_or(Refusal::Malformed)
+}
+
+/// Checks the answer to a GET or SET.
+pub(super) fn read_get(packet: &Packet, body: &Body<'_>) -> Result<Answer, Refusal> {
+    if let Some(error) = error(packet, body)? {
+        return Ok(error);
+    }
     let asked = packet.names.len();
     let mut values = Vec::with_capacity(asked);
-    let mut bindings = pdu.varbinds;
+    let mut list = AsnReader::from_bytes(body.bindings);
     for (index, expected) in packet.names.iter().enumerate() {
-        let Some((name, value)) = bindings.next() else {
+        let Some((name, value)) = binding(&mut list) else {
             return Err(Refusal::Count { asked, got: index });
         };
-        if name.as_bytes() != expected.as_slice() {
+        if name != &**expected {
             return Err(Refusal::Name { at: index + 1 });
         }
         values.push(owned(&value).ok_or(Refusal::Value { at: index + 1 })?);
     }
-    match bindings.next() {
-        Some(_) => Err(Refusal::Count {
+    match list.bytes_left() {
+        0 => Ok(Answer::Values(values)),
+        _ => Err(Refusal::Count {
             asked,
             got: asked + 1,
         }),
-        None => Ok(Answer::Values(values)),
     }
+}
+
+/// The next variable: its encoded name and its value; `None` at the end and at the first that
+/// cannot be read.
+pub(super) fn binding<'a>(list: &mut AsnReader<'a>) -> Option<(&'a [u8], snmp2::Value<'a>)> {
+    let mut pair = AsnReader::from_bytes(list.read_raw(ber::SEQUENCE).ok()?);
+    let name = pair.read_raw(ber::OBJECT_IDENTIFIER).ok()?;
+    let value = pair.next()?;
+    Some((name, value))
 }
 
 /// What the answer to a GETNEXT or GETBULK brings.
@@ -93,22 +193,24 @@ pub(super) enum Rows {
 }
 
 /// Checks the answer to a GETNEXT or GETBULK of one variable: one row or more, at most `max`.
-pub(super) fn read_rows(packet: &Packet, datagram: &[u8], max: usize) -> Result<Rows, Refusal> {
-    let pdu = match open(packet, datagram)? {
-        Ok(pdu) => pdu,
-        Err(Answer::Error { status, .. }) => return Ok(Rows::Error { status }),
-        Err(Answer::Values(_)) => return Err(Refusal::NotAResponse),
-    };
+pub(super) fn read_rows(packet: &Packet, body: &Body<'_>, max: usize) -> Result<Rows, Refusal> {
+    match error(packet, body)? {
+        None => {}
+        Some(Answer::Error { status, .. }) => return Ok(Rows::Error { status }),
+        Some(Answer::Values(_)) => return Err(Refusal::NotAResponse),
+    }
     let mut rows = Vec::new();
-    for (index, (name, value)) in pdu.varbinds.enumerate() {
-        if index == max {
-            return Err(Refusal::Count {
-                asked: max,
-                got: index + 1,
-            });
+    let mut list = AsnReader::from_bytes(body.bindings);
+    while list.bytes_left() > 0 {
+        let at = rows.len() + 1;
+        if at > max {
+            return Err(Refusal::Count { asked: max, got: at });
         }
-        let name = owned_oid(name.as_bytes()).ok_or(Refusal::Name { at: index + 1 })?;
-        let value = owned(&value).ok_or(Refusal::Value { at: index + 1 })?;
+        // Rows that cannot be read hide all behind them: a packet cut by the agent in the middle
+        // of a row is none, and what stood before it is asked for again.
+        let (name, value) = binding(&mut list).ok_or(Refusal::Value { at })?;
+        let name = owned_oid(name).ok_or(Refusal::Name { at })?;
+        let value = owned(&value).ok_or(Refusal::Value { at })?;
         rows.push((name, value));
     }
     if rows.is_empty() {
@@ -117,33 +219,22 @@ pub(super) fn read_rows(packet: &Packet, datagram: &[u8], max: usize) -> Result<
     Ok(Rows::Rows(rows))
 }
 
-/// The message, or the error it reports.
-fn open<'a>(packet: &Packet, datagram: &'a [u8]) -> Result<Result<Pdu<'a>, Answer>, Refusal> {
-    let pdu = Pdu::from_bytes(datagram).map_err(|_| Refusal::Malformed)?;
-    if pdu.message_type != MessageType::Response {
+/// The error that a response reports, if it does.
+fn error(packet: &Packet, body: &Body<'_>) -> Result<Option<Answer>, Refusal> {
+    if body.kind != pdu::RESPONSE {
         return Err(Refusal::NotAResponse);
     }
-    let same_version = matches!(
-        (pdu.version(), packet.version),
-        (Ok(Version::V1), SnmpVersion::V1) | (Ok(Version::V2C), SnmpVersion::V2c)
-    );
-    if !same_version {
-        return Err(Refusal::OtherVersion);
+    if body.status == 0 {
+        return Ok(None);
     }
-    if pdu.community != packet.community.as_slice() {
-        return Err(Refusal::OtherCommunity);
-    }
-    if pdu.error_status != 0 {
-        let at = usize::try_from(pdu.error_index)
-            .ok()
-            .and_then(|index| index.checked_sub(1))
-            .filter(|index| *index < packet.names.len());
-        return Ok(Err(Answer::Error {
-            status: pdu.error_status,
-            at,
-        }));
-    }
-    Ok(Ok(pdu))
+    let at = usize::try_from(body.index)
+        .ok()
+        .and_then(|index| index.checked_sub(1))
+        .filter(|index| *index < packet.names.len());
+    Ok(Some(Answer::Error {
+        status: body.status,
+        at,
+    }))
 }
 
 fn owned(value: &snmp2::Value<'_>) -> Option<Value> {
@@ -197,6 +288,7 @@ mod tests {
     use super::super::packet::{Question, encode_oid};
     use super::*;
     use proptest::prelude::*;
+    use room::site::Secret;
 
     const NAMES: [&str; 3] = [
         "1.3.6.1.2.1.33.1.2.4.0",
@@ -206,7 +298,19 @@ mod tests {
 
     fn packet() -> Packet {
         let oids: Vec<Oid> = NAMES.iter().map(|name| name.parse().unwrap()).collect();
-        Packet::new(SnmpVersion::V2c, "public", Question::Get, &oids)
+        Packet::new(&access(), Question::Get, &oids)
+    }
+
+    fn access() -> Access {
+        Access::V2c(Secret("public".to_owned()))
+    }
+
+    fn get(datagram: &[u8]) -> Result<Answer, Refusal> {
+        read_get(&packet(), &open(&access(), datagram)?)
+    }
+
+    fn walk(datagram: &[u8], max: usize) -> Result<Rows, Refusal> {
+        read_rows(&packet(), &open(&access(), datagram)?, max)
     }
 
     fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
@@ -249,9 +353,9 @@ mod tests {
 
     #[test]
     fn a_whole_answer_is_taken() {
-        assert_eq!(request_id(&good()), Some(0x0102_0304));
+        assert_eq!(message_id(&good()), Some(0x0102_0304));
         assert_eq!(
-            read_get(&packet(), &good()),
+            get(&good()),
             Ok(Answer::Values(vec![
                 Value::Integer(97),
                 Value::Unsigned(3),
@@ -263,8 +367,7 @@ mod tests {
     #[test]
     fn zero_missing_reordered_and_surplus_variables_are_refused_whole() {
         let value = || tlv(2, &[1]);
-        let check =
-            |bindings: &[(&str, Vec<u8>)]| read_get(&packet(), &response(0, 0, bindings)).unwrap_err();
+        let check = |bindings: &[(&str, Vec<u8>)]| get(&response(0, 0, bindings)).unwrap_err();
         assert_eq!(check(&[]), Refusal::Count { asked: 3, got: 0 });
         assert_eq!(
             check(&[(NAMES[0], value()), (NAMES[1], value())]),
@@ -285,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_error_names_its_variable_only_if_it_was_asked() {
-        let read = |status, index| read_get(&packet(), &response(status, index, &[])).unwrap();
+        let read = |status, index| get(&response(status, index, &[])).unwrap();
         let error = |status, at| Answer::Error { status, at };
         assert_eq!(read(2, 3), error(2, Some(2)));
         assert_eq!(read(2, 4), error(2, None));
@@ -296,14 +399,14 @@ mod tests {
     fn other_versions_communities_and_kinds_are_refused() {
         let mut other = good();
         other[4] = 0;
-        assert_eq!(read_get(&packet(), &other), Err(Refusal::OtherVersion));
+        assert_eq!(get(&other), Err(Refusal::OtherVersion));
         let mut other = good();
         other[7] = b'P';
-        assert_eq!(read_get(&packet(), &other), Err(Refusal::OtherCommunity));
+        assert_eq!(get(&other), Err(Refusal::OtherCommunity));
         let mut other = good();
         other[13] = 0xa0;
-        assert_eq!(read_get(&packet(), &other), Err(Refusal::NotAResponse));
-        assert_eq!(read_get(&packet(), b""), Err(Refusal::Malformed));
+        assert_eq!(get(&other), Err(Refusal::NotAResponse));
+        assert_eq!(get(b""), Err(Refusal::Malformed));
     }
 
     proptest! {
@@ -324,20 +427,20 @@ mod tests {
             if is_cut {
                 bytes.truncate(cut.index(bytes.len()));
             }
-            request_id(&bytes);
-            if let Ok(Answer::Values(values)) = read_get(&packet(), &bytes) {
+            message_id(&bytes);
+            if let Ok(Answer::Values(values)) = get(&bytes) {
                 prop_assert_eq!(values.len(), NAMES.len());
             }
-            if let Ok(Rows::Rows(rows)) = read_rows(&packet(), &bytes, 3) {
+            if let Ok(Rows::Rows(rows)) = walk(&bytes, 3) {
                 prop_assert!(!rows.is_empty() && rows.len() <= 3);
             }
         }
 
         #[test]
         fn any_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            request_id(&bytes);
-            let _ = read_get(&packet(), &bytes);
-            let _ = read_rows(&packet(), &bytes, 10);
+            message_id(&bytes);
+            let _ = get(&bytes);
+            let _ = walk(&bytes, 10);
             owned_oid(&bytes);
         }
 

@@ -1,37 +1,34 @@
 //! The shared sockets, and the questions asked over them.
 
-use super::SnmpVersion;
-use super::answer::{self, Answer, Refusal, Rows};
-use super::packet::{ID_MIN, Packet, Question};
+use super::answer::{self, Answer, Rows};
+use super::demux::{Counters, Demux, count};
+use super::packet::{Packet, Question};
 use super::plan::{Part, Plan};
-use super::{Error, Oid, RETRIES_MAX, Target, VARIABLES_MAX, Value, WALK_ROWS_MAX};
-use rand::Rng as _;
+use super::usm::KeyCache;
+use super::{Access, Error, Oid, Target, VARIABLES_MAX, Value, WALK_ROWS_MAX};
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-/// Datagrams held for one question: the answer, an answer to the packet sent again, and room
-/// for two that are refused.
-const ANSWERS_HELD: usize = 4;
 /// The largest UDP datagram.
 const DATAGRAM_MAX: usize = 65_535;
-/// Rows asked in one GETBULK.
-const BULK_ROWS: u16 = 20;
+/// What the kernel holds for us while we do something else: the answers of some thousand agents
+/// that were asked in the same moment. The kernel cuts it to what the machine allows.
+const SOCKET_BUFFER: usize = 4 << 20;
 /// Packets of one question for each of its variables, and a few more: every variable may have
 /// to be dropped by one packet (v1), and every packet be split.
 const PACKETS_PER_VARIABLE: usize = 2;
 const PACKETS_MORE: usize = 8;
-/// Later tries wait longer, up to so many times the first wait.
-const BACKOFF_MAX: u32 = 4;
-/// Waits differ by so much of themselves, so that many devices do not speak at once.
-const JITTER: f64 = 0.1;
+/// Columns read by one GETBULK.
+pub(super) const COLUMNS_AT_ONCE: usize = 8;
 /// Pause after the socket itself failed, so that a broken one does not take a core.
 const SOCKET_PAUSE: Duration = Duration::from_millis(20);
+/// Engines whose address is remembered, to see two agents that claim to be one.
+const CLAIMS_MAX: usize = 20_000;
 
 const TOO_BIG: u32 = 1;
 const NO_SUCH_NAME: u32 = 2;
@@ -47,7 +44,9 @@ struct Inner {
     v4: Option<Arc<UdpSocket>>,
     v6: Option<Arc<UdpSocket>>,
     demux: Arc<Demux>,
-    next_id: AtomicI32,
+    keys: KeyCache,
+    claims: Claims,
+    salts: AtomicU64,
     receivers: Vec<AbortHandle>,
 }
 
@@ -59,85 +58,20 @@ impl Drop for Inner {
     }
 }
 
-/// What was sent, refused and ignored since the client was bound.
+/// Which address was seen with which engine id.
 #[derive(Debug, Default)]
-pub struct Counters {
-    /// Packets sent, repeated ones as well.
-    pub sent: AtomicU64,
-    /// Packets sent again.
-    pub repeated: AtomicU64,
-    /// Answers taken.
-    pub answered: AtomicU64,
-    /// Questions given up without an answer.
-    pub timeouts: AtomicU64,
-    /// Answers refused whole.
-    pub refused: AtomicU64,
-    /// Datagrams that answer no open question: late, repeated or foreign.
-    pub unexpected: AtomicU64,
-    /// Datagrams that are no SNMP.
-    pub malformed: AtomicU64,
+pub(super) struct Claims {
+    engines: Mutex<HashMap<Vec<u8>, SocketAddr>>,
 }
 
-impl Counters {
-    /// Names and values, for the snapshot.
-    #[must_use]
-    pub fn list(&self) -> [(&'static str, u64); 7] {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        [
-            ("snmp.sent", get(&self.sent)),
-            ("snmp.repeated", get(&self.repeated)),
-            ("snmp.answered", get(&self.answered)),
-            ("snmp.timeouts", get(&self.timeouts)),
-            ("snmp.refused", get(&self.refused)),
-            ("snmp.unexpected", get(&self.unexpected)),
-            ("snmp.malformed", get(&self.malformed)),
-        ]
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Address, port and request id.
-type Key = (IpAddr, u16, i32);
-
-/// Open questions: one for each task that asks. The lock is held for a look-up only, never across
-/// an await.
-#[derive(Debug, Default)]
-struct Demux {
-    open: Mutex<HashMap<Key, mpsc::Sender<Vec<u8>>>>,
-    counters: Counters,
-}
-
-impl Demux {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, mpsc::Sender<Vec<u8>>>> {
-        // The map is whole between any two statements, so a panic elsewhere left it usable.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn deliver(&self, from: SocketAddr, datagram: &[u8]) {
-        let Some(id) = answer::request_id(datagram) else {
-            count(&self.counters.malformed);
-            return;
-        };
-        let question = self.lock().get(&(from.ip(), from.port(), id)).cloned();
-        let taken = question.is_some_and(|question| question.try_send(datagram.to_vec()).is_ok());
-        if !taken {
-            count(&self.counters.unexpected);
+impl Claims {
+    /// False when another address has this engine id.
+    pub(super) fn claim(&self, engine: &[u8], addr: SocketAddr) -> bool {
+        let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
+        if engines.len() >= CLAIMS_MAX && !engines.contains_key(engine) {
+            engines.clear();
         }
-    }
-}
-
-/// Keeps a question open; dropped, whatever still comes for it is unexpected.
-struct Open<'a> {
-    demux: &'a Demux,
-    key: Key,
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.demux.lock().remove(&self.key);
+        *engines.entry(engine.to_vec()).or_insert(addr) == addr
     }
 }
 
@@ -154,17 +88,26 @@ async fn receive(socket: Arc<UdpSocket>, demux: Arc<Demux>) {
     }
 }
 
+/// The socket of a family; a machine without IPv6 has only one.
+async fn socket(addr: SocketAddr) -> std::io::Result<Arc<UdpSocket>> {
+    let socket = UdpSocket::bind(addr).await?;
+    if let Err(error) = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER) {
+        tracing::debug!(%error, "make the SNMP socket's buffer larger");
+    }
+    Ok(Arc::new(socket))
+}
+
 impl Client {
     /// Opens one socket for each address family that this machine has.
     ///
     /// # Errors
     /// [`Error::Bind`] when there is neither.
     pub async fn bind() -> Result<Self, Error> {
-        let v4 = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await;
-        let v6 = bind_v6().await;
+        let v4 = socket((Ipv4Addr::UNSPECIFIED, 0).into()).await;
+        let v6 = socket((Ipv6Addr::UNSPECIFIED, 0).into()).await.ok();
         let (v4, v6) = match (v4, v6) {
             (Err(error), None) => return Err(Error::Bind(error)),
-            (v4, v6) => (v4.ok().map(Arc::new), v6.map(Arc::new)),
+            (v4, v6) => (v4.ok(), v6),
         };
         let demux = Arc::new(Demux::default());
         let receivers = v4
@@ -177,7 +120,9 @@ impl Client {
                 v4,
                 v6,
                 demux,
-                next_id: AtomicI32::new(rand::rng().random_range(ID_MIN..i32::MAX)),
+                keys: KeyCache::default(),
+                claims: Claims::default(),
+                salts: AtomicU64::new(rand::random()),
                 receivers,
             }),
         })
@@ -187,6 +132,22 @@ impl Client {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.inner.demux.counters
+    }
+
+    pub(super) fn demux(&self) -> &Demux {
+        &self.inner.demux
+    }
+
+    pub(super) fn keys(&self) -> &KeyCache {
+        &self.inner.keys
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.inner.claims
+    }
+
+    pub(super) fn salts(&self) -> &AtomicU64 {
+        &self.inner.salts
     }
 
     /// Reads these instances; each comes back with its value or with the reason why there is
@@ -227,13 +188,24 @@ impl Client {
                     limit,
                 });
             }
-            let answer = self
-                .exchange(&target, &part.packet, |datagram| {
-                    answer::read_get(&part.packet, datagram)
-                })
-                .await?;
+            let asked = part.indices.len();
+            let answer = match self.ask_part(&target, &part).await {
+                Ok(answer) => answer,
+                Err(Error::Timeout { .. }) if target.learned.silent(asked) => {
+                    // One variable tells a dead agent from one that drops what is too large.
+                    self.ask_part(&target, &plan.part(&part.indices[..1])).await?;
+                    target.learned.dropped(asked);
+                    count(&self.counters().shrunk);
+                    for smaller in part.indices.chunks(target.learned.variables()).rev() {
+                        waiting.push_front(plan.part(smaller));
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             let (status, at) = match answer {
                 Answer::Values(list) => {
+                    target.learned.answered(asked);
                     for (index, value) in part.indices.iter().zip(list) {
                         values[*index] = value;
                     }
@@ -241,13 +213,13 @@ impl Client {
                 }
                 Answer::Error { status, at } => (status, at),
             };
-            let single = part.indices.len() == 1;
-            match (status, at.or(single.then_some(0))) {
-                (TOO_BIG, _) | (_, None) if !single => {
+            match (status, at.or((asked == 1).then_some(0))) {
+                (TOO_BIG, _) | (_, None) if asked > 1 => {
                     if status == TOO_BIG {
-                        plan.shrink(part.indices.len());
+                        target.learned.too_big(asked);
+                        count(&self.counters().shrunk);
                     }
-                    let (front, back) = part.indices.split_at(part.indices.len() / 2);
+                    let (front, back) = part.indices.split_at(asked / 2);
                     waiting.push_front(plan.part(back));
                     waiting.push_front(plan.part(front));
                 }
@@ -271,14 +243,29 @@ impl Client {
         Ok(values)
     }
 
+    async fn ask_part(&self, target: &Target, part: &Part) -> Result<Answer, Error> {
+        self.exchange(target, &part.packet, |body, _| {
+            answer::read_get(&part.packet, body)
+        })
+        .await
+    }
+
     /// Reads the instance that follows `oid`; [`Value::EndOfMib`] with `oid` itself when none
     /// does.
     ///
     /// # Errors
     /// No answer, or one that is refused, reports an error or does not follow `oid`.
     pub async fn get_next(&self, target: &Target, oid: &Oid) -> Result<(Oid, Value), Error> {
-        let mut rows = self.rows_after(target, oid, Question::GetNext, 1).await?;
-        Ok(rows.pop().unwrap_or((oid.clone(), Value::EndOfMib)))
+        let mut rows = self.rows_after(target, &[oid], 1).await?;
+        let row = rows.pop().filter(|(_, value)| *value != Value::EndOfMib);
+        match row {
+            Some((name, _)) if name <= *oid => Err(Error::NotIncreasing {
+                addr: target.addr,
+                oid: name,
+            }),
+            Some(row) => Ok(row),
+            None => Ok((oid.clone(), Value::EndOfMib)),
+        }
     }
 
     /// Reads everything under `root`, at most `limit` rows (and never more than
@@ -308,129 +295,161 @@ impl Client {
         root: &Oid,
         limit: usize,
     ) -> Result<(Vec<(Oid, Value)>, bool), Error> {
-        let limit = limit.min(WALK_ROWS_MAX);
-        let (question, at_once) = match target.version {
-            SnmpVersion::V1 => (Question::GetNext, 1),
-            SnmpVersion::V2c => (Question::GetBulk(BULK_ROWS), usize::from(BULK_ROWS)),
-        };
-        let mut found: Vec<(Oid, Value)> = Vec::new();
-        loop {
-            let last = found.last().map_or(root, |(oid, _)| oid).clone();
-            let rows = self.rows_after(target, &last, question, at_once).await?;
-            if rows.is_empty() {
-                return Ok((found, false));
-            }
-            for (oid, value) in rows {
-                if !oid.is_under(root) || value == Value::EndOfMib {
-                    return Ok((found, false));
-                }
-                if found.len() == limit {
-                    return Ok((found, true));
-                }
-                found.push((oid, value));
-            }
-        }
+        let mut found = self
+            .walk_columns(target, std::slice::from_ref(root), limit)
+            .await?;
+        Ok(found.pop().unwrap_or_default())
     }
 
-    /// Rows that follow `oid`, each greater than the one before; none at the end of the MIB.
+    /// Reads the first `each` rows under each of the roots, several of them with each packet: for
+    /// the columns of a table, which are alike in length. True where there are more.
+    ///
+    /// # Errors
+    /// As [`Self::get_next`]; one bad column spoils the walk, so who wants to know which asks for
+    /// them one by one.
+    pub async fn walk_columns(
+        &self,
+        target: &Target,
+        roots: &[Oid],
+        each: usize,
+    ) -> Result<Vec<(Vec<(Oid, Value)>, bool)>, Error> {
+        let mut found: Vec<(Vec<(Oid, Value)>, bool)> = vec![(Vec::new(), false); roots.len()];
+        let mut open: VecDeque<usize> = (0..roots.len()).collect();
+        while !open.is_empty() {
+            let most = match target.access {
+                // The end of one column is the end of the whole packet there.
+                Access::V1(_) => 1,
+                Access::V2c(_) | Access::V3(_) => target.learned.variables().min(COLUMNS_AT_ONCE),
+            };
+            let at_once: Vec<usize> = open.drain(..open.len().min(most)).collect();
+            let after: Vec<&Oid> = at_once
+                .iter()
+                .map(|column| found[*column].0.last().map_or(&roots[*column], |(oid, _)| oid))
+                .collect();
+            let rows = self.step(target, &after).await?;
+            let mut is_open = vec![true; at_once.len()];
+            if rows.as_ref().is_some_and(Vec::is_empty) {
+                is_open.fill(false);
+            }
+            for (index, (oid, value)) in rows.into_iter().flatten().enumerate() {
+                // RFC 3416 4.2.3: the columns take turns, and an answer may end anywhere.
+                let turn = index % at_once.len();
+                let column = at_once[turn];
+                if !is_open[turn] {
+                    continue;
+                }
+                let root = &roots[column];
+                if value == Value::EndOfMib || !oid.is_under(root) {
+                    is_open[turn] = false;
+                    continue;
+                }
+                let (rows, is_more) = &mut found[column];
+                if oid <= *rows.last().map_or(root, |(oid, _)| oid) {
+                    return Err(Error::NotIncreasing {
+                        addr: target.addr,
+                        oid,
+                    });
+                }
+                if rows.len() >= each {
+                    *is_more = true;
+                    is_open[turn] = false;
+                    continue;
+                }
+                rows.push((oid, value));
+            }
+            // Unfinished columns go on together, before the next ones begin.
+            for (turn, column) in at_once.into_iter().enumerate().rev() {
+                if is_open[turn] {
+                    open.push_front(column);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// One step of a walk over these columns: as many rows as this agent was found to give. When
+    /// it does not answer, one row of one column tells a dead agent from one that drops what is
+    /// too large; `None` then means that the same is to be asked again, in smaller packets.
+    async fn step(&self, target: &Target, after: &[&Oid]) -> Result<Option<Vec<(Oid, Value)>>, Error> {
+        let repetitions = match target.access {
+            Access::V1(_) => 1,
+            Access::V2c(_) | Access::V3(_) => target.learned.repetitions(after.len()),
+        };
+        let rows = repetitions * after.len();
+        let error = match self.rows_after(target, after, repetitions).await {
+            Ok(found) => return Ok(Some(found)),
+            Err(error) => error,
+        };
+        match error {
+            Error::Status { status: TOO_BIG, .. } => {}
+            Error::Timeout { .. } if rows > 1 => {
+                self.rows_after(target, &after[..1], 1).await?;
+            }
+            error => return Err(error),
+        }
+        if repetitions == 1 {
+            // Several columns but one row of each: one of the columns is the matter, not the size.
+            return Err(error);
+        }
+        count(&self.counters().shrunk);
+        target.learned.rows_failed(rows);
+        Ok(None)
+    }
+
+    /// Rows that follow each of the columns, `repetitions` times.
     async fn rows_after(
         &self,
         target: &Target,
-        oid: &Oid,
-        question: Question,
-        at_once: usize,
+        after: &[&Oid],
+        repetitions: usize,
     ) -> Result<Vec<(Oid, Value)>, Error> {
-        let packet = Packet::new(
-            target.version,
-            &target.community.0,
-            question,
-            std::slice::from_ref(oid),
-        );
-        let read = |datagram: &[u8]| answer::read_rows(&packet, datagram, at_once);
-        let mut rows = match self.exchange(target, &packet, read).await? {
-            Rows::Rows(rows) => rows,
-            // v1 says so at the end of the MIB.
-            Rows::Error { status: NO_SUCH_NAME } => return Ok(Vec::new()),
-            Rows::Error { status } => {
-                return Err(Error::Status {
-                    addr: target.addr,
-                    status,
-                });
-            }
+        let question = match u16::try_from(repetitions) {
+            Ok(rows) if rows > 1 => Question::GetBulk(rows),
+            _ => Question::GetNext,
         };
-        if let Some(end) = rows.iter().position(|(_, value)| *value == Value::EndOfMib) {
-            rows.truncate(end);
-        }
-        let mut last = oid;
-        for (name, _) in &rows {
-            if name <= last {
-                return Err(Error::NotIncreasing {
-                    addr: target.addr,
-                    oid: name.clone(),
-                });
-            }
-            last = name;
-        }
-        Ok(rows)
-    }
-
-    /// Sends a packet until `read` accepts an answer. A refused answer does not end the wait: a
-    /// good one may follow, and a forged one must not cut it off.
-    async fn exchange<T>(
-        &self,
-        target: &Target,
-        packet: &Packet,
-        read: impl Fn(&[u8]) -> Result<T, Refusal>,
-    ) -> Result<T, Error> {
-        let id = self.next_id();
-        let bytes = packet.with_id(id);
-        let (question, mut answers) = mpsc::channel(ANSWERS_HELD);
-        let open = Open {
-            demux: &self.inner.demux,
-            key: (target.addr.ip(), target.addr.port(), id),
+        let oids: Vec<Oid> = after.iter().map(|oid| (*oid).clone()).collect();
+        let packet = Packet::new(&target.access, question, &oids);
+        let most = after.len() * repetitions;
+        let read = |body: &answer::Body<'_>, bytes: usize| {
+            answer::read_rows(&packet, body, most).map(|rows| (rows, bytes))
         };
-        open.demux.lock().insert(open.key, question);
-        let mut refusal = None;
-        let retries = target.retries.min(RETRIES_MAX);
-        for attempt in 0..=retries {
-            if attempt > 0 {
-                count(&self.counters().repeated);
-            }
-            self.send(target.addr, &bytes).await?;
-            let wait = jittered(target.timeout * BACKOFF_MAX.min(1 << attempt.min(8)));
-            let good = async {
-                // `recv` is cancel-safe: an answer not taken before the time-out is taken in the
-                // next round, because every try has the same id.
-                while let Some(datagram) = answers.recv().await {
-                    match read(&datagram) {
-                        Ok(answer) => return Some(answer),
-                        Err(reason) => {
-                            count(&self.counters().refused);
-                            refusal = Some(reason);
-                        }
-                    }
+        match self.exchange(target, &packet, read).await? {
+            (Rows::Rows(rows), bytes) => {
+                if most > 1 {
+                    target.learned.rows_came(rows.len(), bytes);
                 }
-                None
-            };
-            if let Ok(Some(answer)) = tokio::time::timeout(wait, good).await {
-                count(&self.counters().answered);
-                return Ok(answer);
+                Ok(rows)
             }
+            // v1 says so at the end of the MIB.
+            (Rows::Error { status: NO_SUCH_NAME }, _) => Ok(Vec::new()),
+            (Rows::Error { status }, _) => Err(Error::Status {
+                addr: target.addr,
+                status,
+            }),
         }
-        count(&self.counters().timeouts);
-        Err(match refusal {
-            Some(refusal) => Error::Refused {
-                addr: target.addr,
-                refusal,
-            },
-            None => Error::Timeout {
-                addr: target.addr,
-                tries: u32::from(retries) + 1,
-            },
-        })
     }
 
-    async fn send(&self, addr: SocketAddr, bytes: &[u8]) -> Result<(), Error> {
+    /// Writes one variable, which the agent must answer with. Only a command that the site
+    /// enables for the device may lead here. A packet whose answer was lost is sent again: so
+    /// this is for what may be said twice, like "start the battery test".
+    ///
+    /// # Errors
+    /// No answer, one that is refused, or [`Error::Status`] with the agent's reason.
+    pub async fn set(&self, target: &Target, oid: &Oid, value: &Value) -> Result<(), Error> {
+        let packet = Packet::with_values(&target.access, Question::Set, &[(oid, value)]);
+        match self
+            .exchange(target, &packet, |body, _| answer::read_get(&packet, body))
+            .await?
+        {
+            Answer::Values(_) => Ok(()),
+            Answer::Error { status, .. } => Err(Error::Status {
+                addr: target.addr,
+                status,
+            }),
+        }
+    }
+
+    pub(super) async fn send(&self, addr: SocketAddr, bytes: &[u8]) -> Result<(), Error> {
         let socket = match addr {
             SocketAddr::V4(_) => &self.inner.v4,
             SocketAddr::V6(_) => &self.inner.v6,
@@ -442,21 +461,4 @@ impl Client {
         count(&self.counters().sent);
         sent.map(|_| ()).map_err(|source| Error::Send { addr, source })
     }
-
-    fn next_id(&self) -> i32 {
-        let step = |id: i32| if id == i32::MAX { ID_MIN } else { id + 1 };
-        self.inner
-            .next_id
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |id| Some(step(id)))
-            .unwrap_or(ID_MIN)
-    }
-}
-
-/// The other family's socket; a machine without IPv6 has none.
-async fn bind_v6() -> Option<UdpSocket> {
-    UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).await.ok()
-}
-
-fn jittered(wait: Duration) -> Duration {
-    wait.mul_f64(rand::rng().random_range(1.0 - JITTER..1.0 + JITTER))
 }

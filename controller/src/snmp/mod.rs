@@ -1,35 +1,46 @@
-//! SNMP v1 and v2c as a manager: one unconnected UDP socket for each address family, shared by
+//! SNMP v1, v2c and v3 as a manager: one unconnected UDP socket for each address family, shared by
 //! all devices.
 //!
-//! An answer belongs to a question by its source address *and* its request id; whatever else
-//! arrives is counted and ignored. So a reply that comes after its question was given up can
-//! neither fail nor falsify the next one. An answer whose variables are not exactly those asked
-//! for, in order, is refused whole. Nothing that arrives can panic us, and every question ends.
+//! An answer belongs to a question by its source address *and* its id; whatever else arrives is
+//! counted and ignored. So a reply that comes after its question was given up can neither fail
+//! nor falsify the next one. An answer whose variables are not exactly those asked for, in order,
+//! is refused whole. Nothing that arrives can panic us, and every question ends.
 //!
 //! ```text
-//! Client::get --Plan: packets, learned limits--> exchange: send, wait, send again
-//!                                                   ^ by (address, id)
+//! Client::get --Plan: packets, Learned: sizes--> exchange: send, wait, send again, judge
+//!                                                   ^ by (address, id)     usm: v3's envelope
 //! socket --receiver task: Demux-----------------------+
 //! ```
 //!
-//! `snmp2` decodes; its session is not used. This module never decides what a value means
-//! (`room::profile` does) and never sends SET.
+//! `trap` hears what agents say unasked. `snmp2` reads the BER; its session and its security are not used (`usm` says why). This module
+//! never decides what a value means: `room::profile` does.
 
 mod answer;
+mod ber;
 mod client;
+mod demux;
+mod exchange;
+mod learned;
 mod packet;
 mod plan;
 mod session;
+pub mod trap;
+mod usm;
 
 pub use answer::Refusal;
-pub use client::{Client, Counters};
+pub use client::Client;
+pub use demux::Counters;
+pub use learned::Learned;
 pub use plan::Plan;
 pub use room::profile::{Oid, Value};
+pub use room::site::link::{AuthProtocol, PrivProtocol};
 pub use session::{Session, Wanted};
+pub use usm::{NoPassword, PASSWORD_MIN, Report, User, Usm};
 
 use room::site::Secret;
 use room::site::link::{SnmpAccess, SnmpLink};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Variables asked in one packet until the device has shown that it takes fewer. Twenty of them
@@ -43,46 +54,64 @@ pub const RETRIES_MAX: u8 = 10;
 /// Rows of one walk.
 pub const WALK_ROWS_MAX: usize = 50_000;
 
-/// Version of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SnmpVersion {
-    /// SNMPv1.
-    V1,
-    /// SNMPv2c.
-    V2c,
+/// Protocol version, and who we say that we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// SNMPv1 with its community.
+    V1(Secret),
+    /// SNMPv2c with its community.
+    V2c(Secret),
+    /// SNMPv3 with a user, and what was learnt about the agent's engine.
+    V3(Arc<User>),
 }
 
-/// Who is asked, and how patiently.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Access {
+    /// SNMPv3, of an agent nothing is known about yet.
+    #[must_use]
+    pub fn v3(usm: Usm) -> Self {
+        Self::V3(Arc::new(User::new(usm)))
+    }
+}
+
+/// Who is asked, and how patiently. Clones share what was learnt about the agent.
+#[derive(Debug, Clone)]
 pub struct Target {
     /// Agent.
     pub addr: SocketAddr,
-    /// Protocol version.
-    pub version: SnmpVersion,
-    /// Community.
-    pub community: Secret,
+    /// Version and who asks.
+    pub access: Access,
     /// Time to the first answer; later tries wait longer.
     pub timeout: Duration,
     /// Times a packet is sent again.
     pub retries: u8,
+    /// Packet sizes that this agent takes.
+    pub learned: Arc<Learned>,
 }
 
 impl Target {
-    /// As the site says; `None` for what this engine does not speak.
+    /// An agent nothing is known about yet.
     #[must_use]
-    pub fn of(link: &SnmpLink, timeout: Duration, retries: u8) -> Option<Self> {
-        let (version, community) = match &link.access {
-            SnmpAccess::V1(community) => (SnmpVersion::V1, community),
-            SnmpAccess::V2c(community) => (SnmpVersion::V2c, community),
-            SnmpAccess::V3(_) => return None,
-        };
-        Some(Self {
-            addr: link.addr,
-            version,
-            community: community.clone(),
+    pub fn new(addr: SocketAddr, access: Access, timeout: Duration, retries: u8) -> Self {
+        Self {
+            addr,
+            access,
             timeout,
             retries: retries.min(RETRIES_MAX),
-        })
+            learned: Arc::default(),
+        }
+    }
+
+    /// As the site says.
+    ///
+    /// # Errors
+    /// [`NoPassword`] when a user's password cannot be had.
+    pub fn of(link: &SnmpLink, timeout: Duration, retries: u8) -> Result<Self, NoPassword> {
+        let access = match &link.access {
+            SnmpAccess::V1(community) => Access::V1(community.clone()),
+            SnmpAccess::V2c(community) => Access::V2c(community.clone()),
+            SnmpAccess::V3(user) => Access::v3(Usm::read(user)?),
+        };
+        Ok(Self::new(link.addr, access, timeout, retries))
     }
 }
 
@@ -150,3 +179,5 @@ pub enum Error {
 mod session_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_v3;

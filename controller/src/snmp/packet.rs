@@ -1,104 +1,118 @@
-//! Requests as bytes. A packet is encoded once; only its request id is patched before each use.
+//! Requests as bytes. A packet is encoded once; only its ids are patched before each use.
 
-use super::Oid;
-use super::SnmpVersion;
+use super::ber::{self, pdu};
+use super::{Access, Oid, Value};
 
-/// The kind of question, by its PDU tag.
+/// The kind of question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Question {
     Get,
     GetNext,
     /// Rows wanted; no non-repeaters.
     GetBulk(u16),
+    Set,
 }
 
 /// An encoded request without its id.
 #[derive(Debug, Clone)]
 pub(super) struct Packet {
+    /// The whole message of a community version; the PDU alone of v3, whose envelope changes with
+    /// every use.
     bytes: Vec<u8>,
     id_at: usize,
     /// Encoded names, in order, to compare answers with.
-    pub(super) names: Vec<Vec<u8>>,
-    pub(super) version: SnmpVersion,
-    pub(super) community: Vec<u8>,
+    pub(super) names: Vec<Box<[u8]>>,
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-const OCTET_STRING: u8 = 0x04;
-const NULL: u8 = 0x05;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const ID_BYTES: usize = 4;
 
 /// The smallest id that takes four bytes in shortest form, so that patching keeps the length.
 pub(super) const ID_MIN: i32 = 0x0080_0000;
 
 impl Packet {
-    pub(super) fn new(version: SnmpVersion, community: &str, question: Question, oids: &[Oid]) -> Self {
-        let names: Vec<Vec<u8>> = oids.iter().map(encode_oid).collect();
-        let mut bindings = Vec::new();
-        for name in &names {
-            let mut binding = Vec::with_capacity(name.len() + 6);
-            push(&mut binding, OBJECT_IDENTIFIER, name);
-            push(&mut binding, NULL, &[]);
-            push(&mut bindings, SEQUENCE, &binding);
-        }
-        let (tag, repetitions) = match question {
-            Question::Get => (0xa0, 0),
-            Question::GetNext => (0xa1, 0),
-            Question::GetBulk(rows) => (0xa5, rows),
-        };
-        let mut pdu = Vec::new();
-        push(&mut pdu, INTEGER, &ID_MIN.to_be_bytes());
-        push(&mut pdu, INTEGER, &[0]);
-        let [high, low] = repetitions.to_be_bytes();
-        push(
-            &mut pdu,
-            INTEGER,
-            &[0, high, low][if high == 0 && low < 0x80 { 2 } else { 0 }..],
-        );
-        push(&mut pdu, SEQUENCE, &bindings);
-        let version_number = match version {
-            SnmpVersion::V1 => 0,
-            SnmpVersion::V2c => 1,
-        };
-        let mut message = Vec::new();
-        push(&mut message, INTEGER, &[version_number]);
-        push(&mut message, OCTET_STRING, community.as_bytes());
-        push(&mut message, tag, &pdu);
-        let mut bytes = Vec::with_capacity(message.len() + 5);
-        push(&mut bytes, SEQUENCE, &message);
-        // The PDU stands last in the message, and its id first in the PDU behind a two-byte head.
-        let id_at = bytes.len() - pdu.len() + 2;
-        Self {
-            bytes,
-            id_at,
-            names,
-            version,
-            community: community.as_bytes().to_vec(),
-        }
+    pub(super) fn new(access: &Access, question: Question, oids: &[Oid]) -> Self {
+        let nothing: Vec<(&Oid, &Value)> = oids.iter().map(|oid| (oid, &Value::Null)).collect();
+        Self::with_values(access, question, &nothing)
     }
 
-    /// The bytes with this id, which is at least [`ID_MIN`].
-    pub(super) fn with_id(&self, id: i32) -> Vec<u8> {
-        let mut bytes = self.bytes.clone();
-        bytes[self.id_at..self.id_at + ID_BYTES].copy_from_slice(&id.to_be_bytes());
-        bytes
+    /// A packet that carries values, for [`Question::Set`]. Values that are no values are NULL.
+    pub(super) fn with_values(access: &Access, question: Question, bindings: &[(&Oid, &Value)]) -> Self {
+        let names: Vec<Box<[u8]>> = bindings.iter().map(|(oid, _)| encode_oid(oid).into()).collect();
+        let mut list = Vec::new();
+        for (name, (_, value)) in names.iter().zip(bindings) {
+            let mut binding = Vec::with_capacity(name.len() + 6);
+            ber::put(&mut binding, ber::OBJECT_IDENTIFIER, name);
+            put_value(&mut binding, value);
+            ber::put(&mut list, ber::SEQUENCE, &binding);
+        }
+        let (tag, repetitions) = match question {
+            Question::Get => (pdu::GET, 0),
+            Question::GetNext => (pdu::GET_NEXT, 0),
+            Question::GetBulk(rows) => (pdu::GET_BULK, rows),
+            Question::Set => (pdu::SET, 0),
+        };
+        let mut content = Vec::with_capacity(list.len() + 20);
+        ber::put(&mut content, ber::INTEGER, &ID_MIN.to_be_bytes());
+        ber::put_integer(&mut content, ber::INTEGER, 0);
+        ber::put_integer(&mut content, ber::INTEGER, i64::from(repetitions));
+        ber::put(&mut content, ber::SEQUENCE, &list);
+        let mut pdu = Vec::with_capacity(content.len() + 4);
+        ber::put(&mut pdu, tag, &content);
+        let (version, community) = match access {
+            Access::V1(community) => (0, community),
+            Access::V2c(community) => (1, community),
+            Access::V3(_) => {
+                let id_at = pdu.len() - content.len() + 2;
+                return Self {
+                    bytes: pdu,
+                    id_at,
+                    names,
+                };
+            }
+        };
+        let mut message = Vec::with_capacity(pdu.len() + community.0.len() + 8);
+        ber::put_integer(&mut message, ber::INTEGER, version);
+        ber::put(&mut message, ber::OCTET_STRING, community.0.as_bytes());
+        message.extend_from_slice(&pdu);
+        let mut bytes = Vec::with_capacity(message.len() + 4);
+        ber::put(&mut bytes, ber::SEQUENCE, &message);
+        // The PDU stands last in the message, and its id first in the PDU behind a two-byte head.
+        let id_at = bytes.len() - content.len() + 2;
+        Self { bytes, id_at, names }
+    }
+
+    /// The bytes with this id, which is at least [`ID_MIN`], in the caller's buffer.
+    pub(super) fn write(&self, id: i32, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&self.bytes);
+        out[self.id_at..self.id_at + ID_BYTES].copy_from_slice(&id.to_be_bytes());
+    }
+
+    /// The PDU of a v3 question in three pieces, the middle one being the id.
+    pub(super) fn pieces(&self) -> (&[u8], &[u8]) {
+        (&self.bytes[..self.id_at], &self.bytes[self.id_at + ID_BYTES..])
     }
 }
 
-fn push(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
-    out.push(tag);
-    let len = content.len();
-    if len < 0x80 {
-        out.push(u8::try_from(len).expect("less than 128"));
-    } else {
-        let bytes = len.to_be_bytes();
-        let used = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
-        out.push(0x80 | u8::try_from(used.len()).expect("a usize has at most 8 bytes"));
-        out.extend_from_slice(used);
+/// Writes a value with its head.
+fn put_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Integer(n) => ber::put_integer(out, ber::INTEGER, *n),
+        Value::Unsigned(n) => {
+            // 2^63 and more take a ninth byte, which no SNMP type that can be set has.
+            ber::put_integer(out, ber::GAUGE, i64::try_from(*n).unwrap_or(i64::MAX));
+        }
+        Value::Ticks(n) => ber::put_integer(out, ber::TICKS, i64::from(*n)),
+        Value::Bytes(bytes) => ber::put(out, ber::OCTET_STRING, bytes),
+        Value::Oid(oid) => ber::put(out, ber::OBJECT_IDENTIFIER, &encode_oid(oid)),
+        Value::Address(address) => ber::put(out, ber::ADDRESS, address),
+        Value::Opaque(bytes) => ber::put(out, ber::OPAQUE, bytes),
+        Value::Null
+        | Value::NoSuchObject
+        | Value::NoSuchInstance
+        | Value::EndOfMib
+        | Value::DeviceError(_) => ber::put(out, ber::NULL, &[]),
     }
-    out.extend_from_slice(content);
 }
 
 /// The content of an OBJECT IDENTIFIER, X.690 8.19.
@@ -125,18 +139,24 @@ fn push_base128(out: &mut Vec<u8>, arc: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use room::site::Secret;
     use snmp2::{MessageType, Pdu};
 
     fn oids(texts: &[&str]) -> Vec<Oid> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
     }
 
+    fn with_id(packet: &Packet, id: i32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        packet.write(id, &mut bytes);
+        bytes
+    }
+
     #[test]
     fn a_packet_is_what_the_standard_says() {
         // RFC 1157 and X.690 by hand: GET sysDescr.0, id 0x01020304, community "public".
         let packet = Packet::new(
-            SnmpVersion::V2c,
-            "public",
+            &Access::V2c(Secret("public".to_owned())),
             Question::Get,
             &oids(&["1.3.6.1.2.1.1.1.0"]),
         );
@@ -144,7 +164,7 @@ mod tests {
             0x30, 41, 0x02, 1, 1, 0x04, 6, b'p', b'u', b'b', b'l', b'i', b'c', 0xa0, 28, 0x02, 4, 1, 2, 3, 4,
             0x02, 1, 0, 0x02, 1, 0, 0x30, 14, 0x30, 12, 0x06, 8, 0x2b, 6, 1, 2, 1, 1, 1, 0, 0x05, 0,
         ];
-        assert_eq!(packet.with_id(0x0102_0304), expected);
+        assert_eq!(with_id(&packet, 0x0102_0304), expected);
     }
 
     #[test]
@@ -158,14 +178,45 @@ mod tests {
             (Question::GetNext, MessageType::GetNextRequest, 0),
             (Question::GetBulk(20), MessageType::GetBulkRequest, 20),
             (Question::GetBulk(200), MessageType::GetBulkRequest, 200),
+            (Question::Set, MessageType::SetRequest, 0),
         ] {
-            let packet = Packet::new(SnmpVersion::V1, "c", question, &oids(&many));
-            let bytes = packet.with_id(i32::MAX);
+            let packet = Packet::new(&Access::V1(Secret("c".to_owned())), question, &oids(&many));
+            let bytes = with_id(&packet, i32::MAX);
             let pdu = Pdu::from_bytes(&bytes).unwrap();
             assert_eq!(pdu.message_type, kind);
             assert_eq!((pdu.req_id, pdu.error_index), (i32::MAX, repetitions));
             let names: Vec<String> = pdu.varbinds.map(|(name, _)| name.to_string()).collect();
             assert_eq!(names, many);
         }
+    }
+
+    #[test]
+    fn another_decoder_reads_the_values_of_a_set() {
+        let name = &oids(&["1.3.6.1.2.1.1.6.0"])[0];
+        let values = [
+            Value::Integer(-5),
+            Value::Unsigned(70_000),
+            Value::Bytes(b"rack 3".to_vec()),
+            Value::Ticks(9),
+            Value::Address([192, 168, 0, 1]),
+        ];
+        let bindings: Vec<(&Oid, &Value)> = values.iter().map(|value| (name, value)).collect();
+        let access = Access::V2c(Secret("c".to_owned()));
+        let bytes = with_id(&Packet::with_values(&access, Question::Set, &bindings), ID_MIN);
+        let got: Vec<String> = Pdu::from_bytes(&bytes)
+            .unwrap()
+            .varbinds
+            .map(|(_, value)| format!("{value:?}"))
+            .collect();
+        assert_eq!(
+            got,
+            [
+                "INTEGER: -5",
+                "UNSIGNED32: 70000",
+                "OCTET STRING: rack 3",
+                "TIMETICKS: 9",
+                "IP ADDRESS: 192.168.0.1"
+            ]
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! variables it does not have, and how many it takes in one packet.
 
 use super::packet::{Packet, Question};
-use super::{Oid, Target, VARIABLES_PER_PACKET, Value};
+use super::{Oid, Target, Value};
 use std::sync::Arc;
 
 /// A question that is asked again and again.
@@ -10,10 +10,11 @@ use std::sync::Arc;
 pub struct Plan {
     oids: Vec<Oid>,
     skipped: Vec<bool>,
-    per_packet: usize,
     target: Target,
     /// Empty when it must be built anew.
     parts: Vec<Part>,
+    /// Variables in one packet when `parts` were built.
+    built_for: usize,
 }
 
 /// One packet of a plan.
@@ -33,9 +34,9 @@ impl Plan {
         Self {
             skipped: vec![false; oids.len()],
             oids,
-            per_packet: VARIABLES_PER_PACKET,
             target: target.clone(),
             parts: Vec::new(),
+            built_for: 0,
         }
     }
 
@@ -73,28 +74,21 @@ impl Plan {
     }
 
     pub(super) fn parts(&mut self) -> Vec<Part> {
-        if self.parts.is_empty() {
+        let per_packet = self.target.learned.variables();
+        if self.parts.is_empty() || self.built_for != per_packet {
             let asked: Vec<usize> = (0..self.oids.len())
                 .filter(|index| !self.skipped[*index])
                 .collect();
-            self.parts = asked
-                .chunks(self.per_packet)
-                .map(|chunk| self.part(chunk))
-                .collect();
+            self.parts = asked.chunks(per_packet).map(|chunk| self.part(chunk)).collect();
+            self.built_for = per_packet;
         }
         self.parts.clone()
     }
 
     pub(super) fn part(&self, indices: &[usize]) -> Part {
         let oids: Vec<Oid> = indices.iter().map(|index| self.oids[*index].clone()).collect();
-        let packet = Packet::new(
-            self.target.version,
-            &self.target.community.0,
-            Question::Get,
-            &oids,
-        );
         Part {
-            packet: Arc::new(packet),
+            packet: Arc::new(Packet::new(&self.target.access, Question::Get, &oids)),
             indices: indices.into(),
         }
     }
@@ -102,12 +96,6 @@ impl Plan {
     /// The device does not have this variable.
     pub(super) fn skip(&mut self, index: usize) {
         self.skipped[index] = true;
-        self.parts.clear();
-    }
-
-    /// The device does not take so many variables in one packet.
-    pub(super) fn shrink(&mut self, too_many: usize) {
-        self.per_packet = self.per_packet.min(too_many / 2).max(1);
         self.parts.clear();
     }
 }

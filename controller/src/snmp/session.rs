@@ -12,6 +12,7 @@
 //!
 //! Identity is read again with every poll, so that a swapped card is noticed at once.
 
+use super::client::COLUMNS_AT_ONCE;
 use super::{Client, Error, Oid, Plan, Target, VARIABLES_PER_PACKET, Value};
 use room::device::{FactValue, PollFailure, Reading};
 use room::profile::{
@@ -84,6 +85,8 @@ struct Learning {
     roots: Roots,
     /// Columns already walked; `None` before the scalars were got.
     walked: Option<usize>,
+    /// Columns before this one are walked one by one, the others several at once.
+    singly: usize,
     rows: Vec<(Oid, Value)>,
     left_out: usize,
     silent: usize,
@@ -240,6 +243,7 @@ async fn begin(
         roots: profile.roots(),
         profile,
         walked: None,
+        singly: 0,
         rows: Vec::new(),
         left_out: 0,
         silent: 0,
@@ -327,6 +331,26 @@ async fn walk(client: &Client, target: &Target, learning: &mut Learning) -> Resu
     }
     let walked = learning.walked.get_or_insert(0);
     while let Some(column) = roots.columns.get(*walked) {
+        let together = roots.columns[*walked..].iter().take(COLUMNS_AT_ONCE).len();
+        let fits = rows.len() + together * COLUMN_ROWS_MAX <= DEVICE_ROWS_MAX;
+        if *walked >= learning.singly && together > 1 && fits {
+            let columns = &roots.columns[*walked..*walked + together];
+            // One of them may spoil it for all, or it may take longer than the deadline: then
+            // they are walked one by one.
+            learning.singly = *walked + together;
+            match client.walk_columns(target, columns, COLUMN_ROWS_MAX).await {
+                Ok(all) => {
+                    for (found, more) in all {
+                        rows.extend(found);
+                        learning.left_out += usize::from(more);
+                    }
+                    *walked += together;
+                }
+                Err(error @ (Error::Bind(_) | Error::Send { .. })) => return Err(failure(&error)),
+                Err(error) => tracing::debug!(%column, %error, "walk columns together"),
+            }
+            continue;
+        }
         let room = COLUMN_ROWS_MAX.min(DEVICE_ROWS_MAX.saturating_sub(rows.len()));
         match client.walk_first(target, column, room).await {
             Ok((found, more)) => {

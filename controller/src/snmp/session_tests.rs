@@ -101,13 +101,8 @@ impl Relay {
     async fn session(&self) -> Session {
         let (library, bad) = Library::builtin().with(&[("strip", STRIP)]);
         assert_eq!(bad, []);
-        let target = Target {
-            addr: self.addr,
-            version: SnmpVersion::V2c,
-            community: Secret("room".to_owned()),
-            timeout: Duration::from_secs(2),
-            retries: 1,
-        };
+        let access = Access::V2c(Secret("room".to_owned()));
+        let target = Target::new(self.addr, access, Duration::from_secs(2), 1);
         Session::new(
             Client::bind().await.unwrap(),
             Arc::new(library),
@@ -144,8 +139,8 @@ async fn a_known_maker_is_detected_in_a_few_packets_and_polled_in_one() {
     let reading = session.read().await.unwrap();
     assert_eq!(reading.profile, "strip");
     assert_eq!(outlets(&reading), [outlet(1, 0.1, 1), outlet(2, 0.2, 2)]);
-    // What it is; its probe as an instance, then as a column; two columns; the poll.
-    assert_eq!(relay.packets(), 6);
+    // What it is; its probe as an instance, then as a column; both columns; their end; the poll.
+    assert_eq!(relay.packets(), 5);
     assert_eq!(outlets(&session.read().await.unwrap()), outlets(&reading));
     assert_eq!(relay.packets(), 1);
 }

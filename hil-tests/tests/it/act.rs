@@ -380,6 +380,7 @@ impl Core {
                 listen: "127.0.0.1:0".parse().unwrap(),
             },
             nodes: Vec::new(),
+            traps: None,
             devices: Vec::new(),
             groups: Vec::new(),
             hosts,

@@ -22,4 +22,6 @@ mod provision;
 mod restart;
 mod simroom;
 mod snmp;
+mod snmp_trap;
+mod snmp_v3;
 mod web;

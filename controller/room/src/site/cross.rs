@@ -116,6 +116,36 @@ fn listeners<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
             "give it another port",
         );
     }
+    if let Some(listen) = &raw.traps {
+        if simulated && !listen.value.ip().is_loopback() {
+            sink.error_hint(
+                Kind::Conflict,
+                &listen.span,
+                format!(
+                    "[snmp] trap_listen = \"{}\": a simulated site listens on loopback only",
+                    listen.value
+                ),
+                "write trap_listen = \"127.0.0.1:0\"",
+            );
+        }
+        let is_snmp = |device: &super::raw::RawDevice| {
+            matches!(
+                &device.link,
+                Some(At {
+                    value: super::link::Link::Snmp(_),
+                    ..
+                }) | None
+            )
+        };
+        if !raw.devices.iter().any(is_snmp) {
+            sink.warning(
+                Kind::Value,
+                &listen.span,
+                "[snmp] trap_listen, but no device of the site speaks SNMP: every trap will be refused",
+                "traps are taken from devices of the site only; add the device, or remove the line",
+            );
+        }
+    }
     for (table, listen, exposed) in ports {
         if !listen.value.ip().is_loopback() && !exposed && !simulated {
             sink.warning(

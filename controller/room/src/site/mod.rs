@@ -168,6 +168,9 @@ pub struct Site<W: World = Real> {
     pub devices: Vec<Device>,
     /// Devices of which some are enough.
     pub groups: Vec<groups::Group>,
+    /// `snmp.trap_listen`: where traps and informs of the devices are heard; nowhere unless
+    /// written.
+    pub traps: Option<SocketAddr>,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
     /// Alarm limits.
@@ -563,6 +566,9 @@ pub fn listening<W: World>(site: &Site<W>) -> Vec<(&'static str, &'static str, S
     let mut ports = vec![("web", "tcp", site.web.listen)];
     if let Mqtt::Builtin { listen } = site.mqtt {
         ports.push(("broker", "tcp", listen));
+    }
+    if let Some(listen) = site.traps {
+        ports.push(("traps", "udp", listen));
     }
     ports
 }

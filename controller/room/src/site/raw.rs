@@ -27,6 +27,7 @@ pub(super) struct Raw<W: World> {
     pub(super) nodes: Vec<RawNode>,
     pub(super) devices: Vec<RawDevice>,
     pub(super) groups: Vec<super::groups::RawGroup>,
+    pub(super) traps: Found<SocketAddr>,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
@@ -198,6 +199,7 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         web,
         mqtt,
         nodes,
+        traps: raw.traps.map(|listen| listen.value),
         devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
         groups: raw
             .groups

@@ -47,6 +47,7 @@ pub(super) fn sections<'a, W: Hands>(
             .into_iter()
             .map(super::groups::group)
             .collect(),
+        traps: r.table_or("snmp", "[snmp]").and_then(traps),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
             .into_iter()
@@ -72,6 +73,13 @@ fn web(mut r: Reader<'_>) -> RawWeb {
     };
     r.finish();
     web
+}
+
+/// `[snmp]`: what is the site's and no device's.
+fn traps(mut r: Reader<'_>) -> Found<std::net::SocketAddr> {
+    let listen = r.addr("trap_listen", "\"0.0.0.0:162\"");
+    r.finish();
+    listen
 }
 
 fn mqtt(mut r: Reader<'_>) -> RawMqtt {

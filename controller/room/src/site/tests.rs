@@ -604,6 +604,13 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "point = \"room.temperature\"\npreset",
         "measures temperature",
     ),
+    ("[outage]", "[snmp]\n[outage]", "[snmp]", "trap_listen"),
+    (
+        "[outage]",
+        "[snmp]\ntrap_listen = \"162\"\n[outage]",
+        "trap_listen",
+        "0.0.0.0:162",
+    ),
     // not TOML
     ("id = 1\n", "id: 1\n", "id: 1", "key = value"),
     ("id = 1\n", "id ＝ 1\n", "id ＝ 1", "full-width"),

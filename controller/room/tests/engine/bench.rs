@@ -50,6 +50,7 @@ pub(crate) fn site() -> Site<Real> {
             ],
             hardware: Hardware::default(),
         }],
+        traps: None,
         devices: vec![],
         groups: Vec::new(),
         hosts: vec![],

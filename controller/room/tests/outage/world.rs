@@ -817,6 +817,7 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         web: Web { listen: addr },
         mqtt: Mqtt::Builtin { listen: addr },
         nodes: Vec::new(),
+        traps: None,
         devices: ups.iter().map(device).collect(),
         groups: Vec::new(),
         hosts: Vec::new(),

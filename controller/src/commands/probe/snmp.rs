@@ -1,7 +1,7 @@
 //! A probe over SNMP.
 
 use super::{Answer, Failure, named, resolve, seconds};
-use crate::snmp::{Client, Error, RETRIES_MAX, Session, SnmpVersion, Target, Wanted};
+use crate::snmp::{Access, Client, Error, RETRIES_MAX, Session, Target, Wanted};
 use clap::ValueEnum;
 use room::device::PollFailure;
 use room::site::Secret;
@@ -54,6 +54,12 @@ enum VersionArg {
     V2c,
 }
 
+#[derive(Debug, Clone, Copy)]
+enum SnmpVersion {
+    V1,
+    V2c,
+}
+
 /// Asks the agent what it is and for all it tells.
 pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
     let (library, bad) = crate::profiles::library(args.profiles.as_deref());
@@ -77,13 +83,13 @@ pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
     };
     let mut last = PollFailure::Timeout;
     for version in versions {
-        let target = Target {
-            addr,
-            version,
-            community: Secret(args.community.clone()),
-            timeout: Duration::from_secs_f64(args.timeout),
-            retries: args.retries,
+        let community = Secret(args.community.clone());
+        let access = match version {
+            SnmpVersion::V1 => Access::V1(community),
+            SnmpVersion::V2c => Access::V2c(community),
         };
+        let timeout = Duration::from_secs_f64(args.timeout);
+        let target = Target::new(addr, access, timeout, args.retries);
         let mut session = Session::new(
             client.clone(),
             Arc::clone(&library),

@@ -6,6 +6,7 @@
 pub mod lateness;
 pub mod mqtt;
 pub mod poll;
+pub mod trap;
 
 /// A message of the MQTT side, from the built-in endpoint or from an external broker.
 #[derive(Debug)]

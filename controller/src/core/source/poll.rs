@@ -19,6 +19,7 @@ use crate::clock;
 use crate::modbus;
 use crate::nut;
 use crate::serial;
+use crate::snmp::trap::{Gate, OwnEngine, Speakers};
 use crate::snmp::{Client, Session, Target, Wanted};
 use rand::Rng as _;
 use room::device::{Poll, PollFailure, Reading};
@@ -67,6 +68,7 @@ pub struct Means {
     modbus: modbus::Lines,
     nut: nut::Servers,
     ports: serial::Ports,
+    traps: Arc<Speakers>,
     library: Arc<Library>,
     lateness: Arc<Lateness>,
     turns: Arc<Semaphore>,
@@ -83,10 +85,17 @@ impl Means {
             modbus: modbus::Lines::default(),
             nut: nut::Servers::default(),
             ports: serial::Ports::default(),
+            traps: Arc::default(),
             library,
             lateness: Arc::default(),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
         })
+    }
+
+    /// Hears traps of the devices that there are conversations with.
+    #[must_use]
+    pub fn gate(&self, own: Option<OwnEngine>) -> Gate {
+        Gate::new(self.snmp.clone(), Arc::clone(&self.traps), own)
     }
 
     /// Names and values of the counters of all protocols, for the snapshot.
@@ -97,6 +106,7 @@ impl Means {
         counters.extend(self.modbus.counters());
         counters.extend(self.nut.counters());
         counters.extend(self.ports.counters());
+        counters.extend(self.traps.counters.list());
         counters
     }
 
@@ -106,13 +116,19 @@ impl Means {
         let timeout = Duration::from_millis(device.timeout.0);
         match &device.link {
             Link::Snmp(link) => match Target::of(link, timeout, device.retries) {
-                Some(target) => Conversation::Snmp(Box::new(Session::new(
-                    self.snmp.clone(),
-                    Arc::clone(&self.library),
-                    target,
-                    wanted(device),
-                ))),
-                None => Conversation::Unable("this SNMP version is not spoken"),
+                Ok(target) => {
+                    self.traps.add(&device.name, target.addr, &target.access);
+                    Conversation::Snmp(Box::new(Session::new(
+                        self.snmp.clone(),
+                        Arc::clone(&self.library),
+                        target,
+                        wanted(device),
+                    )))
+                }
+                Err(error) => Conversation::Unable(match std::error::Error::source(&error) {
+                    Some(cause) => format!("{error}: {cause}"),
+                    None => error.to_string(),
+                }),
             },
             Link::Nut(link) => Conversation::Nut(self.nut.session(link, timeout, device.retries)),
             Link::Modbus(link) => Conversation::Modbus(Box::new(modbus::Session::new(
@@ -141,8 +157,8 @@ pub enum Conversation {
     Nut(nut::Session),
     /// A UPS on a serial line.
     Megatec(Box<serial::Session>),
-    /// Nothing that this controller speaks.
-    Unable(&'static str),
+    /// Nothing that this controller speaks, or without what it needs to; why.
+    Unable(String),
 }
 
 impl Conversation {
@@ -157,7 +173,7 @@ impl Conversation {
             // Its TLS handshake would make the task of every device larger.
             Self::Nut(session) => Box::pin(session.read()).await,
             Self::Megatec(session) => session.read().await,
-            Self::Unable(why) => Err(PollFailure::Unreachable((*why).to_owned())),
+            Self::Unable(why) => Err(PollFailure::Unreachable(why.clone())),
         }
     }
 
