@@ -24,6 +24,8 @@ pub(crate) enum What {
     Journal,
     /// The sensor node: memory, card to strike, contact to broker, outage, idle load
     Node,
+    /// SNMP: processor time of a poll beside the limit and peers, memory, SNMPv3, lateness
+    Poll,
 }
 
 /// Starts of the binary that are measured.
@@ -44,6 +46,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Journal,
         What::Latency,
         What::Node,
+        What::Poll,
     ];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
     let profile = if dev { "dev" } else { "release" };
@@ -66,6 +69,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Journal => in_bench("controller", "journal", profile, &binary),
             What::Latency => with_firmware("latency", profile, &binary),
             What::Node => with_firmware("node", profile, &binary),
+            What::Poll => in_bench("hil-tests", "poll", profile, &binary),
         };
         // One figure that cannot be had does not hide the others.
         failed.extend(result.err());
