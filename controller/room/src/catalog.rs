@@ -8,10 +8,12 @@ use crate::event::Part;
 use crate::site::{Channel, ContactKind, DeviceKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
 
+mod fact;
 mod node;
 mod portal;
 mod redundancy;
 
+pub use fact::fact_label;
 pub use node::{LIST_PATIENCE, NodeTrouble, ROTATION_PATIENCE, node, node_id};
 pub use portal::{PortalTrouble, portal, portal_id};
 pub use redundancy::{
@@ -558,30 +560,4 @@ pub fn is_chief(kind: DeviceKind, fact: &str) -> bool {
     CHIEF_OF_OTHERS
         .iter()
         .any(|(first, last)| fact.starts_with(first) && fact[first.len() - 1..].ends_with(last))
-}
-
-/// Shown name of a device fact.
-#[must_use]
-pub fn fact_label(device: &Label, fact: &str) -> Label {
-    let (ja, en) = match fact {
-        "output.source" => ("出力源", "output source"),
-        "battery.status" => ("蓄電池の状態", "battery status"),
-        "battery.charge" => ("充電率", "charge"),
-        "battery.runtime" => ("残り運転時間", "runtime"),
-        "battery.time_on" => ("電池運転の経過", "time on battery"),
-        "battery.voltage" => ("蓄電池電圧", "battery voltage"),
-        "battery.temperature" => ("蓄電池温度", "battery temperature"),
-        "battery.replace" => ("蓄電池の交換時期", "battery replacement"),
-        "input.voltage" => ("入力電圧", "input voltage"),
-        "input.frequency" => ("入力周波数", "input frequency"),
-        "output.voltage" => ("出力電圧", "output voltage"),
-        "output.current" => ("出力電流", "output current"),
-        "output.frequency" => ("出力周波数", "output frequency"),
-        "ups.load" => ("負荷率", "load"),
-        "ups.realpower" => ("有効電力", "real power"),
-        "ups.model" => ("型名", "model"),
-        "ups.test.result" => ("自己診断", "self-test"),
-        _ => (fact, fact),
-    };
-    Label::new(format!("{} {ja}", device.ja), format!("{} {en}", device.en))
 }

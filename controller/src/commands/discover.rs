@@ -105,6 +105,13 @@ pub(super) async fn run(args: DiscoverArgs) -> Result<ExitCode, Failure> {
         .await
         .map_err(|error| Failure::because(Failure::START, "opening the SNMP engine", &error))?;
     let found = search(&args, &means, &library, &addresses).await;
+    if found.is_empty() {
+        eprintln!(
+            "nothing answers: is SNMP switched on there, is the community right (--community), and may this \
+             machine ask? Agents do not answer a wrong community"
+        );
+        return Ok(ExitCode::from(Failure::WRONG));
+    }
     let text = site_file(&found, &args);
     match &args.out {
         None => {
@@ -129,11 +136,7 @@ pub(super) async fn run(args: DiscoverArgs) -> Result<ExitCode, Failure> {
             );
         }
     }
-    Ok(if found.is_empty() {
-        ExitCode::from(Failure::WRONG)
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn search(
@@ -345,7 +348,7 @@ impl Progress {
                 self.shown = Instant::now();
                 eprint!("\r{}", self.line());
             }
-        } else if self.done.is_multiple_of(step) {
+        } else if self.done.is_multiple_of(step) && self.done < self.total {
             eprintln!("{}", self.line());
         }
     }

@@ -651,12 +651,15 @@ fn rows_are_chosen_and_scaled_by_what_the_device_says_of_them() {
 fn what_is_read_rarely_has_the_value_of_the_walk_and_no_poll_asks_for_it() {
     let rows = "1.3.6.1.4.1.99999.5.1.0.22|2|3\n1.3.6.1.4.1.99999.5.1.0.23|2|0\n\
                 1.3.6.1.4.1.99999.1.2.10|2|1\n";
-    check_tables(rows, &expect_test::expect![[r#"
+    check_tables(
+        rows,
+        &expect_test::expect![[r#"
         profile tables
         outlet.1.status = on
         fdb.0.22 = 3
         fdb.0.23 = no data: sentinel (0)
-    "#]]);
+    "#]],
+    );
     let (layout, _) = tables(rows);
     let column = oid("1.3.6.1.4.1.99999.5.1");
     assert!(!layout.oids().iter().any(|asked| asked.is_under(&column)));

@@ -30,6 +30,15 @@ describe('words', () => {
       for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`no_data.${word}`]);
   });
 
+  it('knows every state of a device', () => {
+    const source = readFileSync(new URL('../../../room/src/profile/words.rs', import.meta.url), 'utf8');
+    const tables = source.slice(source.indexOf('const LIMIT'), source.indexOf('#[must_use]'));
+    const words = [...tables.matchAll(/"([a-z_-]+)"/g)].map((m) => m[1]!);
+    expect(words.length).toBeGreaterThan(60);
+    for (const word of words)
+      for (const texts of Object.values(TEXTS)) expect(texts).toHaveProperty([`state.${word}`]);
+  });
+
   it('knows every decision about a card', () => {
     const words = reserved('../../../../shared/src/access.rs');
     expect(words.length).toBeGreaterThan(10);
