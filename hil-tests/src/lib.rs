@@ -14,6 +14,7 @@ pub mod mosquitto;
 pub mod pn532;
 pub mod probe;
 pub mod product;
+pub mod pymodbus;
 pub mod rack;
 pub mod sitefile;
 pub mod sshd;

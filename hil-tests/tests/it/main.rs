@@ -14,6 +14,7 @@ mod clock;
 mod conformance;
 mod disk;
 mod living;
+mod modbus;
 mod mqtt;
 mod node;
 mod outage;

@@ -203,8 +203,13 @@ fn refusal(error: &Error, line: &Line) -> Failure {
         Error::Question(_) => "see `yagura probe modbus --help`",
         _ => "nothing of the answer is used",
     };
+    let problem = match error {
+        // It names the line itself.
+        Error::Line { .. } => error.to_string(),
+        _ => format!("{line}: {error}"),
+    };
     Failure {
-        problem: format!("{line}: {error}"),
+        problem,
         hint: hint.to_owned(),
     }
 }
