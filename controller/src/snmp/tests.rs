@@ -290,3 +290,120 @@ async fn an_answer_from_another_address_is_not_taken() {
     forger.await.unwrap();
     assert_eq!(client.counters().unexpected.load(Ordering::Relaxed), 1);
 }
+
+/// Stands between us and an agent, and drops in silence what is larger than a card's buffer.
+struct Narrow {
+    addr: SocketAddr,
+    task: tokio::task::AbortHandle,
+}
+
+impl Drop for Narrow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn narrow(agent: SocketAddr, request_max: usize, reply_max: usize) -> Narrow {
+    let front = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    let back = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
+    let addr = front.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut request, mut reply) = (vec![0; 65_535], vec![0; 65_535]);
+        let mut asker = addr;
+        loop {
+            tokio::select! {
+                Ok((length, from)) = front.recv_from(&mut request) => {
+                    asker = from;
+                    if length <= request_max {
+                        back.send_to(&request[..length], agent).await.unwrap();
+                    }
+                }
+                Ok(length) = back.recv(&mut reply) => {
+                    if length <= reply_max {
+                        front.send_to(&reply[..length], asker).await.unwrap();
+                    }
+                }
+            }
+        }
+    });
+    Narrow {
+        addr,
+        task: task.abort_handle(),
+    }
+}
+
+#[tokio::test]
+async fn a_card_that_drops_large_packets_in_silence_is_found_out() {
+    let ups = ups(Mib::Rfc1628).await;
+    let library = room::profile::Library::builtin();
+    let asked = library.get("rfc1628").unwrap().layout(&[]).oids();
+    let client = Client::bind().await.unwrap();
+    let whole = client
+        .ask(&mut Plan::new(&target(&ups, SnmpVersion::V2c), &asked))
+        .await
+        .unwrap();
+    for (request_max, reply_max) in [(200, 65_535), (65_535, 200)] {
+        let card = narrow(ups.addr, request_max, reply_max).await;
+        let target = Target {
+            addr: card.addr,
+            timeout: Duration::from_millis(60),
+            retries: 1,
+            learned: Arc::default(),
+            ..target(&ups, SnmpVersion::V2c)
+        };
+        let mut plan = Plan::new(&target, &asked);
+        assert_eq!(client.ask(&mut plan).await.unwrap().len(), whole.len());
+        assert!(target.learned.variables() < VARIABLES_PER_PACKET);
+        // It has learnt: the same again costs no time-out, and so does a new plan.
+        let before = client.counters().repeated.load(Ordering::Relaxed);
+        client.ask(&mut plan).await.unwrap();
+        client.ask(&mut Plan::new(&target, &asked)).await.unwrap();
+        assert_eq!(client.counters().repeated.load(Ordering::Relaxed), before);
+    }
+}
+
+#[tokio::test]
+async fn a_walk_asks_for_fewer_rows_when_large_answers_are_lost() {
+    let ups = ups(Mib::PowerNet).await;
+    let client = Client::bind().await.unwrap();
+    let root: Oid = "1.3.6.1.4.1.318".parse().unwrap();
+    let direct = target(&ups, SnmpVersion::V2c);
+    let whole = client.walk(&direct, &root, 1000).await.unwrap();
+    let card = narrow(ups.addr, 65_535, 160).await;
+    let target = Target {
+        addr: card.addr,
+        timeout: Duration::from_millis(60),
+        retries: 0,
+        learned: Arc::default(),
+        ..direct
+    };
+    let names = |rows: &[(Oid, Value)]| rows.iter().map(|(oid, _)| oid.clone()).collect::<Vec<_>>();
+    let walked = client.walk(&target, &root, 1000).await.unwrap();
+    assert_eq!(names(&walked), names(&whole));
+    assert!(client.counters().shrunk.load(Ordering::Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn columns_walked_together_are_those_walked_one_by_one() {
+    let ups = ups(Mib::PowerNet).await;
+    let client = Client::bind().await.unwrap();
+    let roots = oids(&[
+        "1.3.6.1.4.1.318.1.1.1.2",
+        "1.3.6.1.4.1.318.1.1.1.3",
+        "1.3.6.1.4.1.318.1.1.1.99",
+        "1.3.6.1.4.1.318.1.1.1.4",
+        "1.3.6.1.2.1.1",
+    ]);
+    for version in [SnmpVersion::V1, SnmpVersion::V2c] {
+        let target = target(&ups, version);
+        let together = client.walk_columns(&target, &roots, 1000).await.unwrap();
+        for (root, (rows, more)) in roots.iter().zip(&together) {
+            let alone = client.walk(&target, root, 1000).await.unwrap();
+            let names = |rows: &[(Oid, Value)]| rows.iter().map(|(oid, _)| oid.clone()).collect::<Vec<_>>();
+            assert_eq!(names(rows), names(&alone), "{version:?} {root}");
+            assert!(!more);
+        }
+        let some = client.walk_columns(&target, &roots, 2).await.unwrap();
+        assert!(some[0].1 && some[0].0.len() == 2);
+    }
+}

@@ -226,14 +226,11 @@ async fn engine_of(listener: &Listener) -> (String, String, String) {
         .unwrap()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let mut lines = text.lines();
-    let hex: String = lines
-        .next()
-        .unwrap()
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .collect();
-    let mut next = || lines.next().unwrap().trim().to_owned();
+    // The octets stand in quotes, over as many lines as they need.
+    let (hex, rest) = text.trim_start_matches('"').split_once('"').unwrap();
+    let hex: String = hex.chars().filter(char::is_ascii_hexdigit).collect();
+    let mut rest = rest.split_whitespace();
+    let mut next = || rest.next().unwrap().to_owned();
     (format!("0x{hex}"), next(), next())
 }
 

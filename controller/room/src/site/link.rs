@@ -252,7 +252,8 @@ enum Version {
     V3,
 }
 
-const AUTH: [(&str, AuthProtocol); 6] = [
+/// `device.auth`: words and what they mean.
+pub const AUTH: [(&str, AuthProtocol); 6] = [
     ("md5", AuthProtocol::Md5),
     ("sha1", AuthProtocol::Sha1),
     ("sha224", AuthProtocol::Sha224),
@@ -261,7 +262,8 @@ const AUTH: [(&str, AuthProtocol); 6] = [
     ("sha512", AuthProtocol::Sha512),
 ];
 
-const PRIVACY: [(&str, PrivProtocol); 6] = [
+/// `device.privacy`: words and what they mean.
+pub const PRIVACY: [(&str, PrivProtocol); 6] = [
     ("des", PrivProtocol::Des),
     ("aes128", PrivProtocol::Aes128),
     ("aes192", PrivProtocol::Aes192),

@@ -1,10 +1,11 @@
 //! A probe over SNMP.
 
 use super::{Answer, Failure, named, resolve, seconds};
-use crate::snmp::{Access, Client, Error, RETRIES_MAX, Session, Target, Wanted};
+use crate::snmp::{Access, Client, RETRIES_MAX, Session, Target, Wanted};
 use clap::ValueEnum;
 use room::device::PollFailure;
 use room::site::Secret;
+use room::site::link::{AUTH, AuthProtocol, PRIVACY, PrivProtocol, Usm};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,11 +23,29 @@ pub(super) struct Args {
     /// `[2001:db8::1]:161`
     pub(super) host: String,
     /// The read community that the agent was given
-    #[arg(long)]
-    community: String,
-    /// Protocol version; without it 2c is tried first, then 1
-    #[arg(long = "version", value_enum)]
+    #[arg(long, required_unless_present = "user")]
+    community: Option<String>,
+    /// Protocol version; without it 2c is tried first, then 1; a user means 3
+    #[arg(long = "version", value_enum, conflicts_with = "user")]
     snmp_version: Option<VersionArg>,
+    /// SNMPv3: the user that the agent was given
+    #[arg(long, conflicts_with = "community")]
+    user: Option<String>,
+    /// SNMPv3: md5, sha1, sha224, sha256, sha384 or sha512
+    #[arg(long, requires_all = ["user", "auth_password_file"], value_parser = auth)]
+    auth: Option<AuthProtocol>,
+    /// SNMPv3: the file with the password of `--auth`, readable by its owner only
+    #[arg(long, value_name = "FILE", requires = "auth")]
+    auth_password_file: Option<std::path::PathBuf>,
+    /// SNMPv3: des, aes128, aes192, aes256, aes192-cisco or aes256-cisco
+    #[arg(long, requires_all = ["auth", "privacy_password_file"], value_parser = privacy)]
+    privacy: Option<PrivProtocol>,
+    /// SNMPv3: the file with the password of `--privacy`
+    #[arg(long, value_name = "FILE", requires = "privacy")]
+    privacy_password_file: Option<std::path::PathBuf>,
+    /// SNMPv3: the context, if the agent has more than one
+    #[arg(long, default_value = "", hide_default_value = true, requires = "user")]
+    context: String,
     /// Profile to read with, instead of the one that fits best
     #[arg(long)]
     profile: Option<String>,
@@ -54,10 +73,48 @@ enum VersionArg {
     V2c,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum SnmpVersion {
-    V1,
-    V2c,
+fn auth(word: &str) -> Result<AuthProtocol, String> {
+    known(&AUTH, word)
+}
+
+fn privacy(word: &str) -> Result<PrivProtocol, String> {
+    known(&PRIVACY, word)
+}
+
+fn known<T: Copy>(table: &[(&str, T)], word: &str) -> Result<T, String> {
+    table
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
+            format!("known: {}", names.join(", "))
+        })
+}
+
+/// The ways to ask, in the order in which they are tried, each with its name.
+fn ways(args: &Args) -> Result<Vec<(&'static str, Access)>, Failure> {
+    if let Some(user) = &args.user {
+        let user = Usm {
+            user: user.clone(),
+            auth: args.auth.zip(args.auth_password_file.clone()),
+            privacy: args.privacy.zip(args.privacy_password_file.clone()),
+            context: args.context.clone(),
+        };
+        let usm = crate::snmp::Usm::read(&user).map_err(|error| Failure {
+            problem: describe(&error),
+            hint: "write the password into a file of its own, and run chmod 600 on it".to_owned(),
+        })?;
+        return Ok(vec![("SNMPv3", Access::v3(usm))]);
+    }
+    let community = Secret(args.community.clone().unwrap_or_default());
+    let v1 = ("SNMPv1", Access::V1(community.clone()));
+    let v2c = ("SNMPv2c", Access::V2c(community));
+    Ok(match args.snmp_version {
+        Some(VersionArg::V1) => vec![v1],
+        Some(VersionArg::V2c) => vec![v2c],
+        None => vec![v2c, v1],
+    })
 }
 
 /// Asks the agent what it is and for all it tells.
@@ -76,18 +133,8 @@ pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
         problem: describe(&error),
         hint: "this machine gives no UDP socket; see `ulimit -n`".to_owned(),
     })?;
-    let versions = match args.snmp_version {
-        Some(VersionArg::V1) => vec![SnmpVersion::V1],
-        Some(VersionArg::V2c) => vec![SnmpVersion::V2c],
-        None => vec![SnmpVersion::V2c, SnmpVersion::V1],
-    };
     let mut last = PollFailure::Timeout;
-    for version in versions {
-        let community = Secret(args.community.clone());
-        let access = match version {
-            SnmpVersion::V1 => Access::V1(community),
-            SnmpVersion::V2c => Access::V2c(community),
-        };
+    for (version, access) in ways(args)? {
         let timeout = Duration::from_secs_f64(args.timeout);
         let target = Target::new(addr, access, timeout, args.retries);
         let mut session = Session::new(
@@ -113,7 +160,7 @@ pub(super) async fn probe(args: &Args) -> Result<Answer, Failure> {
                     .cloned()
                     .ok_or_else(|| failure(&PollFailure::NoProfile, addr))?;
                 return Ok(Answer {
-                    agent: format!("{addr}  {}", words(version)),
+                    agent: format!("{addr}  {version}"),
                     identity: reading.sys_object_id.clone(),
                     profile: Some(profile),
                     reading,
@@ -160,7 +207,9 @@ fn failure(failure: &PollFailure, addr: SocketAddr) -> Failure {
         ),
         PollFailure::Refused(why) => (
             format!("{addr} gave an answer that was refused whole: {why}"),
-            "its agent is faulty or overloaded; nothing of the answer is used".to_owned(),
+            "put right what it names; where it names nothing of yours, the agent is faulty or \
+             overloaded. Nothing of the answer is used"
+                .to_owned(),
         ),
         // Only a server between us and the device has old values.
         PollFailure::Stale(why) => (format!("{addr} has no fresh values: {why}"), String::new()),
@@ -172,19 +221,12 @@ fn failure(failure: &PollFailure, addr: SocketAddr) -> Failure {
     Failure { problem, hint }
 }
 
-fn describe(error: &Error) -> String {
+fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(next) = cause {
         let _ = write!(text, ": {next}");
         cause = next.source();
     }
     text
-}
-
-const fn words(version: SnmpVersion) -> &'static str {
-    match version {
-        SnmpVersion::V1 => "SNMPv1",
-        SnmpVersion::V2c => "SNMPv2c",
-    }
 }
