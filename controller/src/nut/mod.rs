@@ -157,7 +157,9 @@ impl Session {
     /// # Errors
     /// [`PollFailure`]; `Stale` when the server has nothing fresh.
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
-        let variables = self.within(self.server.ask(Ask::Variables(&self.ups))).await?;
+        let variables = self
+            .within(Box::pin(self.server.ask(Ask::Variables(&self.ups))))
+            .await?;
         let Answer::Variables(variables) = variables else {
             return Err(PollFailure::Refused(
                 "another answer than was asked for".to_owned(),
@@ -177,7 +179,7 @@ impl Session {
     /// [`PollFailure`]
     pub async fn get(&mut self, variable: &str) -> Result<String, PollFailure> {
         match self
-            .within(self.server.ask(Ask::Variable(&self.ups, variable)))
+            .within(Box::pin(self.server.ask(Ask::Variable(&self.ups, variable))))
             .await?
         {
             Answer::Variable(value) => Ok(value),
@@ -192,7 +194,7 @@ impl Session {
     /// # Errors
     /// [`PollFailure`]
     pub async fn upses(&mut self) -> Result<Vec<(String, String)>, PollFailure> {
-        match self.within(self.server.ask(Ask::Upses)).await? {
+        match self.within(Box::pin(self.server.ask(Ask::Upses))).await? {
             Answer::Upses(upses) => Ok(upses),
             _ => Err(PollFailure::Refused(
                 "another answer than was asked for".to_owned(),

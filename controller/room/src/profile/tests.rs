@@ -41,6 +41,8 @@ fn stem(path: &Path) -> String {
 /// Each file under profiles/ is built in, stands in the folder of its kind, has recordings, and
 /// each recording decodes to the reading written beside it, by this profile and by no other of
 /// the same rank. With `YAGURA_BLESS=1` the readings are written instead.
+type Check = fn(&Library, &Profile, &Path) -> Result<(), String>;
+
 #[test]
 fn every_profile_reads_its_recordings() {
     let library = Library::builtin();
@@ -63,11 +65,10 @@ fn every_profile_reads_its_recordings() {
                     kind.display()
                 ));
             }
-            let (extension, check): (_, fn(&Library, &Profile, &Path) -> Result<(), String>) =
-                match profile.protocol() {
-                    Protocol::Snmp => ("snmprec", check_recording),
-                    Protocol::Modbus(_) => ("registers", check_registers),
-                };
+            let (extension, check): (_, Check) = match profile.protocol() {
+                Protocol::Snmp => ("snmprec", check_recording),
+                Protocol::Modbus(_) => ("registers", check_registers),
+            };
             let recordings = files(&file.with_extension(""), extension);
             if recordings.is_empty() {
                 problem(format!(
