@@ -144,6 +144,35 @@ fn units_and_accounts_agree() {
 }
 
 #[test]
+fn who_reads_devices_opens_serial_ports_and_no_other_device() {
+    for unit in units(".service") {
+        let text = fs::read_to_string(&unit).expect("a unit is text");
+        let has = |line: &str| text.lines().any(|found| found == line);
+        let reads = text.contains("StateDirectory=");
+        // PrivateDevices would hide the ports, whatever else is allowed.
+        assert_eq!(has("PrivateDevices=yes"), !reads, "{}", unit.display());
+        assert!(has("DevicePolicy=closed"), "{}", unit.display());
+        let allowed: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("DeviceAllow="))
+            .collect();
+        let ports = [
+            "char-ttyS rw",
+            "char-ttyUSB rw",
+            "char-ttyACM rw",
+            "char-ttyAMA rw",
+        ];
+        assert_eq!(
+            allowed,
+            if reads { &ports[..] } else { &[] },
+            "{}",
+            unit.display()
+        );
+        assert_eq!(has("SupplementaryGroups=dialout"), reads, "{}", unit.display());
+    }
+}
+
+#[test]
 fn core_sees_the_users_of_the_roles() {
     for unit in units(".service") {
         let text = fs::read_to_string(&unit).expect("a unit is text");
