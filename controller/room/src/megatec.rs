@@ -423,31 +423,45 @@ fn battery_voltage(volts: f64, nominal: Option<f64>) -> Result<f64, NoData> {
     whole.ok_or(NoData::Implausible)
 }
 
+/// What servers are stopped by, or kept on by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signs {
+    source: &'static str,
+    battery: &'static str,
+    test: &'static str,
+}
+
+/// The [`Signs`] of an answer to `Q1`; `None` for a line that is none. An answer has no checksum:
+/// what differs from before must be heard twice.
+#[must_use]
+pub fn signs(dialect: MegatecDialect, line: &str) -> Option<Signs> {
+    Some(signs_of(&status(line)?, dialect))
+}
+
+fn signs_of(measured: &Measured<'_>, dialect: MegatecDialect) -> Signs {
+    let [failed_mains, low, regulates, _, line_interactive, tests, ..] = measured.bits;
+    Signs {
+        source: if failed_mains {
+            "battery"
+        } else {
+            source_on_mains(
+                measured,
+                regulates && dialect != MegatecDialect::Omron,
+                line_interactive,
+            )
+        },
+        battery: if low { "low" } else { "normal" },
+        test: if tests { "running" } else { "none" },
+    }
+}
+
 fn states(measured: &Measured<'_>, dialect: MegatecDialect, facts: &mut Facts) {
-    let [
-        failed_mains,
-        low,
-        regulates,
-        fault,
-        line_interactive,
-        tests,
-        shuts_down,
-        beeps,
-    ] = measured.bits;
+    let [_, _, _, fault, line_interactive, _, shuts_down, beeps] = measured.bits;
     let raw = measured.bit_text;
-    let source = if failed_mains {
-        "battery"
-    } else {
-        source_on_mains(
-            measured,
-            regulates && dialect != MegatecDialect::Omron,
-            line_interactive,
-        )
-    };
-    facts.state("output.source", source, "Q1", raw);
-    facts.state("battery.status", if low { "low" } else { "normal" }, "Q1", raw);
-    let running = if tests { "running" } else { "none" };
-    facts.state("ups.test.result", running, "Q1", raw);
+    let signs = signs_of(measured, dialect);
+    facts.state("output.source", signs.source, "Q1", raw);
+    facts.state("battery.status", signs.battery, "Q1", raw);
+    facts.state("ups.test.result", signs.test, "Q1", raw);
     let yes = |bit: bool| if bit { "yes" } else { "no" };
     facts.state("unmapped.ups.fault", yes(fault), "Q1", raw);
     facts.state("unmapped.ups.shutting_down", yes(shuts_down), "Q1", raw);

@@ -1,13 +1,12 @@
 //! Lines: what a bus runs on, and how one is opened.
 
 use super::wire::{Framing, Wire};
-use room::site::link::{LineParity, ModbusLine, SerialLine};
+use room::site::link::{ModbusLine, SerialLine};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_serial::SerialPortBuilderExt as _;
 
 /// A connection that takes longer will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,21 +73,7 @@ impl Line {
                 stream.set_nodelay(true)?;
                 Ok(Wire::tcp(stream, self.framing()))
             }
-            Self::Rtu(serial) => {
-                let port = tokio_serial::new(serial.path.to_string_lossy(), serial.baud)
-                    .data_bits(tokio_serial::DataBits::Eight)
-                    .parity(match serial.parity {
-                        LineParity::None => tokio_serial::Parity::None,
-                        LineParity::Odd => tokio_serial::Parity::Odd,
-                        LineParity::Even => tokio_serial::Parity::Even,
-                    })
-                    .stop_bits(match serial.stop_bits {
-                        2 => tokio_serial::StopBits::Two,
-                        _ => tokio_serial::StopBits::One,
-                    })
-                    .open_native_async()?;
-                Ok(Wire::serial(port))
-            }
+            Self::Rtu(serial) => Ok(Wire::serial(crate::serial::open(serial).await?)),
         }
     }
 }

@@ -12,6 +12,10 @@
 //!
 //! OMRON's questions are sent to an OMRON only: on a plain Megatec device `TPb` would start a
 //! battery test, because it begins with `T`.
+//!
+//! **Two equal answers.** An answer has no checksum, and one bit that flips on the line makes a
+//! `0` of the status a `1`: an outage. So another source, battery status or self-test than the
+//! last one is believed when a second answer in a row says the same.
 
 mod port;
 
@@ -20,7 +24,7 @@ pub use port::open;
 use port::{Heard, Port};
 use rand::Rng as _;
 use room::device::{PollFailure, Reading};
-use room::megatec::{self, Answer, Question};
+use room::megatec::{self, Answer, Question, Signs};
 use room::site::link::{MegatecDialect, MegatecLink};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,6 +43,8 @@ const POLL_MAX: Duration = Duration::from_secs(30);
 const SILENT_POLLS: u32 = 3;
 /// Silences after which a question is not asked again until [`Session::forget`].
 const SILENCES: u32 = 2;
+/// Further answers to a changed Q1 until two in a row agree.
+const CONFIRMATIONS_MAX: usize = 4;
 
 /// What happened, since the start.
 #[derive(Debug, Default)]
@@ -72,6 +78,7 @@ impl Ports {
             known: BTreeMap::new(),
             silences: BTreeMap::new(),
             silent_polls: 0,
+            signs: None,
         }
     }
 
@@ -105,6 +112,8 @@ pub struct Session {
     known: BTreeMap<Question, Answer>,
     silences: BTreeMap<Question, u32>,
     silent_polls: u32,
+    /// What the last reading said of source, battery and self-test.
+    signs: Option<Signs>,
 }
 
 impl fmt::Debug for Session {
@@ -128,7 +137,7 @@ impl Session {
     /// # Errors
     /// [`PollFailure`]; `Unreachable` when the port is not there.
     pub async fn read(&mut self) -> Result<Reading, PollFailure> {
-        let port = self.port()?;
+        let port = self.port().await?;
         // The port is out of its place while it is used: what is given up half-way takes it along.
         let work = tokio::time::timeout(POLL_MAX, self.poll(port)).await;
         match work {
@@ -142,6 +151,7 @@ impl Session {
         self.dialect = None;
         self.known.clear();
         self.silences.clear();
+        self.signs = None;
     }
 
     /// The dialect in use, once one is.
@@ -150,7 +160,7 @@ impl Session {
         self.dialect
     }
 
-    fn port(&mut self) -> Result<Port, PollFailure> {
+    async fn port(&mut self) -> Result<Port, PollFailure> {
         if let Some(port) = self.port.take() {
             return Ok(port);
         }
@@ -160,7 +170,7 @@ impl Session {
         {
             return Err(PollFailure::Unreachable(why.clone()));
         }
-        match open(&self.link.line) {
+        match open(&self.link.line).await {
             Ok(stream) => {
                 self.counters.opened.fetch_add(1, Ordering::Relaxed);
                 self.failures = 0;
@@ -233,6 +243,10 @@ impl Session {
             Err(failure) => return Ok(Err(failure)),
         };
         let dialect = self.dialect_of(port, &mut answers).await?;
+        match self.confirmed(port, dialect, &answers).await? {
+            Ok(line) => answers.insert(Question::Status, Answer::Line(line)),
+            Err(failure) => return Ok(Err(failure)),
+        };
         for question in megatec::questions(dialect) {
             if answers.contains_key(question) {
                 continue;
@@ -247,6 +261,40 @@ impl Session {
         }
         let reading = megatec::reading(dialect, &answers);
         Ok(reading.ok_or_else(|| PollFailure::Refused("its answer to Q1 has another shape".to_owned())))
+    }
+
+    /// The answer to Q1 that is believed: this one when it says what the last reading said, else
+    /// one that says the same as the one before it.
+    async fn confirmed(
+        &mut self,
+        port: &mut Port,
+        dialect: MegatecDialect,
+        answers: &BTreeMap<Question, Answer>,
+    ) -> Result<Result<String, PollFailure>, Gone> {
+        let Some(Answer::Line(first)) = answers.get(&Question::Status) else {
+            return Ok(Err(PollFailure::Timeout));
+        };
+        let mut line = first.clone();
+        let mut signs = megatec::signs(dialect, &line);
+        for _ in 0..CONFIRMATIONS_MAX {
+            if signs.is_some() && signs == self.signs {
+                return Ok(Ok(line));
+            }
+            line = match self.status(port).await? {
+                Ok(line) => line,
+                failed => return Ok(failed),
+            };
+            let again = megatec::signs(dialect, &line);
+            if again == signs {
+                self.signs = again;
+                return Ok(Ok(line));
+            }
+            signs = again;
+        }
+        self.counters.strange.fetch_add(1, Ordering::Relaxed);
+        Ok(Err(PollFailure::Refused(
+            "the status bits of its answers to Q1 contradict each other".to_owned(),
+        )))
     }
 
     async fn status(&mut self, port: &mut Port) -> Result<Result<String, PollFailure>, Gone> {

@@ -6,7 +6,10 @@
 
 use room::megatec::{ANSWER_MAX, Question};
 use room::site::link::{LineParity, SerialLine};
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -26,11 +29,51 @@ const BITS: u32 = 12;
 /// Bytes read at once.
 const CHUNK: usize = 256;
 
-/// Opens a port.
+/// Longest wait for a port to open; an adapter whose driver hangs takes for ever.
+const OPEN_MAX: Duration = Duration::from_secs(5);
+
+/// Ports whose opening has not come back yet. Each holds a thread, so none is begun twice.
+static OPENING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Opens a port, on a thread of its own: a driver that hangs must not hold up anything else.
 ///
 /// # Errors
-/// It is not there, not permitted, in use, or cannot be set so.
-pub fn open(line: &SerialLine) -> io::Result<SerialStream> {
+/// It is not there, not permitted, in use, does not open in [`OPEN_MAX`], or cannot be set so.
+pub async fn open(line: &SerialLine) -> io::Result<SerialStream> {
+    let opening = || OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if !opening().insert(line.path.clone()) {
+        return Err(stuck());
+    }
+    let line = line.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let opened = open_now(&line);
+        opening().remove(&line.path);
+        opened
+    });
+    match timeout(OPEN_MAX, opened).await {
+        Ok(Ok(opened)) => opened.map_err(|error| explained(&error)),
+        Ok(Err(panicked)) => Err(io::Error::other(panicked)),
+        // When it opens all the same, it is closed again.
+        Err(_) => Err(stuck()),
+    }
+}
+
+fn stuck() -> io::Error {
+    let text = "it does not open, its driver hangs; pull the adapter and plug it in again";
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}
+
+/// The system's words and what a person can do.
+fn explained(error: &io::Error) -> io::Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "`ls -l /dev/serial/by-id` shows the ports there are",
+        io::ErrorKind::PermissionDenied => "its group (`ls -l`) must be one of the service's",
+        _ => return io::Error::new(error.kind(), error.to_string()),
+    };
+    io::Error::new(error.kind(), format!("{error}; {hint}"))
+}
+
+fn open_now(line: &SerialLine) -> io::Result<SerialStream> {
     let builder = tokio_serial::new(line.path.to_string_lossy(), line.baud)
         .data_bits(DataBits::Eight)
         .flow_control(FlowControl::None)
@@ -98,8 +141,9 @@ impl Port {
         // Until an answer is here, one is on its way, also when this is given up half-way.
         self.late = true;
         let text = question.text();
+        // No flush: on a serial port it is `tcdrain`, which blocks the thread until the last bit
+        // has left, and for ever when the adapter hangs.
         self.stream.write_all(format!("{text}\r").as_bytes()).await?;
-        self.stream.flush().await?;
         let deadline = Instant::now() + patience + self.wire;
         let (mut line, mut strange, mut echoed) = (Vec::new(), None, false);
         for _ in 0..STRANGE_MAX {

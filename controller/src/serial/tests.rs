@@ -104,7 +104,8 @@ async fn what_lasts_is_asked_once() {
     }
     let heard = bench.ups.heard();
     let times = |text: &str| heard.iter().filter(|line| *line == text).count();
-    assert_eq!((times("Q1"), times("F"), times("I")), (5, 1, 1));
+    // The first status is heard twice before it is believed.
+    assert_eq!((times("Q1"), times("F"), times("I")), (6, 1, 1));
     session.forget();
     session.read().await.unwrap();
     assert_eq!(bench.ups.heard().iter().filter(|line| *line == "F").count(), 2);
@@ -165,6 +166,39 @@ async fn a_late_answer_is_never_taken_for_the_next_one() {
     assert_eq!(reading.state("output.source"), Some("battery"));
 }
 
+/// One bit that flips on the line is another digit of the status, and nothing else would tell.
+#[tokio::test]
+async fn a_flipped_status_bit_is_no_outage_and_no_test() {
+    let bench = Bench::new(Dialect::Megatec);
+    let mut session = bench.session(MegatecDialect::Megatec, PATIENCE, 0);
+    session.read().await.unwrap();
+    for bit in [0, 1, 5] {
+        bench.ups.fault(Fault::Flip { bit, times: 1 });
+        let reading = session.read().await.unwrap();
+        assert_eq!(reading.state("output.source"), Some("mains"), "bit {bit}");
+        assert_eq!(reading.state("battery.status"), Some("normal"), "bit {bit}");
+        assert_eq!(reading.state("ups.test.result"), Some("none"), "bit {bit}");
+    }
+    // A real outage is believed with the same reading.
+    bench.ups.fault(Fault::None);
+    bench.ups.set_mains(false);
+    let reading = session.read().await.unwrap();
+    assert_eq!(reading.state("output.source"), Some("battery"));
+}
+
+#[tokio::test]
+async fn a_status_that_never_says_the_same_twice_is_refused() {
+    let bench = Bench::new(Dialect::Megatec);
+    let mut session = bench.session(MegatecDialect::Megatec, PATIENCE, 0);
+    bench.ups.fault(Fault::Flip { bit: 0, times: 100 });
+    let failed = session.read().await;
+    assert!(
+        matches!(&failed, Err(PollFailure::Refused(why)) if why.contains("contradict")),
+        "{failed:?}"
+    );
+    assert!(bench.count("megatec.strange") >= 1);
+}
+
 #[tokio::test]
 async fn a_silent_device_is_a_time_out_and_is_asked_again() {
     let bench = Bench::new(Dialect::Megatec);
@@ -211,4 +245,5 @@ async fn a_port_that_is_not_there_says_so() {
         panic!("read a port that is not there");
     };
     assert!(why.contains("/nonexistent/tty"), "{why}");
+    assert!(why.contains("/dev/serial/by-id"), "it says where to look: {why}");
 }

@@ -64,6 +64,14 @@ pub enum Fault {
     Echo,
     /// One byte of the answer, counted from its front, is lost.
     Lost(usize),
+    /// In every second answer to `Q1`, beginning with the next one, this status bit (0 is b7) is
+    /// the wrong one; in so many of them.
+    Flip {
+        /// Which bit.
+        bit: usize,
+        /// How many answers more.
+        times: usize,
+    },
 }
 
 #[derive(Debug)]
@@ -71,6 +79,8 @@ struct Shared {
     dialect: Dialect,
     state: State,
     fault: Fault,
+    /// Answers to `Q1` since the fault was set.
+    told: usize,
     heard: Vec<String>,
 }
 
@@ -112,6 +122,7 @@ impl SerialUps {
                 dialect,
                 state,
                 fault: Fault::None,
+                told: 0,
                 heard: Vec::new(),
             })),
             link: link.to_owned(),
@@ -165,7 +176,9 @@ impl SerialUps {
 
     /// Changes what is wrong with the line.
     pub fn fault(&self, fault: Fault) {
-        lock(&self.shared).fault = fault;
+        let mut shared = lock(&self.shared);
+        shared.fault = fault;
+        shared.told = 0;
     }
 
     /// Every question and command it heard, in order.
@@ -203,14 +216,16 @@ async fn serve(shared: Arc<Mutex<Shared>>, mut ours: SerialStream, _theirs: Seri
             if shared.heard.len() < HEARD_MAX {
                 shared.heard.push(text.clone());
             }
-            (answer(&shared, &text), shared.fault.clone())
+            let answer = answer(&shared, &text);
+            shared.told += usize::from(text == "Q1");
+            (answer, shared.fault.clone())
         };
         let mut bytes = answer.into_bytes();
         if !bytes.is_empty() {
             bytes.push(b'\r');
         }
         match fault {
-            Fault::None => {}
+            Fault::None | Fault::Flip { .. } => {}
             Fault::Silent => continue,
             Fault::Late(by) => tokio::time::sleep(by).await,
             Fault::Half(count) => bytes.truncate(count),
@@ -233,10 +248,12 @@ fn answer(shared: &Shared, question: &str) -> String {
     let omron = shared.dialect == Dialect::Omron;
     match question {
         "Q1" => {
-            let bits: String = state
-                .bits
-                .iter()
-                .map(|bit| if *bit { '1' } else { '0' })
+            let flipped = match shared.fault {
+                Fault::Flip { bit, times } if shared.told % 2 == 0 && shared.told / 2 < times => Some(bit),
+                _ => None,
+            };
+            let bits: String = (state.bits.iter().enumerate())
+                .map(|(at, bit)| if *bit != (flipped == Some(at)) { '1' } else { '0' })
                 .collect();
             format!(
                 "({:05.1} {:05.1} {:05.1} {:03} 50.0 {:04.1} 25.0 {bits}",
