@@ -47,6 +47,8 @@ pub(super) struct Connection {
     encrypted: bool,
     /// Lines that were skipped.
     pub(super) unknown: u64,
+    /// An answer ended before its end: nothing more can be asked.
+    pub(super) out_of_step: bool,
 }
 
 impl Connection {
@@ -59,6 +61,7 @@ impl Connection {
             buffer: Vec::new(),
             encrypted: false,
             unknown: 0,
+            out_of_step: false,
         };
         if target.tls != NutTls::Off {
             connection = connection.encrypt(target).await?;
@@ -108,6 +111,7 @@ impl Connection {
             buffer: Vec::new(),
             encrypted: true,
             unknown: self.unknown,
+            out_of_step: false,
         })
     }
 
@@ -140,7 +144,11 @@ impl Connection {
                     variables.push((name, value));
                 }
                 Line::End(words) if is_ours(&words) => return Ok(variables),
-                Line::Err(token) => return Err(Failure::Refused(token)),
+                Line::Err(token) => {
+                    // The rest of the list may still come, and must not become the next answer.
+                    self.out_of_step = true;
+                    return Err(Failure::Refused(token));
+                }
                 _ => return Err(Failure::Strange("a line of another answer in a list".to_owned())),
             }
         }

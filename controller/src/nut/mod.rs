@@ -291,7 +291,7 @@ impl Server {
                     state.connection = Some(connection);
                     return Ok(answer);
                 }
-                Err(failure) if failure.leaves_connection() => {
+                Err(failure) if failure.leaves_connection() && !connection.out_of_step => {
                     state.connection = Some(connection);
                     return Err(failure);
                 }
