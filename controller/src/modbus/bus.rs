@@ -13,10 +13,11 @@
 //! whichever is longer; a byte in that time closes the line. If the unit is asked again and the
 //! question has the shape of an owed one (table and count), it is asked for another count first:
 //! a reply owed would come before and show itself by its length. Devices answer in order, so after
-//! one reply of the right shape nothing is owed any more.
+//! one reply of the right shape nothing is owed any more. An exception has no shape: while a reply
+//! is owed none is believed.
 //!
-//! **Units.** A unit that is silent while others share its line is asked less often, so that it
-//! costs the others a bounded share of the time.
+//! **Units.** A unit that is silent, or answers nothing but garbage, while others share its line is
+//! asked less often, so that it costs the others a bounded share of the time.
 
 use super::line::Line;
 use super::wire::{Framing, Port};
@@ -253,7 +254,14 @@ impl Task {
         }
         self.be_open(patience.timeout).await?;
         let result = match self.get_in_step(question, patience).await {
-            Ok(()) => self.exchange(question, patience).await,
+            Ok(()) => match self.exchange(question, patience).await {
+                // An exception has no shape: a late one looks like the answer to this question,
+                // whose own answer would then come in the time of the next.
+                Err(Failed::Exception(_)) if !self.owed(question.unit).is_empty() => Err(Failed::Refused(
+                    "an exception that may belong to an earlier question".to_owned(),
+                )),
+                result => result,
+            },
             Err(failed) => Err(failed),
         };
         self.settle(question, result).await
@@ -445,6 +453,7 @@ impl Task {
             Err(Failed::Refused(problem)) => {
                 add(&self.counters.refused, 1);
                 self.owe(&question);
+                self.silent(unit);
                 let quiet = match self.line.framing() {
                     Framing::Rtu => self.longest,
                     Framing::Tcp => Duration::ZERO,

@@ -154,9 +154,9 @@ pub enum Error {
         /// Who was asked.
         unit: u8,
     },
-    /// The unit was silent so often that it is asked again later; the line is for the others
-    /// until then.
-    #[error("unit {unit} does not answer and is asked less often for now")]
+    /// The unit was silent, or answered garbage, so often that it is asked again later; the line
+    /// is for the others until then.
+    #[error("unit {unit} gives no answer of use and is asked less often for now")]
     Resting {
         /// Who was to be asked.
         unit: u8,

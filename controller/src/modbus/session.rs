@@ -10,9 +10,10 @@
 //! changed `output.source` or `battery.status`, on which servers are stopped, is believed when a
 //! second reading of its registers says the same; until then it is [`NoData::Corrupt`].
 //!
-//! **What a device lacks** it says by an exception, or by silence. Silence counts as "lacks" only
-//! until the first whole reading, and only while the device answers other questions: later a
-//! silent device is a silent device.
+//! **What a device lacks** it says by an exception, or by silence. Both count as "lacks" only until
+//! the first whole reading: what was there once is asked for with every reading, whatever the
+//! device says. Silence counts only while the device answers other questions, and never for a
+//! safety fact: a cable that was pulled half-way through the first reading must not hide an outage.
 
 use super::{Block, Bus, Error, Exception, Line, Lines, Patience, Plan, Question, RETRIES_MAX};
 use room::device::{FactValue, PollFailure, Reading};
@@ -188,7 +189,7 @@ impl Asker {
                     let teaches = match &error {
                         Error::Exception { exception, .. } => {
                             answered = true;
-                            if *exception == Exception::IllegalFunction {
+                            if *exception == Exception::IllegalFunction && !known.is_proven {
                                 known.plan.skip(&block);
                                 last = Some(error);
                                 continue;
@@ -196,7 +197,7 @@ impl Asker {
                             teaches(*exception)
                         }
                         // It is there and does not answer this: some devices say "no" so.
-                        Error::Timeout { .. } if answered && !known.is_proven => Teaches::Lacks,
+                        Error::Timeout { .. } if answered && known.may_lack(&block) => Teaches::Lacks(None),
                         _ => Teaches::Nothing,
                     };
                     match teaches {
@@ -205,7 +206,10 @@ impl Asker {
                         Teaches::Fails(code) if block.is_single() || known.is_proven => {
                             fail(image, &block, code);
                         }
-                        Teaches::Fails(_) | Teaches::Lacks => {
+                        Teaches::Lacks(Some(code)) if block.is_single() && known.is_proven => {
+                            fail(image, &block, code);
+                        }
+                        Teaches::Fails(_) | Teaches::Lacks(_) => {
                             known.plan.refuse(&block);
                             // The parts of what was cut, now.
                             let parts = known.plan.blocks();
@@ -216,6 +220,11 @@ impl Asker {
                     last = Some(error);
                 }
             }
+        }
+        if !waiting.is_empty() {
+            return Err(PollFailure::Refused(format!(
+                "it takes more than {QUESTIONS_MAX} questions to read it; name fewer registers, or nearer ones"
+            )));
         }
         let has_words = image.iter().any(|(_, _, cell)| matches!(cell, Cell::Word(_)));
         match last {
@@ -305,6 +314,18 @@ impl Known {
         }
     }
 
+    /// True when silence about a block can mean that the device does not have it.
+    fn may_lack(&self, block: &Block) -> bool {
+        !self.is_proven && (!block.is_single() || !self.is_safety(block))
+    }
+
+    fn is_safety(&self, block: &Block) -> bool {
+        SAFETY_FACTS
+            .iter()
+            .flat_map(|name| self.layout.registers_of(name))
+            .any(|register| block.covers(register.address))
+    }
+
     /// The blocks that hold the registers of these facts.
     fn blocks_of(&self, names: &[&str]) -> Vec<Block> {
         let registers: Vec<Address> = names
@@ -324,8 +345,8 @@ fn value<'a>(reading: &'a Reading, name: &str) -> Option<&'a Result<FactValue, N
 
 /// What an exception says about a block.
 enum Teaches {
-    /// The device does not have it, or not so much at once.
-    Lacks,
+    /// The device does not have it, or not so much at once; with the code that said so.
+    Lacks(Option<u8>),
     /// The device has it and cannot tell it now.
     Fails(u8),
     /// Nothing: there is no reading.
@@ -334,7 +355,9 @@ enum Teaches {
 
 const fn teaches(exception: Exception) -> Teaches {
     match exception {
-        Exception::IllegalFunction | Exception::IllegalAddress | Exception::IllegalValue => Teaches::Lacks,
+        Exception::IllegalFunction | Exception::IllegalAddress | Exception::IllegalValue => {
+            Teaches::Lacks(Some(exception.code()))
+        }
         Exception::DeviceFailure
         | Exception::Acknowledge
         | Exception::Busy

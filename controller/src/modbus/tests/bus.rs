@@ -131,6 +131,31 @@ async fn a_late_reply_is_never_the_value_of_another_register() {
     }
 }
 
+/// An exception does not say what it is an answer to. One that comes late must neither teach that
+/// a register is missing nor let the answer of this question become that of the next.
+#[tokio::test]
+async fn a_late_exception_is_not_the_answer_to_another_question() {
+    let fake = Fake::start(Framing::Rtu, |asked| match asked.nth {
+        // Behind the time-out and the silence that is kept after it.
+        0 => vec![Wait(ms(700)), Send(asked.exception(Framing::Rtu, 2))],
+        1 => vec![Wait(ms(100)), Send(asked.good(Framing::Rtu))],
+        _ => vec![Send(asked.good(Framing::Rtu))],
+    })
+    .await;
+    let bus = bus(&fake);
+    let lost = ask(&bus, holding(1, 100, 1), within(150)).await;
+    assert_eq!(lost, Err(Error::Timeout { unit: 1 }));
+    let second = ask(&bus, holding(1, 200, 2), within(2000)).await;
+    assert!(
+        matches!(second, Err(Error::Refused { unit: 1, .. })),
+        "{second:?}"
+    );
+    for at in [300, 400] {
+        let words = until_answered(&bus, holding(1, at, 2), within(2000)).await;
+        assert_eq!(words, own_addresses(at, 2));
+    }
+}
+
 /// A device that is slow by chance: whatever is answered is right.
 #[tokio::test]
 async fn a_device_of_changing_slowness_never_gives_a_wrong_value() {
@@ -308,6 +333,32 @@ async fn a_dead_unit_costs_the_others_little_and_never_their_line() {
         );
         assert_eq!(count(&bus.counters().closed), 0, "{framing:?}");
     }
+}
+
+#[tokio::test]
+async fn a_unit_that_answers_only_garbage_is_asked_less_often() {
+    let fake = Fake::start(Framing::Rtu, |asked| match asked.unit {
+        7 => vec![Send(vec![0xaa; 12])],
+        _ => vec![Send(asked.good(Framing::Rtu))],
+    })
+    .await;
+    let bus = bus(&fake);
+    assert_eq!(ask(&bus, holding(1, 0, 1), within(60)).await, Ok(vec![0]));
+    let mut rested = 0;
+    for n in 0..20_u16 {
+        let garbage = ask(&bus, holding(7, n, 1), within(60)).await;
+        rested += u32::from(matches!(garbage, Err(Error::Resting { unit: 7 })));
+        assert!(garbage.is_err());
+        assert_eq!(
+            until_answered(&bus, holding(1, n, 2), within(60)).await,
+            own_addresses(n, 2)
+        );
+    }
+    assert!(rested >= 10, "asked it {} of 20 times", 20 - rested);
+    assert_eq!(
+        count(&bus.counters().refused) + count(&bus.counters().timeouts),
+        u64::from(20 - rested)
+    );
 }
 
 #[tokio::test]

@@ -218,6 +218,82 @@ async fn silence_means_lacking_only_before_the_first_whole_reading() {
     assert_eq!(reading.unwrap().number("battery.charge"), Some(98.7));
 }
 
+/// A cable that is pulled while the device is read for the first time.
+#[tokio::test]
+async fn silence_never_means_that_a_device_has_no_source() {
+    let times = AtomicUsize::new(0);
+    let fake = Fake::start(Framing::Tcp, move |asked| {
+        // The other tables answer; the one with the source does not, for some questions.
+        if asked.function == 3 && times.fetch_add(1, Relaxed) < 12 {
+            vec![]
+        } else {
+            answer(asked, Framing::Tcp, word)
+        }
+    })
+    .await;
+    // The bits are read first, so that something has answered.
+    let first = PROFILE.replace("discrete:5", "coil:5");
+    let library = Library::from_texts(&[("test-ups", &first)]).unwrap();
+    let Line::Tcp(addr) = fake.line else {
+        panic!("it is TCP")
+    };
+    let link = ModbusLink {
+        line: ModbusLine::Tcp(addr),
+        unit: 17,
+    };
+    let mut session = Session::new(
+        Lines::default(),
+        &library,
+        &link,
+        Some("test-ups"),
+        Duration::from_millis(60),
+        0,
+    );
+    let mut readings = 0;
+    let reading = loop {
+        readings += 1;
+        assert!(readings < 100, "it answers again");
+        match read(&mut session).await {
+            Ok(reading) => break reading,
+            // The line is opened anew in between.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    assert_eq!(reading.state("output.source"), Some("mains"));
+    assert_eq!(reading.state("battery.status"), Some("normal"));
+}
+
+/// A gateway that starts again says "illegal address" for what it has.
+#[tokio::test]
+async fn what_was_there_once_is_asked_for_again_whatever_the_device_says() {
+    for code in [1, 2] {
+        let refuses = Arc::new(AtomicUsize::new(0));
+        let is_refused = Arc::clone(&refuses);
+        let fake = Fake::start(Framing::Tcp, move |asked| {
+            if is_refused.load(Relaxed) == 1 && asked.function == 3 && covers(asked, 100) {
+                vec![Send(asked.exception(Framing::Tcp, code))]
+            } else {
+                answer(asked, Framing::Tcp, word)
+            }
+        })
+        .await;
+        let mut session = session(&fake, 2000, 0);
+        assert_eq!(
+            read(&mut session).await.unwrap().state("output.source"),
+            Some("mains")
+        );
+        refuses.store(1, Relaxed);
+        let reading = read(&mut session).await.unwrap();
+        assert_eq!(
+            reading.fact("output.source").unwrap().value,
+            Err(NoData::DeviceError)
+        );
+        refuses.store(0, Relaxed);
+        let reading = read(&mut session).await.unwrap();
+        assert_eq!(reading.state("output.source"), Some("mains"), "exception {code}");
+    }
+}
+
 /// One answer that is wrong in a bit its checksum did not catch must not stop a server.
 #[tokio::test]
 async fn a_changed_source_is_believed_when_it_is_read_twice() {
