@@ -34,6 +34,9 @@ pub struct Snapshot {
     /// Doors with a reader.
     #[serde(default)]
     pub portals: Vec<Portal>,
+    /// Devices of which some are enough.
+    #[serde(default)]
+    pub groups: Vec<Group>,
 }
 
 /// One measured or derived value.
@@ -281,8 +284,12 @@ pub struct Device {
     pub label: Label,
     /// What it is.
     pub kind: DeviceKind,
-    /// `answering`, `silent` or `never_heard`.
+    /// `answering`, `silent`, `never_heard`, or `hidden`: it does not answer, and neither does what
+    /// it is reached through, so that nobody can say how it is.
     pub state: String,
+    /// Name of the device that it is reached through.
+    #[serde(default)]
+    pub behind: Option<String>,
     /// Age of its last good answer.
     pub age_ms: Option<u64>,
     /// Profile in use.
@@ -291,6 +298,34 @@ pub struct Device {
     pub failed_polls: u32,
     /// Facts that it told last time; the picture carries the chief ones among its points.
     pub facts: u32,
+}
+
+/// Devices of which some are enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Group {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// `up`, `lost` or `unknown`.
+    pub service: String,
+    /// `full`, `reduced`, `lost`, or `unknown`: never full while nothing is known of a member.
+    pub redundancy: String,
+    /// How many members are enough.
+    pub need: usize,
+    /// The members, in the order of the site's file.
+    pub members: Vec<GroupMember>,
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupMember {
+    /// Name of the device.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// `serving`, `waiting`, `up` when it does not say which, `down` or `unknown`.
+    pub state: String,
 }
 
 /// Everything that one device tells.

@@ -9,9 +9,10 @@ use crate::alarm::Condition;
 use crate::catalog::{self, GroupTrouble};
 use crate::device::Reading;
 use crate::event::Turn;
-use crate::redundancy::{self, Kind, Member, Parts, Redundancy, Service, Verdict};
+use crate::redundancy::{self, Assessment, Kind, Member, Parts, Redundancy, Service, Verdict};
 use crate::site::groups::{Group, GroupKind};
 use crate::site::{Label, Site, World};
+use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
 use std::collections::BTreeMap;
 
@@ -238,12 +239,7 @@ impl<W: World> Engine<W> {
 
     fn evaluate_group(&mut self, now: Now, at: usize, turn: &mut Turn) {
         let group = self.site.groups[at].clone();
-        let members: Vec<Member> = group
-            .members
-            .iter()
-            .map(|name| self.member(now, at, name))
-            .collect();
-        let found = redundancy::assess(&members, group.need, group.serving.is_some());
+        let (_, found) = self.assess_group(now, at);
         let words = |names: &[usize]| self.names(&group, names);
         let down = words(&found.down);
         let serving = words(&found.serving);
@@ -293,6 +289,43 @@ impl<W: World> Engine<W> {
         }
     }
 
+    fn assess_group(&self, now: Now, at: usize) -> (Vec<Member>, Assessment) {
+        let group = &self.site.groups[at];
+        let members: Vec<Member> = group
+            .members
+            .iter()
+            .map(|name| self.member(now, at, name))
+            .collect();
+        let found = redundancy::assess(&members, group.need, group.serving.is_some());
+        (members, found)
+    }
+
+    /// The groups for the picture of the room.
+    pub(super) fn group_rows(&self, now: Now) -> Vec<snapshot::Group> {
+        let row = |(at, group): (usize, &Group)| {
+            let (states, found) = self.assess_group(now, at);
+            let member = |(name, state): (&String, Member)| snapshot::GroupMember {
+                name: name.clone(),
+                label: self.device_label(name),
+                state: state.word().to_owned(),
+            };
+            snapshot::Group {
+                name: group.name.clone(),
+                label: group.label.clone(),
+                service: found.service.word().to_owned(),
+                redundancy: found.redundancy.word().to_owned(),
+                need: group.need,
+                members: group.members.iter().zip(states).map(member).collect(),
+            }
+        };
+        self.site.groups.iter().enumerate().map(row).collect()
+    }
+
+    fn device_label(&self, name: &str) -> Label {
+        let device = self.site.devices.iter().find(|device| device.name == name);
+        device.map_or_else(|| Label::new(name, name), |device| device.label.clone())
+    }
+
     fn member(&self, now: Now, group: usize, name: &str) -> Member {
         let Some(device) = self.devices.get(name) else {
             return Member::Unknown;
@@ -316,23 +349,20 @@ impl<W: World> Engine<W> {
             .get(&(group, at))
             .copied()
             .unwrap_or_default();
-        if said.off {
-            Member::Down
-        } else if device.failed > 0 {
+        if device.failed > 0 {
             // What it said last may no longer be so: the other half takes over in that time.
-            Member::Up(None)
+            Member::Unknown
+        } else if said.off {
+            Member::Down
         } else {
             Member::Up(said.serves)
         }
     }
 
     fn names(&self, group: &Group, places: &[usize]) -> Label {
-        let labels = places.iter().filter_map(|place| {
-            let name = group.members.get(*place)?;
-            self.site.devices.iter().find(|device| device.name == *name)
-        });
-        let labels: Vec<&Label> = labels.map(|device| &device.label).collect();
-        let of = |pick: fn(&Label) -> &str| labels.iter().map(|label| pick(label)).collect::<Vec<_>>();
+        let names = places.iter().filter_map(|place| group.members.get(*place));
+        let labels: Vec<Label> = names.map(|name| self.device_label(name)).collect();
+        let of = |pick: fn(&Label) -> &str| labels.iter().map(pick).collect::<Vec<_>>();
         Label::new(of(|label| &label.ja).join("、"), of(|label| &label.en).join(", "))
     }
 }

@@ -41,6 +41,7 @@ impl<W: World> Engine<W> {
             portals: (0..self.portals.len())
                 .map(|index| self.portal_row(now, index))
                 .collect(),
+            groups: self.group_rows(now),
         }
     }
 
@@ -87,15 +88,17 @@ impl<W: World> Engine<W> {
         let never = super::devices::Device::default();
         let known = self.devices.get(&device.name).unwrap_or(&never);
         let state = match known.heard {
+            Some(_) if known.failed == 0 => "answering",
+            _ if self.is_hidden_source(&device.name) => "hidden",
             None => "never_heard",
-            Some(_) if known.failed > 0 => "silent",
-            Some(_) => "answering",
+            Some(_) => "silent",
         };
         snapshot::Device {
             name: device.name.clone(),
             label: device.label.clone(),
             kind: device.kind,
             state: state.to_owned(),
+            behind: device.behind.clone(),
             age_ms: known.heard.map(|at| now.mono.since(at).0),
             profile: known.profile.clone(),
             failed_polls: known.failed,

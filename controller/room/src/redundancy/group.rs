@@ -20,8 +20,22 @@ pub enum Member {
     Up(Option<bool>),
     /// Answered before and does not now, or says that it is switched off.
     Down,
-    /// Never heard, or behind something that does not answer.
+    /// Never heard, did not answer when asked last but may yet, or behind something that does not.
     Unknown,
+}
+
+impl Member {
+    /// As in the picture of the room.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Up(Some(true)) => "serving",
+            Self::Up(Some(false)) => "waiting",
+            Self::Up(None) => "up",
+            Self::Down => "down",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// Whether the group does its work.
@@ -35,6 +49,18 @@ pub enum Service {
     Unknown,
 }
 
+impl Service {
+    /// As in the picture of the room.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Whether the group bears the next failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Redundancy {
@@ -46,6 +72,19 @@ pub enum Redundancy {
     Lost,
     /// Nobody can say.
     Unknown,
+}
+
+impl Redundancy {
+    /// As in the picture of the room.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Reduced => "reduced",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What can be said of a group.

@@ -111,6 +111,7 @@ struct Story {
     silent: BTreeSet<String>,
     seen: usize,
     started: u64,
+    drawn: BTreeMap<String, String>,
     out: String,
 }
 
@@ -138,6 +139,7 @@ fn play(timeline: &str) -> String {
         silent: BTreeSet::new(),
         seen: 0,
         started: 0,
+        drawn: BTreeMap::new(),
         out: String::new(),
     };
     story.seen = story.bench.journal.len();
@@ -270,5 +272,32 @@ impl Story {
             }
         }
         self.seen = self.bench.journal.len();
+        self.draw();
+    }
+
+    /// What changed in the picture: groups, and devices that are reached through others.
+    fn draw(&mut self) {
+        let picture = self.bench.engine.snapshot(self.bench.now());
+        let groups = picture.groups.iter().map(|group| {
+            let members = group.members.iter();
+            let members: Vec<String> = members
+                .map(|member| format!("{} {}", member.name, member.state))
+                .collect();
+            let (service, redundancy) = (&group.service, &group.redundancy);
+            let line = format!(
+                "service {service}, redundancy {redundancy}: {}",
+                members.join(", ")
+            );
+            (format!("group {}", group.name), line)
+        });
+        let devices = picture.devices.iter().filter(|device| device.behind.is_some());
+        let devices = devices.map(|device| (device.name.clone(), device.state.clone()));
+        let second = self.second();
+        for (name, line) in groups.chain(devices) {
+            if self.drawn.get(&name) != Some(&line) {
+                writeln!(self.out, "{second:>6}  [{name}] {line}").unwrap();
+                self.drawn.insert(name, line);
+            }
+        }
     }
 }

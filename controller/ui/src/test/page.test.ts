@@ -100,6 +100,28 @@ describe('the page', () => {
       expect(row).toContain(text);
   });
 
+  it('says of a group who serves and that its redundancy is lost, and of a hidden device what it is behind', () => {
+    const snapshot = room();
+    expect(page(snapshot)).not.toContain('data-group');
+    const member = (name: string, state: string) => ({ name, label: { ja: name, en: name }, state });
+    snapshot.groups = [
+      {
+        name: 'db',
+        label: { ja: 'データベース', en: 'Database' },
+        service: 'up',
+        redundancy: 'lost',
+        need: 1,
+        members: [member('db-1', 'down'), member('db-2', 'serving')],
+      },
+    ];
+    const row = page(snapshot).split('data-group="db"')[1]!.split('</tr>')[0]!;
+    for (const text of ['データベース', '稼働中', '喪失', 'db-1: 停止', 'db-2: 稼働'])
+      expect(row).toContain(text);
+    Object.assign(snapshot.devices[0]!, { state: 'hidden', behind: 'switch-1' });
+    const device = page(snapshot).split('<tr data-device=')[1]!.split('</tr>')[0]!;
+    for (const text of ['不明（経路の機器が不通）', 'switch-1 の先']) expect(device).toContain(text);
+  });
+
   it('turns to the three figures in an outage', () => {
     const snapshot = room();
     expect(page(snapshot)).not.toContain('data-countdown');
