@@ -238,6 +238,20 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             let message = format!("`{name}` is neither a built-in profile nor one of profiles_dir");
             disk.error(&way, message, "yagura profile list shows the built-in ones");
         }
+        let profile = device.profile.as_ref().and_then(|name| library.get(name));
+        let spoken = match device.link {
+            Link::Snmp(_) => Some(("SNMP", false)),
+            Link::Modbus(_) => Some(("Modbus", true)),
+            // What these tell needs no profile.
+            Link::Nut(_) | Link::Megatec(_) => None,
+        };
+        if let (Some(profile), Some((protocol, is_modbus))) = (profile, spoken)
+            && profile.modbus().is_some() != is_modbus
+        {
+            let way = [Step::Key("device"), Step::Index(index), Step::Key("profile")];
+            let message = format!("profile `{}` is not for {protocol}", profile.name());
+            disk.error(&way, message, "profiles of Modbus devices begin with `modbus-`");
+        }
     }
     for (index, host) in site.hosts.iter().enumerate() {
         let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
@@ -724,6 +738,20 @@ mod tests {
         );
         assert!(
             found.contains("`nowhere` is neither a built-in profile"),
+            "{found}"
+        );
+    }
+
+    #[test]
+    fn a_profile_of_another_protocol_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = good(folder.path());
+        let text = fs::read_to_string(&config).unwrap();
+        let spoilt = text.replacen("profile = \"rfc1628\"", "profile = \"modbus-xy-md02\"", 1);
+        write(&config, &spoilt, 0o640);
+        let found = problems(&config).join("\n");
+        assert!(
+            found.contains("profile `modbus-xy-md02` is not for SNMP"),
             "{found}"
         );
     }

@@ -231,7 +231,11 @@ async fn begin(
         }),
     };
     let profile = match wanted {
-        Wanted::Named(name) => library.get(name).map(Arc::clone),
+        // A profile of registers has nothing to ask an agent for.
+        Wanted::Named(name) => library
+            .get(name)
+            .filter(|profile| profile.modbus().is_none())
+            .map(Arc::clone),
         Wanted::Any => detect(client, library, target, &identity).await?,
         Wanted::Ups => detect(client, library, target, &identity)
             .await?

@@ -108,7 +108,7 @@ fn the_example_is_good_and_without_a_warning() {
     let site = outcome.site.unwrap();
     assert_eq!(
         (site.nodes.len(), site.devices.len(), site.hosts.len()),
-        (2, 7, 4)
+        (2, 8, 4)
     );
     // Two presets of five limits each, and two written out.
     assert_eq!(site.limits.len(), 12);
