@@ -415,6 +415,13 @@ impl Reader {
         self.locked().commands.clone()
     }
 
+    /// True while it looks for a card for ever: the host believes that nobody is there.
+    #[must_use]
+    pub fn is_left_alone(&self) -> bool {
+        let chip = &self.locked().chip;
+        chip.retries == 0xff && chip.search.is_some()
+    }
+
     /// True while it looks for cards.
     #[must_use]
     pub fn searches(&self) -> bool {
