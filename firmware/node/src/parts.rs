@@ -117,6 +117,13 @@ pub struct Polled {
     pub remedy: Option<Remedy>,
 }
 
+/// When a part that was measured at `ms` comes next. Parts of one period come together, and the
+/// processor sleeps until then.
+const fn turn_after(ms: u64, every_ms: u16) -> u64 {
+    let every_ms = if every_ms == 0 { 1 } else { every_ms as u64 };
+    (ms / every_ms + 1) * every_ms
+}
+
 /// A part on the bus.
 #[derive(Debug)]
 struct Instance {
@@ -350,7 +357,7 @@ impl Parts {
             Ok(Next::After(ms)) => instance.next_ms = now_ms + u64::from(ms),
             Ok(Next::Done) => {
                 instance.begun_ms = None;
-                instance.next_ms = (begun_ms + u64::from(instance.every_ms)).max(now_ms + 1);
+                instance.next_ms = turn_after(begun_ms, instance.every_ms).max(now_ms + 1);
                 self.well_ms = Some(now_ms);
                 let stuck = !given.is_empty()
                     && instance.driver.stuck_after_ms().is_some_and(|after_ms| {

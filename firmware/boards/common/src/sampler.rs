@@ -8,8 +8,8 @@ use node::bus::Remedy;
 use node::parts::{Heard, Parts};
 use shared::mount::Part;
 
-/// Longest time until a contact's level is told again though it is the same, in milliseconds: only time
-/// tells that it rests, and that it is to be reported once more.
+/// A contact's level is told again at every multiple of this though it is the same, in milliseconds:
+/// only time tells that it rests, and that it is to be reported once more.
 const AGAIN_MS: u64 = 1_000;
 /// The same after the first look: how soon a door that was closed all the time is known to be.
 const FIRST_AGAIN_MS: u64 = 20;
@@ -40,7 +40,11 @@ pub async fn run<B: Board>(shared: &'static Shared<B>, parts: &'static mut Parts
             levels | u32::from(shared.board.is_open(at)) << channel
         });
         if first || levels != told || now >= again_ms {
-            again_ms = now + if first { FIRST_AGAIN_MS } else { AGAIN_MS };
+            again_ms = if first {
+                now + FIRST_AGAIN_MS
+            } else {
+                (now / AGAIN_MS + 1) * AGAIN_MS
+            };
             (told, first) = (levels, false);
             for (channel, _) in contacts() {
                 let open = levels & 1 << channel != 0;

@@ -32,6 +32,8 @@ struct Part {
     takes_ms: u64,
     type_a: List<List<u8>>,
     felica: List<List<u8>>,
+    /// The FeliCa cards speak 424 kbit/s only.
+    only_424: bool,
     /// A selected Type A card is silent until the field was off.
     selected: bool,
     /// One that was asked beside another, too, whatever is tried.
@@ -62,6 +64,7 @@ impl Part {
             takes_ms: 12,
             type_a: vec![],
             felica: vec![],
+            only_424: false,
             selected: false,
             halted: false,
             waits: None,
@@ -197,6 +200,7 @@ impl Part {
                     // The first try makes a selected card ready, the second finds it; a halted one
                     // stays silent.
                     0 if !self.selected || self.endless && !self.halted => &self.type_a,
+                    1 if self.only_424 => &vec![],
                     1 | 2 => &self.felica,
                     _ => &vec![],
                 };
@@ -334,6 +338,30 @@ fn a_card_is_seen_in_good_time_whenever_it_comes() {
         }
         assert!(worst <= SEEN_MS, "{kind:?} took {worst} ms");
     }
+}
+
+#[test]
+fn while_nobody_is_there_the_part_is_left_alone_and_still_proven_to_look() {
+    const SECONDS: usize = 60;
+    let mut bench = Bench::well();
+    bench.part.commands.clear();
+    bench.run(SECONDS as u64 * 1_000);
+    let commands = bench.part.commands.len();
+    assert!(commands <= SECONDS * 22, "{commands} in a minute");
+    // A round has its own number of tries.
+    let rounds = bench.part.commands.windows(2).filter(|two| two == &[0x32, 0x32]);
+    assert!(rounds.count() >= SECONDS / 3, "it is asked again and again");
+    assert_eq!(bench.said(), []);
+}
+
+#[test]
+fn a_card_that_the_waiting_part_does_not_see_is_found_by_the_next_round() {
+    let mut bench = Bench::well();
+    bench.part.only_424 = true;
+    bench.run(700);
+    bench.part.felica.push(IDM.to_vec());
+    bench.run(ROUND_EVERY_MS + SEEN_MS);
+    assert_eq!(bench.said(), [card(CredentialKind::Felica, &IDM)]);
 }
 
 #[test]
