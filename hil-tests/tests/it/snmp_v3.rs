@@ -3,9 +3,10 @@
 use controller::snmp::{
     Access, AuthProtocol, Client, Error, Oid, PrivProtocol, Refusal, Report, Target, Usm, Value,
 };
-use hil_tests::{Child, cannot_run, free_udp_port, lacking, wait_for};
+use hil_tests::{Child, cannot_run, free_udp_port, lacking, wait_for, yagura_bin};
 use room::site::Secret;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
@@ -239,4 +240,52 @@ async fn an_agent_that_restarts_or_gets_another_engine_is_read_on() {
     snmpd.restart().await;
     client.get(&target, &name()).await.unwrap();
     assert_eq!(client.counters().discovered.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn yagura_probe_reads_as_a_user_with_passwords_from_files() {
+    if cannot_run(lacking(&["snmpd"])) {
+        return;
+    }
+    let snmpd = snmpd().await;
+    let file = |name: &str, text: &str| {
+        let path = snmpd.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (auth, privacy) = (file("auth", AUTH_PASSWORD), file("privacy", PRIVACY_PASSWORD));
+    let probe = async |user: &str| {
+        let mut command = tokio::process::Command::new(yagura_bin());
+        command
+            .args([
+                "probe",
+                "snmp",
+                &snmpd.addr.to_string(),
+                "--user",
+                user,
+                "--auth",
+                "sha512",
+            ])
+            .arg("--auth-password-file")
+            .arg(&auth)
+            .args(["--privacy", "aes256", "--privacy-password-file"])
+            .arg(&privacy)
+            .stdin(Stdio::null());
+        tokio::time::timeout(BOUND, command.output())
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let good = probe("SHA512AES256").await;
+    let text = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(
+        good.status.success() && text.contains("SNMPv3") && text.contains("db1"),
+        "{good:?}"
+    );
+    let bad = probe("stranger").await;
+    assert!(
+        String::from_utf8_lossy(&bad.stderr).contains("does not know this user"),
+        "{bad:?}"
+    );
 }
