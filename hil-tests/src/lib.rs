@@ -11,6 +11,7 @@ pub mod http;
 pub mod image;
 pub mod memory;
 pub mod mosquitto;
+pub mod nut;
 pub mod pn532;
 pub mod probe;
 pub mod product;

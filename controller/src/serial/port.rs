@@ -22,6 +22,9 @@ use tokio_serial::{
 const QUIET: Duration = Duration::from_millis(120);
 /// A line that does not fall quiet for so long never will: it is noise.
 const NOISE_MAX: Duration = Duration::from_secs(2);
+/// A device that echoes what it does not know says nothing more; one that echoes every byte
+/// answers behind it.
+const AFTER_ECHO: Duration = Duration::from_millis(500);
 /// Lines that answer something else, within one question.
 const STRANGE_MAX: usize = 8;
 /// Bits of a byte on the line: start, eight, parity, stop; rounded up.
@@ -144,7 +147,7 @@ impl Port {
         // No flush: on a serial port it is `tcdrain`, which blocks the thread until the last bit
         // has left, and for ever when the adapter hangs.
         self.stream.write_all(format!("{text}\r").as_bytes()).await?;
-        let deadline = Instant::now() + patience + self.wire;
+        let mut deadline = Instant::now() + patience + self.wire;
         let (mut line, mut strange, mut echoed) = (Vec::new(), None, false);
         for _ in 0..STRANGE_MAX {
             let Some(heard) = self.line(&mut line, deadline).await? else {
@@ -156,6 +159,7 @@ impl Port {
             }
             if heard == text {
                 echoed = true;
+                deadline = deadline.min(Instant::now() + AFTER_ECHO + self.wire);
             } else if matches!(heard.trim(), "NAK" | "NA" | "(NAK" | "ERR") {
                 self.late = false;
                 return Ok(Heard::NotSupported);

@@ -4,13 +4,19 @@
 //! number: pulled, the device file is gone and whoever has it open notices; plugged in, the link
 //! leads to another file. What it cannot know it answers as such devices do, by an echo.
 
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::unix::AsyncFd;
 use tokio::task::JoinHandle;
-use tokio_serial::{SerialPort as _, SerialStream};
 
 /// Most bytes of an unfinished question that are kept.
 const INPUT_MAX: usize = 64;
@@ -153,8 +159,7 @@ impl SerialUps {
     /// # Errors
     /// As [`Self::start`].
     pub fn plug(&mut self) -> io::Result<()> {
-        let (ours, theirs) = SerialStream::pair().map_err(io::Error::from)?;
-        let path = theirs.name().ok_or(io::ErrorKind::NotFound)?;
+        let (ours, theirs, path) = terminal()?;
         std::os::unix::fs::symlink(path, &self.link)?;
         // Their end stays open: otherwise ours would fail whenever nobody else has it open.
         self.task = Some(tokio::spawn(serve(Arc::clone(&self.shared), ours, theirs)));
@@ -201,9 +206,64 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(shared: Arc<Mutex<Shared>>, mut ours: SerialStream, _theirs: SerialStream) {
+/// Both ends of a new line, and where theirs is. No child of this process inherits one: it would
+/// keep a pulled line alive.
+fn terminal() -> io::Result<(AsyncFd<OwnedFd>, File, PathBuf)> {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let path = PathBuf::from(OsStr::from_bytes(ptsname(&ours, Vec::new())?.as_bytes()));
+    // It must not become the terminal that we are controlled by.
+    let flags = rustix::fs::OFlags::NOCTTY.bits().cast_signed();
+    let theirs = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(&path)?;
+    let mut settings = tcgetattr(&theirs)?;
+    settings.make_raw();
+    tcsetattr(&theirs, OptionalActions::Now, &settings)?;
+    rustix::io::ioctl_fionbio(&ours, true)?;
+    #[expect(
+        deprecated,
+        reason = "its successor needs `unsafe`; an owned descriptor is sound in both"
+    )]
+    let ours = AsyncFd::new(ours)?;
+    Ok((ours, theirs, path))
+}
+
+async fn next_byte(line: &AsyncFd<OwnedFd>) -> io::Result<u8> {
+    loop {
+        let mut byte = [0];
+        let read = line
+            .readable()
+            .await?
+            .try_io(|line| rustix::io::read(line, &mut byte).map_err(io::Error::from));
+        match read {
+            Ok(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(Ok(_)) => return Ok(byte[0]),
+            Ok(Err(error)) => return Err(error),
+            Err(_not_yet) => {}
+        }
+    }
+}
+
+async fn write(line: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = line
+            .writable()
+            .await?
+            .try_io(|line| rustix::io::write(line, bytes).map_err(io::Error::from));
+        if let Ok(written) = written {
+            bytes = &bytes[written?..];
+        }
+    }
+    Ok(())
+}
+
+async fn serve(shared: Arc<Mutex<Shared>>, ours: AsyncFd<OwnedFd>, _theirs: File) {
     let mut question = Vec::new();
-    while let Ok(byte) = ours.read_u8().await {
+    while let Ok(byte) = next_byte(&ours).await {
         if byte != b'\r' {
             if question.len() < INPUT_MAX {
                 question.push(byte);
@@ -237,7 +297,7 @@ async fn serve(shared: Arc<Mutex<Shared>>, mut ours: SerialStream, _theirs: Seri
                 }
             }
         }
-        if ours.write_all(&bytes).await.is_err() {
+        if write(&ours, &bytes).await.is_err() {
             return;
         }
     }
