@@ -407,6 +407,14 @@ pub struct Ups {
     pub modelled: bool,
     /// The signs the verdict rests on.
     pub evidence: Vec<String>,
+    /// What it is assessed to be doing: `mains`, `eco`, `battery`, `suspected`, `self_test`,
+    /// `calibration`, `bypass`, `off`, `stale`, `lost`, `lost_on_battery`, `never_heard` or
+    /// `unknown`.
+    #[serde(default)]
+    pub state: String,
+    /// What holds beside the state: `overload`, `replace_battery`, `battery_low`, `test_stuck`.
+    #[serde(default)]
+    pub marks: Vec<String>,
 }
 
 /// The run of a plan.

@@ -4,6 +4,7 @@
 use super::book::Stopped;
 use super::run::{Reality, Run, StepState};
 use super::{Act, Outage};
+use crate::device::PollFailure;
 use crate::power::Verdict;
 use crate::power::watch::Watch;
 use crate::site::{Label, Priority};
@@ -84,7 +85,17 @@ impl Outage {
         conditions.push(LOW.when(id("low"), (watch.is_low() && !silent).then(signs)));
         conditions.push(REPLACE.when(
             id("replace_battery"),
-            facts.filter(|facts| facts.replace).map(|_| signs()),
+            (watch.needs_battery() && !silent).then(signs),
+        ));
+        conditions.push(OVERLOAD.when(id("overload"), (watch.is_overloaded() && !silent).then(signs)));
+        let economy = facts.filter(|facts| facts.eco && verdict == Verdict::Mains);
+        conditions.push(ECO.when(id("eco"), economy.map(|_| signs())));
+        let stale = watch.failed().filter(|_| watch.is_stale());
+        conditions.push(STALE.when(id("stale"), stale.map(reason)));
+        let lost = silent && verdict == Verdict::Battery;
+        conditions.push(LOST_ON_BATTERY.when(
+            id("lost_on_battery"),
+            lost.then(|| self.because_silent(ups, watch, now)),
         ));
         let blind = facts.filter(|facts| facts.possible_signs() < 2 || watch.voltage_is_dead());
         conditions.push(ONE_SIGN.when(id("one_sign"), blind.map(|_| signs())));
@@ -94,7 +105,7 @@ impl Outage {
 
     fn because_silent(&self, ups: usize, watch: &Watch, now: Mono) -> Label {
         let battery = self.is_on_battery(ups);
-        match watch.heard() {
+        let mut because = match watch.heard() {
             None => Label::new("一度も応答がない", "it has never answered"),
             Some(heard) => {
                 let secs = now.since(heard).as_secs_f64();
@@ -111,7 +122,12 @@ impl Outage {
                     format!("no answer for {secs:.0} s; {en}"),
                 )
             }
+        };
+        if let Some(why) = watch.failed().map(reason) {
+            because.ja = format!("{}（{}）", because.ja, why.ja);
+            because.en = format!("{} ({})", because.en, why.en);
         }
+        because
     }
 
     fn plan_conditions(&self, now: Mono, conditions: &mut Vec<Condition>) {
@@ -200,6 +216,17 @@ impl Outage {
     }
 }
 
+/// Why polls fail, as the source said it.
+fn reason(failure: &PollFailure) -> Label {
+    match failure {
+        PollFailure::Timeout => Label::new("時間内に応答がない", "no answer in time"),
+        PollFailure::NoProfile => Label::new("合うプロファイルがない", "no profile fits"),
+        PollFailure::Unreachable(why) | PollFailure::Refused(why) | PollFailure::Stale(why) => {
+            Label::new(why.clone(), why.clone())
+        }
+    }
+}
+
 fn problem_of(run: &Run<Reality>, id: &str, state: &StepState) -> Option<Label> {
     let with = |because: &Label, problem: Option<&String>| match problem {
         Some(problem) if *problem != because.en => Label::new(
@@ -267,6 +294,44 @@ const REPLACE: Kind = Kind {
     priority: Priority::Warning,
     what: ("バッテリー交換が必要", "the battery must be replaced"),
     action: ("交換を手配する", "order a replacement"),
+};
+const OVERLOAD: Kind = Kind {
+    priority: Priority::Critical,
+    what: ("UPS の過負荷", "the UPS is overloaded"),
+    action: (
+        "負荷を減らす。停電時に出力が落ちるおそれがある",
+        "take load off it: at a power failure it may drop its output",
+    ),
+};
+const ECO: Kind = Kind {
+    priority: Priority::Advisory,
+    what: (
+        "エコ運転中（負荷は商用電源に直結）",
+        "economy mode: the load hangs on raw mains",
+    ),
+    action: ("意図した設定か確認する", "check that it is meant to be so"),
+};
+const STALE: Kind = Kind {
+    priority: Priority::Warning,
+    what: (
+        "中継サーバーが UPS の新しい値を持たない",
+        "the server in between has no fresh values of the UPS",
+    ),
+    action: (
+        "UPS のケーブルと中継サーバーのドライバーを確認する",
+        "check the UPS's cable and the driver on that server",
+    ),
+};
+const LOST_ON_BATTERY: Kind = Kind {
+    priority: Priority::Critical,
+    what: (
+        "バッテリー運転のまま通信が途絶えた",
+        "contact was lost while on battery",
+    ),
+    action: (
+        "UPS の表示を見て残り時間を確かめる。計画は計算値で進む",
+        "look at the UPS itself for the time that is left; the plan goes on by the model",
+    ),
 };
 const ONE_SIGN: Kind = Kind {
     priority: Priority::Warning,

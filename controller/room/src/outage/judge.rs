@@ -3,6 +3,7 @@
 use super::{HostConf, LEVEL_EVERY, Outage, Record, Turn};
 use crate::power::battery::{self, Discharge};
 use crate::power::feeds::{self, Life, Supply};
+use crate::power::state::{self, Contact, State};
 use crate::power::{Verdict, signs};
 use crate::time::{Mono, Now};
 
@@ -140,6 +141,33 @@ impl Outage {
             words.push("no contact".into());
         }
         words
+    }
+
+    /// One word for what the UPS does.
+    pub(super) fn state(&self, ups: usize, now: Mono) -> State {
+        let watch = &self.watches[ups];
+        let contact = Contact {
+            good: watch.in_contact(now, self.config.ups[ups].contact_lost_after),
+            heard: watch.heard().is_some(),
+            stale: watch.is_stale(),
+        };
+        state::assess(self.verdicts[ups], contact, watch.facts())
+    }
+
+    /// What holds beside the state, while it is heard.
+    pub(super) fn marks(&self, ups: usize, now: Mono) -> Vec<String> {
+        let watch = &self.watches[ups];
+        if !watch.in_contact(now, self.config.ups[ups].contact_lost_after) {
+            return Vec::new();
+        }
+        let marks = [
+            ("overload", watch.is_overloaded()),
+            ("replace_battery", watch.needs_battery()),
+            ("battery_low", watch.is_low()),
+            ("test_stuck", watch.test_ends().is_some_and(|ends| now >= ends)),
+        ];
+        let held = marks.into_iter().filter(|(_, holds)| *holds);
+        held.map(|(mark, _)| mark.to_owned()).collect()
     }
 
     /// Seconds until this battery is empty, if it discharges (or began to now).

@@ -132,6 +132,8 @@ impl Outage {
             name: conf.name.clone(),
             label: conf.label.clone(),
             source: self.verdicts[ups].word().into(),
+            state: self.state(ups, now).word().into(),
+            marks: self.marks(ups, now),
             contact: match watch.heard() {
                 _ if in_contact => "good",
                 None if ledger.is_none_or(|ledger| ledger.on_battery.is_none()) => "never_heard",

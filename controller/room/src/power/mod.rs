@@ -2,7 +2,7 @@
 //! hosts live on it.
 //!
 //! [`watch::Watch`] hears the polls of one UPS and judges it by independent [`signs`];
-//! [`battery`] models the discharge; [`feeds`] follows UPS -> supply -> host. Nothing here starts
+//! [`state`] gives it one word; [`battery`] models the discharge; [`feeds`] follows UPS -> supply -> host. Nothing here starts
 //! or stops anything.
 //!
 //! ```text
@@ -13,6 +13,7 @@
 pub mod battery;
 pub mod feeds;
 pub mod signs;
+pub mod state;
 pub mod watch;
 
 /// What a UPS is judged to be doing.
@@ -47,3 +48,6 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

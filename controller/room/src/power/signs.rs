@@ -12,6 +12,8 @@ pub const VOLTAGE_GONE_BELOW: f64 = 50.0;
 pub const VOLTAGE_PRESENT_ABOVE: f64 = 80.0;
 /// A runtime of 0 s beside a charge above this is the device's word for "no estimate".
 pub const ZERO_RUNTIME_PLAUSIBLE_BELOW: f64 = 20.0;
+/// A load above this is an overload, in percent, whatever the flag says.
+pub const FULL_LOAD: f64 = 105.0;
 /// Longer runtimes than this are sentinels, in seconds: one week.
 pub const LONGEST_RUNTIME: f64 = 7.0 * 86_400.0;
 
@@ -68,6 +70,10 @@ pub struct Facts {
     pub calibrating: bool,
     /// The device asks for a new battery.
     pub replace: bool,
+    /// More load than it can carry.
+    pub overload: bool,
+    /// Economy mode: the load hangs on raw mains until it fails.
+    pub eco: bool,
 }
 
 impl Facts {
@@ -90,6 +96,7 @@ impl Facts {
             _ => Source::Unclear,
         };
         let running = |name: &str| reading.state(name) == Some("running");
+        let load = number("ups.load").filter(|value| (0.0..=200.0).contains(value));
         Self {
             source,
             voltage: voltage(reading),
@@ -98,10 +105,13 @@ impl Facts {
             time_on: number("battery.time_on").filter(|value| *value >= 0.0),
             charge,
             runtime,
-            load: number("ups.load").filter(|value| (0.0..=200.0).contains(value)),
+            load,
             testing: source == Source::Test || running("ups.test.result"),
             calibrating: running("ups.calibration"),
             replace: reading.state("battery.replace") == Some("yes"),
+            overload: reading.state("ups.overload") == Some("yes")
+                || load.is_some_and(|load| load > FULL_LOAD),
+            eco: reading.state("output.source") == Some("eco"),
         }
     }
 
@@ -221,6 +231,15 @@ pub fn words(seen: Seen, facts: &Facts) -> Vec<String> {
     }
     if facts.calibrating {
         words.push("calibration runs".into());
+    }
+    if facts.eco {
+        words.push("economy mode".into());
+    }
+    if facts.overload {
+        words.push(match facts.load {
+            Some(load) => format!("overload, ups.load = {load:.0} %"),
+            None => "overload".into(),
+        });
     }
     words
 }

@@ -15,7 +15,7 @@
 use super::Verdict;
 use super::battery::Believed;
 use super::signs::{self, Facts, Seen, Source, Voltage};
-use crate::device::Poll;
+use crate::device::{Poll, PollFailure};
 use crate::time::{Millis, Mono};
 use std::collections::VecDeque;
 
@@ -27,6 +27,11 @@ pub const LONGEST_CALIBRATION: Millis = Millis::from_secs(4 * 3600);
 pub const BACK_AFTER_POLLS: u32 = 2;
 /// Polls that must say "low battery" before it is acted on.
 pub const LOW_AFTER_POLLS: u32 = 2;
+/// Polls that must ask for a new battery, or tell of an overload, before a person is told: both
+/// flags flicker on some makes.
+pub const MARK_AFTER_POLLS: u32 = 2;
+/// Polls in a row that a server in between must fail for want of fresh values.
+pub const STALE_AFTER_POLLS: u32 = 2;
 /// A device's count of seconds on battery that stands still for so long is left over.
 pub const COUNTING_FRESH: Millis = Millis::from_secs(30);
 /// A count that moved so recently speaks against "mains is back".
@@ -61,6 +66,10 @@ pub struct Watch {
     test_since: Option<Mono>,
     back_polls: u32,
     low_polls: u32,
+    replace_polls: u32,
+    overload_polls: u32,
+    stale_polls: u32,
+    failed: Option<PollFailure>,
 }
 
 impl Watch {
@@ -82,37 +91,45 @@ impl Watch {
             test_since: None,
             back_polls: 0,
             low_polls: 0,
+            replace_polls: 0,
+            overload_polls: 0,
+            stale_polls: 0,
+            failed: None,
         }
     }
 
-    /// Takes a poll in. Failed polls and answers older than the last one change nothing: what
-    /// silence means is a matter of time, not of their number. True when it was a reading.
+    /// Takes a poll in. Failed polls and answers older than the last one change nothing about the
+    /// power: what silence means is a matter of time, not of their number. Why they fail is kept
+    /// for a person. True when it was a reading.
     pub fn hear(&mut self, poll: &Poll) -> bool {
-        let Ok(reading) = &poll.result else { return false };
         if self.heard.is_some() && poll.asked < self.asked {
             return false;
         }
+        let reading = match &poll.result {
+            Ok(reading) => reading,
+            Err(failure) => {
+                let is_stale = matches!(failure, PollFailure::Stale(_));
+                self.stale_polls = counted(is_stale, self.stale_polls);
+                self.failed = Some(failure.clone());
+                return false;
+            }
+        };
+        (self.failed, self.stale_polls) = (None, 0);
         let (at, facts) = (poll.answered, Facts::read(reading));
         self.asked = poll.asked;
         self.hear_charge(at, &facts);
         self.hear_runtime(at, &facts);
         self.hear_count(at, &facts);
         self.hear_voltage(&facts);
-        self.low_polls = if facts.low {
-            self.low_polls.saturating_add(1)
-        } else {
-            0
-        };
+        self.low_polls = counted(facts.low, self.low_polls);
+        self.replace_polls = counted(facts.replace, self.replace_polls);
+        self.overload_polls = counted(facts.overload, self.overload_polls);
         let tested = facts.testing || facts.calibrating;
         self.test_since = tested.then(|| self.test_since.unwrap_or(at));
         self.heard = Some(at);
         self.facts = Some(facts);
         let back = self.is_back(at, &facts);
-        self.back_polls = if back {
-            self.back_polls.saturating_add(1)
-        } else {
-            0
-        };
+        self.back_polls = counted(back, self.back_polls);
         if self.back_polls == BACK_AFTER_POLLS {
             // What the last discharge left behind is no sign of a new one.
             self.falls.clear();
@@ -203,7 +220,9 @@ impl Watch {
         match facts.source {
             Source::Off => true,
             Source::Battery => signs::is_inverter(seen, facts),
-            Source::Mains | Source::Bypass | Source::Test => !gone && !drains,
+            Source::Mains | Source::Bypass => !gone && !drains,
+            // A test is no word about the mains.
+            Source::Test => matches!(facts.voltage, Voltage::Present(_)) && !drains,
             Source::Unclear => {
                 matches!(facts.voltage, Voltage::Present(_)) && !seen.falling && !seen.counting
             }
@@ -340,6 +359,30 @@ impl Watch {
         self.low_polls >= LOW_AFTER_POLLS
     }
 
+    /// It asks for a new battery, and has twice.
+    #[must_use]
+    pub const fn needs_battery(&self) -> bool {
+        self.replace_polls >= MARK_AFTER_POLLS
+    }
+
+    /// It carries more than it can, and has told so twice.
+    #[must_use]
+    pub const fn is_overloaded(&self) -> bool {
+        self.overload_polls >= MARK_AFTER_POLLS
+    }
+
+    /// A server in between answers, and has had no fresh values twice.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        self.stale_polls >= STALE_AFTER_POLLS
+    }
+
+    /// Why the last poll failed, when it did.
+    #[must_use]
+    pub const fn failed(&self) -> Option<&PollFailure> {
+        self.failed.as_ref()
+    }
+
     /// Its own sign for its peers: it says battery, and is no inverter that always does.
     #[must_use]
     pub fn speaks_for_battery(&self, now: Mono, contact_lost_after: Millis) -> bool {
@@ -352,12 +395,17 @@ impl Watch {
     }
 }
 
+/// Polls in a row, this one counted.
+const fn counted(holds: bool, before: u32) -> u32 {
+    if holds { before.saturating_add(1) } else { 0 }
+}
+
 /// What a UPS without signs of battery operation does.
 fn at_rest(facts: &Facts) -> Verdict {
     match (facts.source, facts.voltage) {
         (Source::Off, _) => Verdict::Off,
         (Source::Bypass, _) => Verdict::Bypass,
-        (Source::Unclear, Voltage::Unclear | Voltage::Gone(_)) => Verdict::Unknown,
+        (Source::Unclear | Source::Test, Voltage::Unclear | Voltage::Gone(_)) => Verdict::Unknown,
         _ => Verdict::Mains,
     }
 }
