@@ -84,8 +84,13 @@ impl<W: World> Engine<W> {
                 for fact in reading.facts.iter().take(MAX_FACTS) {
                     self.fact(now, at, poll.answered, fact, turn);
                 }
-                for _ in reading.facts.iter().skip(MAX_FACTS) {
-                    self.count("facts_left_out");
+                // What a limit watches is never left out.
+                for fact in reading.facts.iter().skip(MAX_FACTS) {
+                    if self.is_watched(at, fact) {
+                        self.fact(now, at, poll.answered, fact, turn);
+                    } else {
+                        self.count("facts_left_out");
+                    }
                 }
                 self.device_contact(now, at, Condition::Gone, turn);
                 self.hear_redundancy(now, at, reading, turn);
@@ -104,7 +109,15 @@ impl<W: World> Engine<W> {
                 self.miss_redundancy(now, at, turn);
             }
         }
-        self.power(now, outage::Input::Poll(poll), turn);
+        // The others say nothing of power, and ten thousand of them must not be asked for it.
+        if self.site.devices[at].kind == DeviceKind::Ups {
+            self.power(now, outage::Input::Poll(poll), turn);
+        }
+    }
+
+    fn is_watched(&self, at: usize, fact: &Fact) -> bool {
+        let id = format!("{}.{}", self.site.devices[at].name, fact.name);
+        self.limits.contains_key(&id)
     }
 
     /// The contact of a UPS is judged by the outage engine.
@@ -152,6 +165,7 @@ impl<W: World> Engine<W> {
                 if device.facts.len() >= MAX_FACTS {
                     // Rows that came and went.
                     device.facts.retain(|_, told| told.at >= answered);
+                    device.shown = device.facts.values().filter(|told| told.is_shown).count();
                 }
                 let is_shown = device.shown < SHOWN_MAX && catalog::is_chief(kind, &fact.name);
                 device.shown += usize::from(is_shown);

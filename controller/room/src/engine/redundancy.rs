@@ -121,12 +121,17 @@ impl<W: World> Engine<W> {
     }
 
     /// True when something that the device is reached through did not answer when it was asked
-    /// last, or never has.
+    /// last, and has not answered since the device fell silent; or never has. One that answers now
+    /// and then lets others through as well: it explains no silence that lasts, and hides none.
     pub(super) fn is_hidden(&self, at: usize) -> bool {
+        let device = |at: usize| self.devices.get(&self.site.devices[at].name);
+        let silent = device(at).and_then(|device| device.heard).or(self.started);
+        let explained = silent.unwrap_or(Mono(0)).after(self.patience(at));
         self.in_front_of(at).any(|front| {
-            self.devices
-                .get(&self.site.devices[front].name)
-                .is_none_or(|device| device.failed > 0 || device.heard.is_none())
+            device(front).is_none_or(|front| match front.heard {
+                Some(heard) => front.failed > 0 && heard <= explained,
+                None => true,
+            })
         })
     }
 

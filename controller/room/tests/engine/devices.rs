@@ -120,6 +120,47 @@ fn a_fact_that_is_told_no_more_turns_stale_and_is_no_current_value() {
     assert_eq!(word("db1.fan.3.speed"), (None, Some("stale".to_owned())));
 }
 
+/// Names of rows change with the layout; what the page shows must come back with the new ones.
+#[test]
+fn chief_facts_are_shown_again_after_all_of_them_had_other_names() {
+    let mut bench = Bench::with(server(1000.0));
+    for first in ["a", "b", "c"] {
+        bench.pass(60_000);
+        let now = bench.now().mono;
+        let name = |n: usize| format!("fan.{first}{n}.health");
+        let word = |n| fact(name(n), Ok(FactValue::State("ok".to_owned())));
+        let facts = (0..MAX_FACTS).map(word).collect();
+        let reading = Reading { facts, ..reading(0) };
+        bench.event(Event::Poll(Poll {
+            device: "db1".to_owned(),
+            asked: now,
+            answered: now,
+            result: Ok(reading),
+        }));
+        let snapshot = bench.engine.snapshot(bench.now());
+        let shown = snapshot.points.iter().filter(|point| point.source == "db1");
+        let current = shown.filter(|point| point.state.is_some()).count();
+        assert_eq!(current, SHOWN_MAX, "{first}");
+    }
+}
+
+#[test]
+fn a_limit_watches_a_fact_however_many_stand_before_it() {
+    let mut bench = Bench::with(server(5000.0));
+    let now = bench.now().mono;
+    let mut reading = reading(MAX_FACTS);
+    reading.facts.reverse();
+    bench.event(Event::Poll(Poll {
+        device: "db1".to_owned(),
+        asked: now,
+        answered: now,
+        result: Ok(reading),
+    }));
+    let alarms = bench.engine.snapshot(bench.now()).alarms;
+    let is_raised = alarms.iter().any(|alarm| alarm.id == "db1.fan.7.speed.low");
+    assert!(is_raised, "{alarms:?}");
+}
+
 #[test]
 fn a_limit_on_a_fact_of_a_device_raises_its_alarm() {
     let mut bench = Bench::with(server(5000.0));
