@@ -6,6 +6,7 @@
 
 use super::Failure;
 use crate::core::cards::CardsError;
+use crate::snmp::PASSWORD_MIN;
 use clap::Args;
 use room::plan::Plan;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
@@ -253,6 +254,16 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             disk.error(&way, message, "profiles of Modbus devices begin with `modbus-`");
         }
     }
+    for (index, device) in site.devices.iter().enumerate() {
+        for (key, file, least) in passwords(&device.link) {
+            let way = [Step::Key("device"), Step::Index(index), Step::Key(key)];
+            if let Some(secret) = disk.secret(&way, file, SECRET_MODE)
+                && let Err(why) = password(&secret, least)
+            {
+                disk.error(&way, format!("{}: {why}", file.display()), PASSWORD);
+            }
+        }
+    }
     for (index, host) in site.hosts.iter().enumerate() {
         let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
         match &host.action {
@@ -322,12 +333,40 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     disk.problems
 }
 
+/// The password files of a device: their key in the site file, and the fewest characters.
+fn passwords(link: &Link) -> Vec<(&'static str, &Path, usize)> {
+    match link {
+        Link::Snmp(SnmpLink {
+            access: SnmpAccess::V3(usm),
+            ..
+        }) => {
+            let auth = usm.auth.as_ref().map(|(_, file)| ("auth_password_file", file));
+            let privacy = usm
+                .privacy
+                .as_ref()
+                .map(|(_, file)| ("privacy_password_file", file));
+            let both = auth.into_iter().chain(privacy);
+            both.map(|(key, file)| (key, file.as_path(), PASSWORD_MIN))
+                .collect()
+        }
+        Link::Nut(nut) => {
+            let login = nut.login.iter();
+            login
+                .map(|(_, file)| ("password_file", file.as_path(), 1))
+                .collect()
+        }
+        Link::Snmp(_) | Link::Modbus(_) | Link::Megatec(_) => Vec::new(),
+    }
+}
+
 /// Every secret has one reader: core the nodes' keys (broker is sent digests of the passwords that
-/// come of them) and the broker's password, act the keys that stop servers.
+/// come of them), the devices' passwords and the broker's, act the keys that stop servers.
 const SECRET_MODE: u32 = 0o600;
 const NEW_KEY: &str = "64 hex digits, as `yagura node provision` writes them";
 const SSH_KEY: &str =
     "make one without passphrase for this purpose alone: ssh-keygen -t ed25519 -N '' -f FILE";
+
+const PASSWORD: &str = "the password alone, on one line";
 
 struct Disk<'t> {
     text: &'t str,
@@ -511,6 +550,18 @@ fn node_key(secret: &[u8]) -> Result<String, &'static str> {
     Ok(text.to_ascii_lowercase())
 }
 
+fn password(secret: &[u8], least: usize) -> Result<(), String> {
+    let text = std::str::from_utf8(secret).map_err(|_| "it is not text".to_owned())?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    if text.contains(['\r', '\n']) {
+        return Err("there is more than one line in it".to_owned());
+    }
+    if text.len() < least {
+        return Err(format!("its password has less than {least} characters"));
+    }
+    Ok(())
+}
+
 fn ssh_key(secret: &[u8]) -> Result<(), String> {
     let key = PrivateKey::from_openssh(secret)
         .map_err(|why| format!("it is no private key in OpenSSH format: {why}"))?;
@@ -557,11 +608,15 @@ mod tests {
             0o600,
         );
         write(&folder.join("secrets/card.key"), &"00112233".repeat(8), 0o600);
+        for file in ["switch-1.auth", "switch-1.priv", "desk-ups.password"] {
+            write(&folder.join("secrets").join(file), "long enough\n", 0o600);
+        }
         write(&folder.join("cards.toml"), CARDS, 0o640);
         write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
         let config = folder.join("site.toml");
         let text = EXAMPLE
             .replace("/var/lib/yagura", folder.join("data").to_str().unwrap())
+            .replace("/etc/yagura/secret", folder.join("secrets").to_str().unwrap())
             .replace(
                 "/usr/local/lib/yagura/stop-vm",
                 folder.join("stop-vm").to_str().unwrap(),
@@ -596,7 +651,27 @@ mod tests {
     #[test]
     fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
         type Spoil = fn(&Path);
-        let cases: [(&str, Spoil, &str); 14] = [
+        let cases: [(&str, Spoil, &str); 18] = [
+            (
+                "auth_password_file",
+                |f| fs::remove_file(f.join("secrets/switch-1.auth")).unwrap(),
+                "does not exist",
+            ),
+            (
+                "privacy_password_file",
+                |f| write(&f.join("secrets/switch-1.priv"), "short\n", 0o600),
+                "less than 8 characters",
+            ),
+            (
+                "desk-ups.password",
+                |f| write(&f.join("secrets/desk-ups.password"), "long enough", 0o640),
+                "mode 0640",
+            ),
+            (
+                "desk-ups.password",
+                |f| write(&f.join("secrets/desk-ups.password"), "", 0o600),
+                "is empty",
+            ),
             (
                 "\"secrets/node-1.key\"",
                 |f| fs::remove_file(f.join("secrets/node-1.key")).unwrap(),
@@ -767,7 +842,7 @@ mod tests {
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 7"), "{found:?}");
+        assert!(found[0].contains("warning: none of the 10"), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 
