@@ -268,6 +268,16 @@ impl Client {
         }
     }
 
+    /// Reads in one packet the instance that follows each of these. Fewer rows than asked for, and
+    /// errors, say nothing of any single one: then they are asked for one by one.
+    ///
+    /// # Errors
+    /// No answer, or one that is refused or reports an error.
+    pub async fn get_next_each(&self, target: &Target, oids: &[Oid]) -> Result<Vec<(Oid, Value)>, Error> {
+        let after: Vec<&Oid> = oids.iter().collect();
+        self.rows_after(target, &after, 1).await
+    }
+
     /// Reads everything under `root`, at most `limit` rows (and never more than
     /// [`WALK_ROWS_MAX`]).
     ///

@@ -3,8 +3,12 @@
 //!
 //! ```text
 //! unknown --sysObjectID, sysDescr, probes--> profile --walk its roots--> layout --poll--> Reading
-//!    ^--- identity changed, a row is gone, nothing of the profile answers, `forget` ---------+
+//!    ^--- identity changed, nothing of the profile answers, `forget` ------------------------+
 //! ```
+//!
+//! What is known grows old: rows come and go, an agent gets a part that it lacked. So it is
+//! looked at anew from time to time, between two readings ([`Session::renew`]), and the old
+//! layout is read on until the new one is whole and has answered. No reading ever waits for that.
 //!
 //! Detection asks first what the device says it is, then the probes of the profiles that this
 //! fits, and those of generic profiles only when none of them does: two or three packets for a
@@ -13,7 +17,7 @@
 //! Identity is read again with every poll, so that a swapped card is noticed at once.
 
 use super::client::COLUMNS_AT_ONCE;
-use super::{Client, Error, Oid, Plan, Target, VARIABLES_PER_PACKET, Value};
+use super::{Access, Client, Error, Oid, Plan, Target, Value};
 use room::device::{FactValue, PollFailure, Reading};
 use room::profile::{
     Identity, Kind, Layout, Library, Profile, ROWS_MAX, Rank, Roots, SYS_DESCR, SYS_OBJECT_ID,
@@ -31,6 +35,12 @@ const READING_MAX: Duration = Duration::from_secs(60);
 /// longer; nobody waits for it but this device.
 const LEARNING_FACTOR: u32 = 4;
 const LEARNING_MAX: Duration = Duration::from_secs(180);
+/// Times that looking anew is taken up again after a reading came between. A column that takes
+/// longer to walk than the pause between two readings would be begun for ever.
+const RENEWALS_MAX: u32 = 100;
+/// Probes asked for in one packet; their names take some 800 bytes. There are a few hundred in all
+/// profiles that fit any device.
+const PROBES_PER_PACKET: usize = 40;
 /// Identity may change between two packets of one reading; twice in one reading is noise.
 const DETECTIONS_PER_READING: usize = 2;
 /// Rows walked of one column. More than become facts, so that those left out can be counted.
@@ -60,9 +70,15 @@ pub struct Session {
     target: Target,
     wanted: Wanted,
     known: Option<Known>,
-    /// What was found out so far of a device that is not known yet.
+    /// What was found out so far of a device that is not known yet, or looked at anew.
     learning: Option<Learning>,
-    /// A row was gone, and the rows were looked for again; once until [`Self::forget`].
+    /// Found by looking anew, and not asked yet.
+    next: Option<Known>,
+    /// What is known is to be looked at anew.
+    is_outdated: bool,
+    /// Calls of [`Self::renew`] since then.
+    renewals: u32,
+    /// A row was gone, and the rows are looked for again; once until [`Self::outdate`].
     rows_renewed: bool,
 }
 
@@ -74,6 +90,10 @@ struct Known {
     plan: Plan,
     sys_object_id: Option<Oid>,
     serial: Option<String>,
+    /// How well the profile fits; `None` when the site names it.
+    rank: Option<Rank>,
+    /// A column could not be walked.
+    has_holes: bool,
 }
 
 /// The way to [`Known`]. It outlives the deadline of a reading: a slow device is learnt over
@@ -82,6 +102,7 @@ struct Known {
 struct Learning {
     sys_object_id: Option<Oid>,
     profile: Arc<Profile>,
+    rank: Option<Rank>,
     roots: Roots,
     /// Columns already walked; `None` before the scalars were got.
     walked: Option<usize>,
@@ -90,6 +111,7 @@ struct Learning {
     rows: Vec<(Oid, Value)>,
     left_out: usize,
     silent: usize,
+    has_holes: bool,
 }
 
 impl Session {
@@ -103,6 +125,9 @@ impl Session {
             wanted,
             known: None,
             learning: None,
+            next: None,
+            is_outdated: false,
+            renewals: 0,
             rows_renewed: false,
         }
     }
@@ -124,7 +149,65 @@ impl Session {
     pub fn forget(&mut self) {
         self.known = None;
         self.learning = None;
+        self.next = None;
+        self.is_outdated = false;
+        self.renewals = 0;
         self.rows_renewed = false;
+    }
+
+    /// What is known is old: [`Self::renew`] looks at the device anew.
+    pub fn outdate(&mut self) {
+        self.is_outdated = true;
+        self.renewals = 0;
+        self.rows_renewed = false;
+    }
+
+    /// True when [`Self::renew`] has something to do.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.is_outdated && self.known.is_some()
+    }
+
+    /// Detects again, looks for rows and asks again for what the device lacked. Until all of that
+    /// has answered, [`Self::read`] goes on as before. May be dropped at any time: the next call
+    /// goes on where it was. What fails leaves everything as it is.
+    pub async fn renew(&mut self) {
+        if !self.is_outdated() {
+            return;
+        }
+        self.renewals += 1;
+        if self.renewals <= RENEWALS_MAX
+            && let Some(next) = self.renewed().await
+        {
+            self.known = Some(next);
+        }
+        self.learning = None;
+        self.next = None;
+        self.is_outdated = false;
+    }
+
+    async fn renewed(&mut self) -> Option<Known> {
+        if self.next.is_none() {
+            self.next = Some(self.find().await.ok()?);
+        }
+        let (known, next) = (self.known.as_ref()?, self.next.as_mut()?);
+        // An agent that is short of something for a moment must not lose what it has.
+        let is_worse = next.rank < known.rank;
+        let is_torn = next.has_holes && next.profile.name() == known.profile.name();
+        if is_worse || is_torn {
+            return None;
+        }
+        let values = self.client.ask(&mut next.plan).await.ok()?;
+        let is_same = agree(
+            sys_object_id_of(values.last()).as_ref(),
+            next.sys_object_id.as_ref(),
+        );
+        let (values, _) = values.split_at(values.len().saturating_sub(1));
+        if !is_same || !values.iter().any(Value::is_present) {
+            return None;
+        }
+        next.plan.keep(&next.layout.worth_asking(values));
+        self.next.take()
     }
 
     /// Reads the device.
@@ -146,8 +229,9 @@ impl Session {
 
     async fn read_in_time(&mut self) -> Result<Reading, PollFailure> {
         for _ in 0..DETECTIONS_PER_READING {
-            if self.known.is_none() {
-                self.learn().await?;
+            let is_new = self.known.is_none();
+            if is_new {
+                self.known = Some(self.find().await?);
             }
             let Some(known) = &mut self.known else {
                 return Err(PollFailure::NoProfile);
@@ -166,17 +250,31 @@ impl Session {
                         Ok(FactValue::Text(serial)) => Some(serial.clone()),
                         _ => None,
                     });
-            let is_same =
-                sys_object_id == known.sys_object_id && (known.serial.is_none() || serial == known.serial);
-            let says_nothing = !values.iter().any(Value::is_present);
-            let has_lost_rows = !self.rows_renewed && known.layout.has_lost_rows(values);
-            self.rows_renewed |= has_lost_rows;
-            if !is_same || has_lost_rows || (says_nothing && !matches!(self.wanted, Wanted::Named(_))) {
-                self.known = None;
+            let is_same = agree(sys_object_id.as_ref(), known.sys_object_id.as_ref())
+                && agree(serial.as_ref(), known.serial.as_ref());
+            if !is_same {
+                self.forget();
                 continue;
             }
+            if !values.iter().any(Value::is_present) {
+                // It answers and tells nothing: that is no reading, or it would look healthy.
+                let is_named = matches!(self.wanted, Wanted::Named(_));
+                if !is_named {
+                    self.forget();
+                }
+                if is_named || is_new {
+                    return Err(PollFailure::NoProfile);
+                }
+                continue;
+            }
+            if !self.rows_renewed && known.layout.has_lost_rows(values) {
+                self.rows_renewed = true;
+                self.is_outdated = true;
+            }
             known.plan.keep(&known.layout.worth_asking(values));
-            known.serial = serial;
+            if serial.is_some() {
+                known.serial = serial;
+            }
             return Ok(reading);
         }
         Err(PollFailure::Refused(
@@ -185,7 +283,7 @@ impl Session {
     }
 
     /// What the device is, and what it has of that.
-    async fn learn(&mut self) -> Result<(), PollFailure> {
+    async fn find(&mut self) -> Result<Known, PollFailure> {
         let learning = match &mut self.learning {
             Some(learning) => learning,
             none => none.insert(begin(&self.client, &self.library, &self.target, &self.wanted).await?),
@@ -196,21 +294,27 @@ impl Session {
             return Err(failure);
         }
         let Some(learning) = self.learning.take() else {
-            return Ok(());
+            return Err(PollFailure::NoProfile);
         };
         let mut layout = learning.profile.layout(&learning.rows);
         layout.leave_out(learning.left_out);
         let mut oids = layout.oids();
         oids.push(oid(SYS_OBJECT_ID));
-        self.known = Some(Known {
+        Ok(Known {
             plan: Plan::new(&self.target, &oids),
             sys_object_id: learning.sys_object_id,
             serial: None,
             layout,
             profile: learning.profile,
-        });
-        Ok(())
+            rank: learning.rank,
+            has_holes: learning.has_holes,
+        })
     }
+}
+
+/// What is not said this time is no other word.
+fn agree<T: PartialEq>(now: Option<&T>, before: Option<&T>) -> bool {
+    now.is_none() || before.is_none() || now == before
 }
 
 /// What the device is.
@@ -243,6 +347,10 @@ async fn begin(
     };
     let profile = profile.ok_or(PollFailure::NoProfile)?;
     Ok(Learning {
+        rank: match wanted {
+            Wanted::Named(_) => None,
+            Wanted::Any | Wanted::Ups => profile.rank(&identity),
+        },
         sys_object_id: identity.sys_object_id,
         roots: profile.roots(),
         profile,
@@ -251,6 +359,7 @@ async fn begin(
         rows: Vec::new(),
         left_out: 0,
         silent: 0,
+        has_holes: false,
     })
 }
 
@@ -264,48 +373,59 @@ async fn detect(
 ) -> Result<Option<Arc<Profile>>, PollFailure> {
     let mut seen: HashMap<Oid, bool> = HashMap::new();
     let candidates = library.candidates(identity);
-    for batch in batches(&candidates) {
-        let mut asked: Vec<Oid> = Vec::new();
-        for probe in batch.iter().flat_map(|(_, profile)| profile.probes()) {
-            if !seen.contains_key(probe) && !asked.contains(probe) {
-                asked.push(probe.clone());
-            }
-        }
-        let answer = client
-            .get(target, &asked)
-            .await
-            .map_err(|error| failure(&error))?;
-        let present: HashMap<Oid, bool> = answer
-            .into_iter()
-            .map(|(probe, value)| (probe, value.is_present()))
+    let (fitting, generic) = candidates.split_at(candidates.partition_point(|(rank, _)| !rank.is_generic()));
+    for candidates in [fitting, generic] {
+        // Single rows of tables are few, and only a GET finds them.
+        let rows: Vec<Oid> = candidates
+            .iter()
+            .flat_map(|(_, profile)| single_rows(profile))
+            .filter(|row| !seen.contains_key(row))
             .collect();
-        for (_, profile) in batch {
-            for probe in profile.probes() {
-                let is_there = match (seen.get(probe), present.get(probe)) {
-                    (Some(known), _) => *known,
-                    (None, Some(true)) => true,
-                    (None, _) => probe.may_have_rows() && has_rows(client, target, probe).await?,
-                };
-                seen.insert(probe.clone(), is_there);
-                if is_there {
-                    return Ok(Some(Arc::clone(profile)));
+        if !rows.is_empty() {
+            let answer = client.get(target, &rows).await.map_err(|error| failure(&error))?;
+            let present = answer.into_iter().filter(|(_, value)| value.is_present());
+            seen.extend(present.map(|(row, _)| (row, true)));
+        }
+        for batch in batches(candidates) {
+            let mut asked: Vec<Oid> = Vec::new();
+            for probe in batch.iter().flat_map(|(_, profile)| profile.probes()) {
+                if !seen.contains_key(probe) && !asked.contains(probe) {
+                    asked.push(probe.clone());
                 }
+            }
+            let found = are_there(client, target, &asked).await?;
+            seen.extend(asked.into_iter().zip(found));
+            let is_there = |probe: &Oid| seen.get(probe) == Some(&true);
+            if let Some((_, profile)) = batch
+                .iter()
+                .find(|(_, profile)| profile.probes().iter().any(is_there))
+            {
+                return Ok(Some(Arc::clone(profile)));
             }
         }
     }
     Ok(None)
 }
 
-/// Cuts where a packet is full, and where what the device says of itself ends to speak for a
-/// profile.
+/// Probes that may be a row of a table: neither a scalar nor a column of the profile.
+fn single_rows(profile: &Profile) -> Vec<Oid> {
+    let may_be_row = |probe: &&Oid| probe.may_have_rows();
+    if !profile.probes().iter().any(|probe| may_be_row(&probe)) {
+        return Vec::new();
+    }
+    let columns = profile.roots().columns;
+    let rows = profile.probes().iter().filter(may_be_row);
+    rows.filter(|probe| !columns.contains(probe)).cloned().collect()
+}
+
+/// Cuts where a packet is full.
 fn batches(candidates: &[(Rank, Arc<Profile>)]) -> Vec<&[(Rank, Arc<Profile>)]> {
     let mut batches = Vec::new();
     let mut from = 0;
     let mut probes = 0;
-    for (at, (rank, profile)) in candidates.iter().enumerate() {
+    for (at, (_, profile)) in candidates.iter().enumerate() {
         let more = profile.probes().len();
-        let generic_begins = at > 0 && rank.is_generic() && !candidates[at - 1].0.is_generic();
-        if at > from && (generic_begins || probes + more > VARIABLES_PER_PACKET) {
+        if at > from && probes + more > PROBES_PER_PACKET {
             batches.push(&candidates[from..at]);
             (from, probes) = (at, 0);
         }
@@ -315,6 +435,80 @@ fn batches(candidates: &[(Rank, Arc<Profile>)]) -> Vec<&[(Rank, Arc<Profile>)]> 
         batches.push(&candidates[from..]);
     }
     batches
+}
+
+/// Which of these are there: a scalar, or a column with a row. One packet tells it of all of them,
+/// for what follows an object is its instance. In v1 the end of the MIB spoils such a packet, so
+/// they are got, and then asked for one by one.
+async fn are_there(client: &Client, target: &Target, probes: &[Oid]) -> Result<Vec<bool>, PollFailure> {
+    if probes.is_empty() {
+        return Ok(Vec::new());
+    }
+    if matches!(target.access, Access::V1(_)) {
+        let answer = client
+            .get(target, probes)
+            .await
+            .map_err(|error| failure(&error))?;
+        let mut found = Vec::with_capacity(probes.len());
+        for (probe, value) in answer {
+            found
+                .push(value.is_present() || probe.may_have_rows() && has_rows(client, target, &probe).await?);
+        }
+        return Ok(found);
+    }
+    let objects: Vec<Oid> = probes
+        .iter()
+        .map(|probe| match probe.arcs().split_last() {
+            Some((0, object)) => Oid::new(object.to_vec()).unwrap_or_else(|_| probe.clone()),
+            _ => probe.clone(),
+        })
+        .collect();
+    let next = next_each(client, target, &objects).await?;
+    let found = probes.iter().zip(next).map(|(probe, next)| {
+        next.is_some_and(|(name, value)| {
+            value.is_present() && (name == *probe || probe.may_have_rows() && name.is_under(probe))
+        })
+    });
+    Ok(found.collect())
+}
+
+/// What follows each of these; in halves of an agent that does not take so many at once. Nothing
+/// follows one that the agent errs about.
+async fn next_each(
+    client: &Client,
+    target: &Target,
+    objects: &[Oid],
+) -> Result<Vec<Option<(Oid, Value)>>, PollFailure> {
+    let mut found = vec![None; objects.len()];
+    let mut parts = vec![0..objects.len()];
+    while let Some(part) = parts.pop() {
+        let asked = &objects[part.clone()];
+        match client.get_next_each(target, asked).await {
+            Ok(rows) if rows.len() == asked.len() => {
+                for (place, row) in part.zip(rows) {
+                    found[place] = Some(row);
+                }
+                continue;
+            }
+            Err(error @ (Error::Bind(_) | Error::Send { .. })) => return Err(failure(&error)),
+            // A dead agent, or one that drops what is too large: one object tells them apart.
+            Err(error @ Error::Timeout { .. }) => {
+                if part.len() == 1 {
+                    return Err(failure(&error));
+                }
+                if let Err(error @ Error::Timeout { .. }) = client.get_next(target, &asked[0]).await {
+                    return Err(failure(&error));
+                }
+            }
+            Ok(_) | Err(_) => {}
+        }
+        if part.len() > 1 {
+            let middle = part.start + part.len() / 2;
+            parts.push(middle..part.end);
+            parts.push(part.start..middle);
+        }
+    }
+    Ok(found)
 }
 
 /// True when a column has a row; an agent that errs about it has none.
@@ -361,12 +555,18 @@ async fn walk(client: &Client, target: &Target, learning: &mut Learning) -> Resu
                 rows.extend(found);
                 learning.left_out += usize::from(more);
             }
-            Err(Error::Timeout { .. }) if learning.silent < SILENT_COLUMNS_MAX => learning.silent += 1,
+            Err(Error::Timeout { .. }) if learning.silent < SILENT_COLUMNS_MAX => {
+                learning.silent += 1;
+                learning.has_holes = true;
+            }
             Err(error @ (Error::Timeout { .. } | Error::Bind(_) | Error::Send { .. })) => {
                 return Err(failure(&error));
             }
             // A table that loops or errs brings no rows, and takes none of the others with it.
-            Err(error) => tracing::debug!(%column, %error, "walk a column"),
+            Err(error) => {
+                tracing::debug!(%column, %error, "walk a column");
+                learning.has_holes = true;
+            }
         }
         *walked += 1;
     }

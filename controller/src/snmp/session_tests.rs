@@ -1,6 +1,7 @@
 //! Sessions against recorded agents: what detection costs, and how rows come and go.
 
 use super::*;
+use room::device::PollFailure;
 use room::profile::Library;
 use room::profile::recording::Recording;
 use simroom::recorded::Recorded;
@@ -28,6 +29,10 @@ divide = 10
 [[fact]]
 name = "device.model"
 oid = "1.3.6.1.4.1.99999.2.0"
+read = "text"
+[[fact]]
+name = "device.serial"
+oid = "1.3.6.1.4.1.99999.3.0"
 read = "text"
 "#;
 
@@ -99,16 +104,15 @@ impl Relay {
     }
 
     async fn session(&self) -> Session {
+        self.session_of(Wanted::Any).await
+    }
+
+    async fn session_of(&self, wanted: Wanted) -> Session {
         let (library, bad) = Library::builtin().with(&[("strip", STRIP)]);
         assert_eq!(bad, []);
         let access = Access::V2c(Secret("room".to_owned()));
         let target = Target::new(self.addr, access, Duration::from_secs(2), 1);
-        Session::new(
-            Client::bind().await.unwrap(),
-            Arc::new(library),
-            target,
-            Wanted::Any,
-        )
+        Session::new(Client::bind().await.unwrap(), Arc::new(library), target, wanted)
     }
 }
 
@@ -140,37 +144,49 @@ async fn a_known_maker_is_detected_in_a_few_packets_and_polled_in_one() {
     assert_eq!(reading.profile, "strip");
     assert_eq!(outlets(&reading), [outlet(1, 0.1, 1), outlet(2, 0.2, 2)]);
     // What it is; its probe as an instance, then as a column; both columns; their end; the poll.
-    assert_eq!(relay.packets(), 5);
+    assert_eq!(relay.packets(), 4);
     assert_eq!(outlets(&session.read().await.unwrap()), outlets(&reading));
     assert_eq!(relay.packets(), 1);
 }
 
 #[tokio::test]
-async fn an_agent_that_nobody_knows_costs_a_bounded_number_of_packets() {
+async fn an_agent_that_nobody_knows_costs_a_dozen_packets() {
     let text = "1.3.6.1.2.1.1.1.0|4|Something\n1.3.6.1.2.1.1.3.0|67|100\n\
         1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.88888.1\n";
     let relay = Relay::start(&[Recording::parse(text).unwrap()]).await;
     let reading = relay.session().await.read().await.unwrap();
     assert_eq!(reading.profile, "host-system");
     let packets = relay.packets();
-    // At most one for each column that is a probe, and it is asked once in a lifetime.
-    assert!(packets <= 2 * room::profile::BUILTIN.len(), "{packets} packets");
+    assert!(packets <= 12, "{packets} packets");
 }
 
 #[tokio::test]
-async fn rows_that_go_are_noticed_at_once_and_rows_that_come_when_it_is_asked_again() {
+async fn rows_that_go_are_told_missing_at_once_and_left_out_when_it_is_looked_at_anew() {
     let relay = Relay::start(&[strip(&[1, 2]), strip(&[1]), strip(&[1, 5])]).await;
     let mut session = relay.session().await;
     assert_eq!(outlets(&session.read().await.unwrap()).len(), 2);
+    relay.packets();
     relay.answer_by(1);
+    let reading = session.read().await.unwrap();
+    assert_eq!(relay.packets(), 1, "no reading waits for a walk");
+    assert_eq!(
+        reading.fact("outlet.2.current").unwrap().value,
+        Err(shared::NoData::NotSupported)
+    );
+    assert!(session.is_outdated());
+    session.renew().await;
+    assert!(!session.is_outdated());
     assert_eq!(outlets(&session.read().await.unwrap()), [outlet(1, 0.1, 1)]);
     relay.answer_by(2);
     assert_eq!(outlets(&session.read().await.unwrap()), [outlet(1, 0.1, 1)]);
-    session.forget();
+    session.outdate();
+    session.renew().await;
+    relay.packets();
     assert_eq!(
         outlets(&session.read().await.unwrap()),
         [outlet(1, 0.1, 1), outlet(2, 0.5, 5)]
     );
+    assert_eq!(relay.packets(), 1);
 }
 
 /// A device whose rows come and go all the time must not be walked with every poll.
@@ -181,13 +197,85 @@ async fn rows_that_go_again_and_again_are_looked_for_once() {
     session.read().await.unwrap();
     relay.answer_by(1);
     session.read().await.unwrap();
+    session.renew().await;
+    assert_eq!(outlets(&session.read().await.unwrap()).len(), 2);
     relay.packets();
     relay.answer_by(2);
     let reading = session.read().await.unwrap();
-    assert_eq!(relay.packets(), 1);
     // It is said to be missing, not left out.
     assert_eq!(
         reading.fact("outlet.2.current").unwrap().value,
         Err(shared::NoData::NotSupported)
     );
+    session.renew().await;
+    assert_eq!(relay.packets(), 1);
+}
+
+#[tokio::test]
+async fn looking_anew_at_an_agent_that_is_short_of_everything_takes_nothing_away() {
+    let bare = Recording::parse("1.3.6.1.2.1.1.1.0|4|Strip\n1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.7\n");
+    let relay = Relay::start(&[strip(&[1, 2]), bare.unwrap()]).await;
+    let mut session = relay.session().await;
+    let before = session.read().await.unwrap();
+    session.outdate();
+    relay.answer_by(1);
+    session.renew().await;
+    relay.answer_by(0);
+    relay.packets();
+    assert_eq!(session.read().await.unwrap(), before);
+    assert_eq!(relay.packets(), 1, "it was not detected again");
+}
+
+#[tokio::test]
+async fn looking_anew_is_taken_up_again_after_a_reading_came_between() {
+    let relay = Relay::start(&[strip(&[1, 2]), strip(&[1, 2, 3])]).await;
+    let mut session = relay.session().await;
+    session.read().await.unwrap();
+    session.outdate();
+    relay.answer_by(1);
+    for _ in 0..100 {
+        // Dropped at the first wait for the network, as by a reading that is due.
+        tokio::select! {
+            biased;
+            () = session.renew() => {}
+            () = tokio::time::sleep(Duration::from_millis(2)) => {}
+        }
+        if !session.is_outdated() {
+            break;
+        }
+        session.read().await.unwrap();
+    }
+    assert_eq!(outlets(&session.read().await.unwrap()).len(), 3);
+}
+
+#[tokio::test]
+async fn a_serial_number_that_is_not_told_once_is_no_other_device_and_another_one_is() {
+    let with = |serial: &str| {
+        let rows = format!("{HEAD}1.3.6.1.4.1.99999.1.2.1|2|1\n1.3.6.1.4.1.99999.3.0|4|{serial}\n");
+        Recording::parse(&rows).unwrap()
+    };
+    let relay = Relay::start(&[with("A"), strip(&[1]), with("B")]).await;
+    let mut session = relay.session().await;
+    session.read().await.unwrap();
+    relay.packets();
+    for (agent, is_detected) in [(1, false), (0, false), (2, true)] {
+        relay.answer_by(agent);
+        session.read().await.unwrap();
+        assert_eq!(relay.packets() > 1, is_detected, "agent {agent}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_answers_and_tells_nothing_of_its_profile_is_no_reading() {
+    let bare = Recording::parse("1.3.6.1.2.1.1.2.0|6|1.3.6.1.4.1.99999.7\n").unwrap();
+    let relay = Relay::start(&[strip(&[1]), bare]).await;
+    for wanted in [Wanted::Any, Wanted::Named("strip".to_owned())] {
+        relay.answer_by(0);
+        let mut session = relay.session_of(wanted).await;
+        session.read().await.unwrap();
+        relay.answer_by(1);
+        assert_eq!(session.read().await, Err(PollFailure::NoProfile));
+        relay.answer_by(0);
+        session.read().await.unwrap();
+    }
 }

@@ -45,8 +45,8 @@ const TURN: Duration = Duration::from_millis(250);
 const RELEARN_SPREAD: f64 = 0.3;
 /// Between two readings of one device, whatever the site and the nudges say.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-/// What a device was found to lack is asked again after so long, on mains only: on battery
-/// every packet must count.
+/// What a device was found to have and to lack is looked at anew after so long, on mains only: on
+/// battery every packet must count.
 const RELEARN_EVERY: Millis = Millis::from_secs(600);
 /// Pause before a task that panicked is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ pub enum Control {
     /// Read this device at once.
     PollNow(String),
     /// True while any UPS is on battery: every device is read at `poll_on_battery`, the first
-    /// time at once.
+    /// time at once where that is faster than `poll`.
     Fast(bool),
 }
 
@@ -177,14 +177,30 @@ impl Conversation {
         }
     }
 
-    /// Asks again, with the next reading, for what the device was found to lack.
-    pub fn forget(&mut self) {
+    /// What the device was found to have and to lack is old: it is looked at anew by
+    /// [`Self::renew`] where that takes questions of its own, else with the next reading.
+    pub fn outdate(&mut self) {
         match self {
-            Self::Snmp(session) => session.forget(),
+            Self::Snmp(session) => session.outdate(),
             Self::Modbus(session) => session.forget(),
             Self::Megatec(session) => session.forget(),
             // A NUT server tells everything with every reading.
             Self::Nut(_) | Self::Unable(_) => {}
+        }
+    }
+
+    /// True when [`Self::renew`] has something to do.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        matches!(self, Self::Snmp(session) if session.is_outdated())
+    }
+
+    /// Looks at the device anew, between two readings. May be dropped at any time, and goes on
+    /// where it was.
+    pub async fn renew(&mut self) {
+        if let Self::Snmp(session) = self {
+            // Rare, and would make the task of every device larger.
+            Box::pin(session.renew()).await;
         }
     }
 }
@@ -280,19 +296,26 @@ impl Poller {
                 () = tokio::time::sleep_until(due) => {}
                 () = self.nudge.notified() => {}
                 changed = self.fast.changed() => match changed {
-                    // Back on mains the next reading may wait; on battery it may not.
-                    Ok(()) if !*self.fast.borrow_and_update() => {
-                        due = Instant::now() + self.interval();
-                        continue;
+                    Ok(()) => {
+                        let on_battery = *self.fast.borrow_and_update();
+                        // What is read no faster on battery goes on as it was: ten thousand of
+                        // them at once would stand in the way of the UPSes, and stay in step.
+                        if self.device.poll_on_battery >= self.device.poll {
+                            continue;
+                        }
+                        // Back on mains the next reading may wait; on battery it may not.
+                        if !on_battery {
+                            due = Instant::now() + self.interval();
+                            continue;
+                        }
                     }
-                    Ok(()) => {}
                     Err(_) => return,
                 },
                 () = self.out.closed() => return,
             }
             let now = clock::now().mono;
             if now.since(learnt) >= relearn_every && !*self.fast.borrow() {
-                self.conversation.forget();
+                self.conversation.outdate();
                 learnt = now;
             }
             let turn = self.turn().await;
@@ -305,6 +328,27 @@ impl Poller {
             }
             // Not `due + interval`: readings that were missed are not made up for.
             due = (started + self.interval()).max(Instant::now() + PAUSE_MIN);
+            if self.renew(due).await {
+                due = Instant::now();
+            }
+        }
+    }
+
+    /// Looks at the device anew until the next reading is due: on mains only, for on battery every
+    /// packet must count. True when it was nudged, and must be read at once.
+    async fn renew(&mut self, due: Instant) -> bool {
+        if *self.fast.borrow() || !self.conversation.is_outdated() {
+            return false;
+        }
+        // Its own, so that the change is seen again by who acts on it.
+        let mut fast = self.fast.clone();
+        // Every arm is cancel-safe: a session that goes on where it was, a timer, a nudge, a flag.
+        tokio::select! {
+            () = self.conversation.renew() => false,
+            () = tokio::time::sleep_until(due) => false,
+            () = self.nudge.notified() => true,
+            _ = fast.changed() => false,
+            () = self.out.closed() => false,
         }
     }
 
