@@ -327,7 +327,8 @@ impl<W: World> Engine<W> {
     }
 
     fn device_label(&self, name: &str) -> Label {
-        let device = self.site.devices.iter().find(|device| device.name == name);
+        let known = self.devices.get(name);
+        let device = known.and_then(|known| self.site.devices.get(known.at()));
         device.map_or_else(|| Label::new(name, name), |device| device.label.clone())
     }
 
