@@ -120,6 +120,25 @@ fn a_fact_that_is_told_no_more_turns_stale_and_is_no_current_value() {
     assert_eq!(word("db1.fan.3.speed"), (None, Some("stale".to_owned())));
 }
 
+#[test]
+fn a_late_word_about_an_earlier_moment_does_not_overwrite_a_newer_one() {
+    let mut bench = Bench::with(server(1000.0));
+    let earlier = bench.now().mono;
+    bench.pass(2_000);
+    let later = bench.now().mono;
+    for (at, speed) in [(later, 2000.0), (earlier, 1000.0)] {
+        let facts = vec![fact("fan.1.speed".to_owned(), Ok(FactValue::Number(speed)))];
+        bench.event(Event::Poll(Poll {
+            device: "db1".to_owned(),
+            asked: at,
+            answered: at,
+            result: Ok(Reading { facts, ..reading(0) }),
+        }));
+    }
+    let told = bench.engine.device_facts(bench.now(), "db1").unwrap();
+    assert_eq!(told.points[0].value, Some(2000.0));
+}
+
 /// Names of rows change with the layout; what the page shows must come back with the new ones.
 #[test]
 fn chief_facts_are_shown_again_after_all_of_them_had_other_names() {
