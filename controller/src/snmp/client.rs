@@ -179,6 +179,7 @@ impl Client {
         let mut values = plan.blank();
         let mut waiting: VecDeque<Part> = plan.parts().into();
         let mut packets = 0;
+        let mut has_answered = false;
         while let Some(part) = waiting.pop_front() {
             packets += 1;
             if packets > limit {
@@ -191,18 +192,27 @@ impl Client {
             let asked = part.indices.len();
             let answer = match self.ask_part(&target, &part).await {
                 Ok(answer) => answer,
-                Err(Error::Timeout { .. }) if target.learned.silent(asked) => {
+                // It has just answered another packet, so it is not dead: these values may be longer.
+                Err(Error::Timeout { .. }) if target.learned.silent(asked) || (has_answered && asked > 1) => {
                     // One variable tells a dead agent from one that drops what is too large.
                     self.ask_part(&target, &plan.part(&part.indices[..1])).await?;
-                    target.learned.dropped(asked);
-                    count(&self.counters().shrunk);
-                    for smaller in part.indices.chunks(target.learned.variables()).rev() {
-                        waiting.push_front(plan.part(smaller));
+                    // It may have come back just now, and then the size was never the matter.
+                    match self.ask_part(&target, &part).await {
+                        Ok(answer) => answer,
+                        Err(Error::Timeout { .. }) => {
+                            target.learned.dropped(asked);
+                            count(&self.counters().shrunk);
+                            for smaller in part.indices.chunks(target.learned.variables()).rev() {
+                                waiting.push_front(plan.part(smaller));
+                            }
+                            continue;
+                        }
+                        Err(error) => return Err(error),
                     }
-                    continue;
                 }
                 Err(error) => return Err(error),
             };
+            has_answered = true;
             let (status, at) = match answer {
                 Answer::Values(list) => {
                     target.learned.answered(asked);

@@ -14,7 +14,7 @@ pub(super) enum Question {
 }
 
 /// An encoded request without its id.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Packet {
     /// The whole message of a community version; the PDU alone of v3, whose envelope changes with
     /// every use.
@@ -22,6 +22,15 @@ pub(super) struct Packet {
     id_at: usize,
     /// Encoded names, in order, to compare answers with.
     pub(super) names: Vec<Box<[u8]>>,
+}
+
+impl std::fmt::Debug for Packet {
+    // Its bytes hold the community.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packet")
+            .field("variables", &self.names.len())
+            .finish_non_exhaustive()
+    }
 }
 
 const ID_BYTES: usize = 4;
@@ -150,6 +159,15 @@ mod tests {
         let mut bytes = Vec::new();
         packet.write(id, &mut bytes);
         bytes
+    }
+
+    #[test]
+    fn a_printed_packet_does_not_tell_the_community() {
+        let access = Access::V2c(Secret("public".to_owned()));
+        let packet = Packet::new(&access, Question::Get, &oids(&["1.3.6.1.2.1.1.1.0"]));
+        let printed = format!("{packet:?}");
+        assert!(printed.contains("variables: 1"), "{printed}");
+        assert!(!printed.contains("112, 117, 98"), "{printed}");
     }
 
     #[test]

@@ -288,7 +288,8 @@ async fn an_answer_from_another_address_is_not_taken() {
     assert_eq!(client.counters().unexpected.load(Ordering::Relaxed), 1);
 }
 
-/// Stands between us and an agent, and drops in silence what is larger than a card's buffer.
+/// Stands between us and an agent, and drops in silence what is larger than a card's buffer, and
+/// the first packets altogether.
 struct Narrow {
     addr: SocketAddr,
     task: tokio::task::AbortHandle,
@@ -300,7 +301,7 @@ impl Drop for Narrow {
     }
 }
 
-async fn narrow(agent: SocketAddr, request_max: usize, reply_max: usize) -> Narrow {
+async fn narrow(agent: SocketAddr, request_max: usize, reply_max: usize, mut lost: usize) -> Narrow {
     let front = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
     let back = tokio::net::UdpSocket::bind(("127.0.0.1", 0)).await.unwrap();
     let addr = front.local_addr().unwrap();
@@ -311,7 +312,9 @@ async fn narrow(agent: SocketAddr, request_max: usize, reply_max: usize) -> Narr
             tokio::select! {
                 Ok((length, from)) = front.recv_from(&mut request) => {
                     asker = from;
-                    if length <= request_max {
+                    if lost > 0 {
+                        lost -= 1;
+                    } else if length <= request_max {
                         back.send_to(&request[..length], agent).await.unwrap();
                     }
                 }
@@ -340,7 +343,7 @@ async fn a_card_that_drops_large_packets_in_silence_is_found_out() {
         .await
         .unwrap();
     for (request_max, reply_max) in [(200, 65_535), (65_535, 200)] {
-        let card = narrow(ups.addr, request_max, reply_max).await;
+        let card = narrow(ups.addr, request_max, reply_max, 0).await;
         let target = Target {
             addr: card.addr,
             timeout: Duration::from_millis(60),
@@ -359,6 +362,52 @@ async fn a_card_that_drops_large_packets_in_silence_is_found_out() {
     }
 }
 
+/// A target behind a card that passes requests of so many bytes after losing the first packets.
+fn behind(card: &Narrow, ups: &Ups) -> Target {
+    Target {
+        addr: card.addr,
+        timeout: Duration::from_millis(150),
+        retries: 1,
+        learned: Arc::default(),
+        ..target(ups, SnmpVersion::V2c)
+    }
+}
+
+#[tokio::test]
+async fn an_outage_that_ends_while_we_ask_makes_no_packet_smaller() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let library = room::profile::Library::builtin();
+    let asked = library.get("rfc1628").unwrap().layout(&[]).oids();
+    let card = narrow(ups.addr, 65_535, 65_535, 2).await;
+    let target = behind(&card, &ups);
+    let mut plan = Plan::new(&target, &asked);
+    assert_eq!(client.ask(&mut plan).await.unwrap().len(), asked.len());
+    assert_eq!(target.learned.variables(), VARIABLES_PER_PACKET);
+}
+
+#[tokio::test]
+async fn a_card_that_drops_only_packets_of_long_variables_is_found_out() {
+    let ups = ups(Mib::Rfc1628).await;
+    let client = Client::bind().await.unwrap();
+    let mut asked: Vec<Oid> = (0..VARIABLES_PER_PACKET)
+        .map(|n| format!("1.3.6.1.2.1.99.{n}").parse().unwrap())
+        .collect();
+    asked.extend((0..VARIABLES_PER_PACKET).map(|n| {
+        let long: Oid = format!("1.3.6.1.4.1.4294967295.4294967295.4294967295.{n}")
+            .parse()
+            .unwrap();
+        long
+    }));
+    let card = narrow(ups.addr, 400, 65_535, 0).await;
+    let target = behind(&card, &ups);
+    let mut plan = Plan::new(&target, &asked);
+    // The first packet proves that twenty variables are fine; the second has longer ones.
+    let values = client.ask(&mut plan).await.unwrap();
+    assert_eq!(values, vec![Value::NoSuchObject; asked.len()]);
+    assert!(target.learned.variables() < VARIABLES_PER_PACKET);
+}
+
 #[tokio::test]
 async fn a_walk_asks_for_fewer_rows_when_large_answers_are_lost() {
     let ups = ups(Mib::PowerNet).await;
@@ -366,7 +415,7 @@ async fn a_walk_asks_for_fewer_rows_when_large_answers_are_lost() {
     let root: Oid = "1.3.6.1.4.1.318".parse().unwrap();
     let direct = target(&ups, SnmpVersion::V2c);
     let whole = client.walk(&direct, &root, 1000).await.unwrap();
-    let card = narrow(ups.addr, 65_535, 160).await;
+    let card = narrow(ups.addr, 65_535, 160, 0).await;
     let target = Target {
         addr: card.addr,
         timeout: Duration::from_millis(60),

@@ -173,7 +173,7 @@ impl OwnEngine {
             let random: [u8; ENGINE_RANDOM] = rand::random();
             ([&ENGINE_PREFIX[..], &random].concat(), 0)
         });
-        let boots = (boots + 1).min(i32::MAX.unsigned_abs());
+        let boots = boots.saturating_add(1).min(i32::MAX.unsigned_abs());
         let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         write_synced(&path, &format!("{hex} {boots}\n")).map_err(error)?;
         Ok(Self {
@@ -360,10 +360,23 @@ impl Gate {
             return self.hear_inform(now, own, &users, &header, datagram).await;
         }
         // A trap: the sender's engine is the authority, and only polls tell which that is.
-        for (speaker, user) in users {
+        for &(_, user) in &users {
             let Some(known) = user.peer.known().filter(|known| known.engine.id == engine) else {
                 continue;
             };
+            // One card may be several devices of the site (a UPS and its probe), each asked as it
+            // is here.
+            let poll = users
+                .iter()
+                .filter(|(_, other)| {
+                    other.usm == user.usm
+                        && other
+                            .peer
+                            .known()
+                            .is_some_and(|other| other.engine.id == known.engine.id)
+                })
+                .map(|(speaker, _)| speaker.name.clone())
+                .collect();
             if header.user(datagram) != user.usm.user.as_bytes() {
                 return Err(|counters| &counters.stranger);
             }
@@ -380,10 +393,7 @@ impl Gate {
                 return Err(|counters| &counters.replayed);
             }
             self.taken(false);
-            return Ok(Heard {
-                poll: vec![speaker.name.clone()],
-                reply: None,
-            });
+            return Ok(Heard { poll, reply: None });
         }
         // Somebody who waits for an answer wants to know our engine; this is how informs begin.
         match &self.own {
@@ -457,11 +467,9 @@ impl Gate {
             salt: self.client.salts().fetch_add(1, Ordering::Relaxed),
         };
         // The same PDU but for its tag. What stands behind it is padding of the cipher.
-        let length = AsnReader::from_bytes(pdu_bytes)
-            .read_raw(pdu::INFORM)
-            .map_err(|_| malformed as Refused)?
-            .len();
-        let pdu_bytes = &pdu_bytes[..ber::size(length).min(pdu_bytes.len())];
+        let mut behind = AsnReader::from_bytes(pdu_bytes);
+        behind.read_raw(pdu::INFORM).map_err(|_| malformed as Refused)?;
+        let pdu_bytes = &pdu_bytes[..pdu_bytes.len() - behind.bytes_left()];
         let mut reply = Vec::new();
         seal(
             &mut reply,

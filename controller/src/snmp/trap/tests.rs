@@ -186,6 +186,63 @@ async fn sealed(engine: &[u8], boots: u32, time: u32, usm: &Usm, reportable: boo
     bytes
 }
 
+/// The same PDU with its length in three bytes, as some agents write every length.
+fn long_form(pdu: &[u8]) -> Vec<u8> {
+    assert!(pdu[1] < 0x80, "the example is short");
+    [&[pdu[0], 0x82, 0, pdu[1]], &pdu[2..]].concat()
+}
+
+#[tokio::test]
+async fn an_inform_with_lengths_in_long_form_is_answered_whole() {
+    let mut room = room().await;
+    let own = room.gate.own.as_ref().unwrap();
+    let (engine, boots) = (own.id.clone(), own.boots);
+    let keys = Keys::derive(&crate::snmp::usm::KeyCache::default(), &usm(), &engine)
+        .await
+        .unwrap();
+    let envelope = Outgoing {
+        id: crate::snmp::packet::ID_MIN,
+        reportable: true,
+        engine: &engine,
+        boots,
+        time: 0,
+        user: "reader",
+        context_engine: &engine,
+        context: "",
+        salt: 1,
+    };
+    let mut inform = Vec::new();
+    let pdu_bytes = long_form(&notification(pdu::INFORM));
+    seal(&mut inform, &envelope, Some(&keys), &[&pdu_bytes]);
+    let heard = room.hear("192.0.2.12:40000", inform).await;
+    assert_eq!(heard.poll, ["ups-c"]);
+    let mut reply = heard.reply.unwrap();
+    let header = Header::read(&reply).unwrap();
+    let response = open(&mut reply, &header, Some(&keys)).unwrap();
+    assert_eq!(response, long_form(&notification(pdu::RESPONSE)));
+}
+
+#[tokio::test]
+async fn a_v3_trap_of_a_card_that_is_two_devices_has_both_polled() {
+    let mut room = room().await;
+    let probe = Arc::new(User::new(usm()));
+    let mut other = usm();
+    other.user = "writer".to_owned();
+    let other = Arc::new(User::new(other));
+    for (name, user) in [("probe-c", &probe), ("other-c", &other)] {
+        let access = Access::V3(Arc::clone(user));
+        room.gate
+            .speakers
+            .add(name, "192.0.2.12:161".parse().unwrap(), &access);
+    }
+    for user in [&room.user, &probe, &other] {
+        prove(user, b"its engine", 3, 500).await;
+    }
+    let trap = sealed(b"its engine", 3, 500, &usm(), false, pdu::TRAP).await;
+    let heard = room.hear("192.0.2.12:40000", trap).await;
+    assert_eq!(heard.poll, ["ups-c", "probe-c"]);
+}
+
 async fn prove(user: &User, engine: &[u8], boots: u32, time: u32) {
     let keys = Keys::derive(&crate::snmp::usm::KeyCache::default(), &user.usm, engine).await;
     let engine = Arc::new(crate::snmp::usm::peer::Engine {
@@ -297,6 +354,12 @@ fn the_engine_keeps_its_id_and_counts_its_starts() {
     let third = OwnEngine::open(folder.path(), START).unwrap();
     assert_ne!(third.id, first.id, "boots that are not known need another id");
     assert_eq!(third.boots, 1);
+    let hex: String = third.id.iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(folder.path().join(ENGINE_FILE), format!("{hex} {}\n", u32::MAX)).unwrap();
+    assert_eq!(
+        OwnEngine::open(folder.path(), START).unwrap().boots,
+        i32::MAX.unsigned_abs()
+    );
     assert!(OwnEngine::open(&folder.path().join("nowhere"), START).is_err());
 }
 
