@@ -10,6 +10,7 @@ use room::site::link::NutTls;
 use rustls::pki_types::ServerName;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -188,7 +189,14 @@ impl Connection {
     }
 
     async fn send(&mut self, text: &str) -> Result<(), Failure> {
-        // Whatever waits here answers nothing that was asked.
+        // Whatever waits here, read already or not, answers nothing that was asked.
+        let waiting = {
+            let mut fill = std::pin::pin!(self.fill());
+            std::future::poll_fn(|cx| Poll::Ready(fill.as_mut().poll(cx))).await
+        };
+        if let Poll::Ready(ended) = waiting {
+            ended?;
+        }
         if !self.buffer.is_empty() {
             return Err(Failure::Strange("an answer to no question".to_owned()));
         }

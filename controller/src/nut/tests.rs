@@ -201,6 +201,24 @@ async fn strange_answers_are_refused_whole() {
 }
 
 #[tokio::test]
+async fn an_answer_to_no_question_is_never_the_next_one() {
+    let fake = Fake::start(|_| {
+        let unasked = list("VAR rack ups.status \"OB LB\"\n");
+        say(&format!("{}{unasked}", list(GOOD)))
+    })
+    .await;
+    let mut session = fake.session(PATIENCE);
+    for _ in 0..4 {
+        match session.read().await {
+            Ok(reading) => assert_eq!(reading.state("output.source"), Some("mains")),
+            Err(PollFailure::Refused(why)) => assert!(why.contains("no question"), "{why}"),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(fake.connections(), 2);
+}
+
+#[tokio::test]
 async fn lines_of_a_newer_protocol_are_skipped_and_counted() {
     let fake = Fake::start(|_| say(&format!("NOTICE hello\n{}", list(&format!("{GOOD}NOTE x\n"))))).await;
     let servers = Servers::default();

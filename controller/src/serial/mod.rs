@@ -229,13 +229,16 @@ impl Session {
     /// One poll, `Q1` first: without it there is no reading, and nothing else is worth asking.
     async fn converse(&mut self, port: &mut Port) -> Result<Result<Reading, PollFailure>, Gone> {
         // Another question first: a late answer to the last Q1 cannot pass for its answer.
-        if port.is_late()
-            && let Some(other) = self.known.iter().find_map(|(question, answer)| match answer {
+        if port.is_late() {
+            let other = self.known.iter().find_map(|(question, answer)| match answer {
                 Answer::Line(_) => Some(*question),
                 Answer::NotSupported => None,
-            })
-        {
-            port.ask(other, self.timeout).await?;
+            });
+            match other {
+                Some(other) => drop(port.ask(other, self.timeout).await?),
+                // Nothing else can be asked: it gets as long again to fall silent.
+                None => port.clear(self.timeout).await?,
+            }
         }
         let mut answers = BTreeMap::new();
         match self.status(port).await? {

@@ -140,7 +140,7 @@ impl Port {
     /// # Errors
     /// The port is gone.
     pub(super) async fn ask(&mut self, question: Question, patience: Duration) -> io::Result<Heard> {
-        self.clear().await?;
+        self.clear(QUIET).await?;
         // Until an answer is here, one is on its way, also when this is given up half-way.
         self.late = true;
         let text = question.text();
@@ -211,15 +211,18 @@ impl Port {
     }
 
     /// Throws away what waits; after a time-out also what comes until the line is quiet.
-    async fn clear(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The port is gone.
+    pub(super) async fn clear(&mut self, quiet: Duration) -> io::Result<()> {
         let waiting = self.stream.bytes_to_read().map_err(io::Error::from)?;
         self.noise += u64::from(waiting);
         self.stream.clear(ClearBuffer::Input).map_err(io::Error::from)?;
         if !self.late {
             return Ok(());
         }
-        let quiet = QUIET.max(self.wire);
-        let end = Instant::now() + NOISE_MAX;
+        let quiet = quiet.max(QUIET).max(self.wire);
+        let end = Instant::now() + NOISE_MAX.max(quiet);
         let mut chunk = [0; CHUNK];
         while Instant::now() < end {
             match timeout(quiet, self.stream.read(&mut chunk)).await {

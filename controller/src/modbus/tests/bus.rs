@@ -131,6 +131,21 @@ async fn a_late_reply_is_never_the_value_of_another_register() {
     }
 }
 
+/// Only the number of its registers tells that reply from the one that is waited for.
+#[tokio::test]
+async fn a_reply_that_comes_in_the_time_of_the_next_question_is_seen_for_what_it_is() {
+    let fake = Fake::start(Framing::Rtu, |asked| {
+        let wait = if asked.nth == 0 { ms(1200) } else { Duration::ZERO };
+        vec![Wait(wait), Send(asked.good(Framing::Rtu))]
+    })
+    .await;
+    let bus = bus(&fake);
+    let first = ask(&bus, holding(1, 100, 1), within(150)).await;
+    assert_eq!(first, Err(Error::Timeout { unit: 1 }));
+    // Waits longer than the lost reply takes.
+    assert_eq!(until_answered(&bus, holding(1, 200, 1), PATIENT).await, [200]);
+}
+
 /// An exception does not say what it is an answer to. One that comes late must neither teach that
 /// a register is missing nor let the answer of this question become that of the next.
 #[tokio::test]
