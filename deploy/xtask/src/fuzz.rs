@@ -1,6 +1,7 @@
 //! `cargo xtask fuzz`: every decoder that strangers can reach, fed by libFuzzer for a bounded time.
 //!
-//! The targets are in `firmware/fuzz`. What a run learnt stays in `firmware/target/fuzz/corpus`
+//! The targets are in `firmware/fuzz` (what reaches a node) and `controller/fuzz` (what devices
+//! answer). What a run learnt stays in `firmware/target/fuzz/corpus`
 //! and the next run begins there; the first begins with the golden frames and a good example of
 //! everything else. An input that breaks something is kept in `firmware/target/fuzz/found`, and
 //! the command fails. It is not part of `cargo xtask test`: it needs a nightly compiler.
@@ -29,20 +30,28 @@ const MEMORY_MB: u32 = 1024;
 /// What a target begins with.
 type Seeds = fn() -> Vec<Vec<u8>>;
 
+const NODE: &str = "firmware/fuzz";
+const DEVICES: &str = "controller/fuzz";
+
 /// The targets.
-const TARGETS: [(&str, Seeds); 12] = [
-    ("wire", frames),
-    ("guard", frames),
-    ("provision", blocks),
-    ("access", lists),
-    ("image", images),
-    ("pn532", reader),
-    ("update", updates),
-    ("modbus", probes),
-    ("parts", tables),
-    ("memory", memories),
-    ("node", frames),
-    ("console", typed),
+const TARGETS: [(&str, &str, Seeds); 17] = [
+    (NODE, "wire", frames),
+    (NODE, "guard", frames),
+    (NODE, "provision", blocks),
+    (NODE, "access", lists),
+    (NODE, "image", images),
+    (NODE, "pn532", reader),
+    (NODE, "update", updates),
+    (NODE, "modbus", probes),
+    (NODE, "parts", tables),
+    (NODE, "memory", memories),
+    (NODE, "node", frames),
+    (NODE, "console", typed),
+    (DEVICES, "profile", profiles),
+    (DEVICES, "layout", recordings),
+    (DEVICES, "registers", registers),
+    (DEVICES, "nut", variables),
+    (DEVICES, "megatec", status_lines),
 ];
 
 /// Runs every target, or the one named, for `seconds` each.
@@ -55,21 +64,25 @@ pub(crate) fn run(only: Option<&str>, seconds: u64) -> Result<(), String> {
     }
     let wanted: Vec<_> = TARGETS
         .iter()
-        .filter(|(name, _)| only.is_none_or(|only| only == *name))
+        .filter(|(_, name, _)| only.is_none_or(|only| only == *name))
         .collect();
     if wanted.is_empty() {
-        let known: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+        let known: Vec<&str> = TARGETS.iter().map(|(_, name, _)| *name).collect();
         return Err(format!("no such target; there is: {}", known.join(", ")));
     }
     let mut stages = Stages::new(wanted.len() + 1, false);
     let mut built = true;
     stages.run("build", || {
-        let end = quiet(&mut fuzz(&["build"])).map(|_| ());
+        let mut folders: Vec<&str> = wanted.iter().map(|(folder, ..)| *folder).collect();
+        folders.dedup();
+        let end = folders
+            .into_iter()
+            .try_for_each(|folder| quiet(&mut fuzz(folder, &["build"])).map(|_| ()));
         built = end.is_ok();
         end.into()
     });
-    for (name, seeds) in wanted.into_iter().filter(|_| built) {
-        stages.run(name, || target(name, &seeds(), seconds));
+    for (folder, name, seeds) in wanted.into_iter().filter(|_| built) {
+        stages.run(name, || target(folder, name, &seeds(), seconds));
     }
     stages.finish()
 }
@@ -99,17 +112,11 @@ fn work() -> PathBuf {
 
 /// `cargo fuzz` of the nightly toolchain. Address checks are left out: the code under test forbids
 /// `unsafe`, and without them it is several times as fast.
-fn fuzz(args: &[&str]) -> Command {
+fn fuzz(folder: &str, args: &[&str]) -> Command {
     let mut command = program("rustup", &["run", "nightly", "cargo", "fuzz"]);
     command
         .args(args)
-        .args([
-            "--fuzz-dir",
-            "firmware/fuzz",
-            "--sanitizer",
-            "none",
-            "--target-dir",
-        ])
+        .args(["--fuzz-dir", folder, "--sanitizer", "none", "--target-dir"])
         .arg(work())
         .current_dir(root());
     // What the cargo above us says of its toolchain and flags is not for this one.
@@ -126,7 +133,7 @@ fn fuzz(args: &[&str]) -> Command {
     command
 }
 
-fn target(name: &str, seeds: &[Vec<u8>], seconds: u64) -> End {
+fn target(folder: &str, name: &str, seeds: &[Vec<u8>], seconds: u64) -> End {
     let (corpus, found) = (work().join("corpus").join(name), work().join("found").join(name));
     for folder in [&corpus, &found] {
         if let Err(why) = fs::create_dir_all(folder) {
@@ -139,7 +146,7 @@ fn target(name: &str, seeds: &[Vec<u8>], seconds: u64) -> End {
             return End::Failed(format!("cannot write {}: {why}", file.display()));
         }
     }
-    let mut command = fuzz(&["run", name]);
+    let mut command = fuzz(folder, &["run", name]);
     command.arg(&corpus).arg("--").args([
         format!("-max_total_time={seconds}"),
         format!("-max_len={MAX_LEN}"),
@@ -296,6 +303,56 @@ fn memories() -> Vec<Vec<u8>> {
     vec![[piece(0x84, 0), piece(0xc8, 64), piece(0x88, 0)].concat()]
 }
 
+/// Texts of files below a folder of the profiles, each with a byte before it when it chooses one.
+fn texts(extension: &str, before: Option<u8>) -> Vec<Vec<u8>> {
+    let below = |folder: PathBuf| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let mut files: Vec<PathBuf> = below(root().join("controller/room/profiles"));
+    for _ in 0..2 {
+        let folders: Vec<PathBuf> = files.iter().filter(|path| path.is_dir()).cloned().collect();
+        files.extend(folders.into_iter().flat_map(below));
+    }
+    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.sort();
+    files.dedup();
+    files
+        .iter()
+        .filter_map(|path| fs::read(path).ok())
+        .filter(|text| text.len() < MAX_LEN as usize)
+        .map(|text| before.into_iter().chain(text).collect())
+        .collect()
+}
+
+fn profiles() -> Vec<Vec<u8>> {
+    texts("toml", None)
+}
+
+fn recordings() -> Vec<Vec<u8>> {
+    texts("snmprec", Some(0))
+}
+
+fn registers() -> Vec<Vec<u8>> {
+    texts("registers", Some(0))
+}
+
+fn variables() -> Vec<Vec<u8>> {
+    vec![
+        b"ups.status=OL CHRG\nbattery.charge=98\nbattery.runtime=1200\ninput.voltage=101.5\nups.load=34\n"
+            .to_vec(),
+        b"ups.status=OB LB DISCHRG\nbattery.charge=12\nups.test.result=Done and passed\n".to_vec(),
+    ]
+}
+
+fn status_lines() -> Vec<Vec<u8>> {
+    vec![
+        b"(101.0 101.0 100.8 034 60.0 27.3 25.0 00001000".to_vec(),
+        b"(000.0 000.0 100.8 034 60.0 24.1 25.0 11001000".to_vec(),
+        b"#100.0 015 024.0 60.0".to_vec(),
+    ]
+}
+
 /// A whole provisioning, and questions.
 fn typed() -> Vec<Vec<u8>> {
     let block = block().encode();
@@ -316,8 +373,8 @@ mod tests {
 
     #[test]
     fn every_target_is_there_and_has_something_to_begin_with() {
-        for (name, seeds) in TARGETS {
-            let file = root().join(format!("firmware/fuzz/targets/{name}.rs"));
+        for (folder, name, seeds) in TARGETS {
+            let file = root().join(format!("{folder}/targets/{name}.rs"));
             assert!(file.is_file(), "{} is missing", file.display());
             assert!(seeds().iter().any(|seed| seed.len() > 4), "{name}");
         }
