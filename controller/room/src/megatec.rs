@@ -12,6 +12,7 @@
 //!   unit is on mains and an online one is `other`. OMRON sets the bit on plain mains: ignored;
 //! * test (b2) is a self-test, never a calibration;
 //! * the battery's voltage may be that of one cell or one block; the rating tells.
+// Long because the shapes of three dialects stand beside what they are worth, with their tests.
 
 use crate::device::{Fact, FactValue, Reading};
 use crate::profile::Unit;

@@ -3,6 +3,7 @@
 //! `room` reads the text; this adds what only the disk knows: key files that are missing, open
 //! to others or not keys, programs that cannot run, a data folder that cannot be written. It
 //! changes nothing.
+// Long because everything on the disk that a site file names is looked at here, with its tests.
 
 use super::Failure;
 use crate::core::cards::CardsError;

@@ -13,9 +13,21 @@ use room::profile::{Kind, Layout, LeftOut, Library, Oid, Profile, Unit};
 use shared::NoData;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// Prints a line; a reader that has gone away, as `head` does, is no failure.
+macro_rules! say {
+    ($($part:tt)*) => {
+        say_text(&format!("{}\n", format_args!($($part)*)))
+    };
+}
+
+fn say_text(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
 
 /// Longest file that is read, in bytes.
 const FILE_MAX: u64 = 32 * 1024 * 1024;
@@ -86,7 +98,7 @@ fn list() {
         .max()
         .unwrap_or(0);
     for profile in library.iter() {
-        println!(
+        say!(
             "{:<width$}  {:<11} {}  ({})",
             profile.name(),
             profile.kind().word(),
@@ -109,8 +121,8 @@ fn read_recording(args: &ReadArgs) -> Result<ExitCode, Failure> {
         ));
     };
     let (layout, reading) = recording.read(&profile);
-    print!("{}", reading_text(&reading));
-    println!();
+    say_text(&reading_text(&reading));
+    say!("");
     print_refused(&reading);
     print_left_out(&profile, &recording);
     print_unread(&profile, &layout, &recording, args.unread);
@@ -156,7 +168,7 @@ fn test(args: &TestArgs) -> Result<ExitCode, Failure> {
     }
     let recording = recording(&args.recording)?;
     let (layout, reading) = recording.read(profile);
-    print!("{}", reading_text(&reading));
+    say_text(&reading_text(&reading));
     if args.reading {
         return Ok(ExitCode::SUCCESS);
     }
@@ -180,14 +192,14 @@ fn test_registers(args: &TestArgs, profile: &Profile, text: &str) -> Result<Exit
         )
     })?;
     let reading = image.reading(profile);
-    print!("{}", reading_text(&reading));
+    say_text(&reading_text(&reading));
     if args.reading {
         return Ok(ExitCode::SUCCESS);
     }
-    println!();
+    say!("");
     let fits = reading.facts.iter().any(|fact| fact.value.is_ok());
     if !fits {
-        println!("fit: NONE of the profile's registers is in the recording");
+        say!("fit: NONE of the profile's registers is in the recording");
     }
     print_refused(&reading);
     let layout = profile.layout(&[]);
@@ -204,9 +216,9 @@ fn test_registers(args: &TestArgs, profile: &Profile, text: &str) -> Result<Exit
         .filter(|(space, at, _)| !is_read(*space, *at))
         .map(|(space, at, _)| format!("{space}:{at}"))
         .collect();
-    println!("unread: {} registers", unread.len());
+    say!("unread: {} registers", unread.len());
     if args.unread && !unread.is_empty() {
-        println!("  {}", unread.join(" "));
+        say!("  {}", unread.join(" "));
     }
     Ok(if fits {
         ExitCode::SUCCESS
@@ -217,9 +229,9 @@ fn test_registers(args: &TestArgs, profile: &Profile, text: &str) -> Result<Exit
 
 /// True when the detector would choose this profile for the device.
 fn print_fit(library: &Library, profile: &Arc<Profile>, recording: &Recording) -> bool {
-    println!();
+    say!("");
     if profile.kind() == Kind::Part {
-        println!("fit: a part fits no device by itself");
+        say!("fit: a part fits no device by itself");
         return true;
     }
     let identity = recording.identity();
@@ -234,10 +246,10 @@ fn print_fit(library: &Library, profile: &Arc<Profile>, recording: &Recording) -
         .map_or_else(|| "no sysObjectID".to_owned(), |id| id.to_string());
     match fitting.first() {
         Some((rank, best)) if best.name() == profile.name() => {
-            println!("fit: this profile is chosen for {id}");
+            say!("fit: this profile is chosen for {id}");
             match fitting.get(1) {
                 Some((second, other)) if second == rank => {
-                    println!(
+                    say!(
                         "     BUT {} fits equally well: give one a higher preference",
                         other.name()
                     );
@@ -247,18 +259,18 @@ fn print_fit(library: &Library, profile: &Arc<Profile>, recording: &Recording) -
             }
         }
         Some((_, best)) => {
-            println!("fit: NOT CHOSEN for {id}; {} is", best.name());
+            say!("fit: NOT CHOSEN for {id}; {} is", best.name());
             match profile.rank(&identity) {
-                None => println!("     neither sys_object_id nor sys_descr fits, and not by_probe_alone"),
+                None => say!("     neither sys_object_id nor sys_descr fits, and not by_probe_alone"),
                 Some(_) if !profile.probes().iter().any(|probe| recording.has(probe)) => {
-                    println!("     none of its probes is there");
+                    say!("     none of its probes is there");
                 }
-                Some(_) => println!("     its sys_object_id is shorter, or its preference lower"),
+                Some(_) => say!("     its sys_object_id is shorter, or its preference lower"),
             }
             false
         }
         None => {
-            println!("fit: NOT CHOSEN for {id}; nor is any other");
+            say!("fit: NOT CHOSEN for {id}; nor is any other");
             false
         }
     }
@@ -271,7 +283,7 @@ fn print_refused(reading: &Reading) {
         .filter_map(|fact| Some((fact, fact.value.as_ref().err()?)))
         .filter(|(fact, _)| !fact.raw.is_empty())
         .collect();
-    println!("refused: {}", refused.len());
+    say!("refused: {}", refused.len());
     for (fact, reason) in refused {
         let why = match reason {
             NoData::Sentinel => "the device's way to say `not measured`",
@@ -280,13 +292,13 @@ fn print_refused(reading: &Reading) {
             NoData::NotSupported => "is of another type than the profile expects",
             other => other.word(),
         };
-        println!("  {} = {} {why}  ({})", fact.name, fact.raw, fact.at);
+        say!("  {} = {} {why}  ({})", fact.name, fact.raw, fact.at);
     }
 }
 
 fn print_left_out(profile: &Profile, recording: &Recording) {
     let left_out = profile.explain(&recording.rows(&profile.roots()));
-    println!("rows left out: {}", left_out.len());
+    say!("rows left out: {}", left_out.len());
     // A line for each fact and reason; the reasons of one condition differ by the value seen.
     let mut lines: Vec<(&LeftOut, usize)> = Vec::new();
     for row in &left_out {
@@ -303,14 +315,14 @@ fn print_left_out(profile: &Profile, recording: &Recording) {
             1 => String::new(),
             _ => format!(" and {} more", count - 1),
         };
-        println!("  {}  {}{more}: {}", row.fact, row.at, row.because);
+        say!("  {}  {}{more}: {}", row.fact, row.at, row.because);
     }
     if let Some(rest) = lines
         .len()
         .checked_sub(LEFT_OUT_LINES_MAX)
         .filter(|rest| *rest > 0)
     {
-        println!("  and {rest} lines more");
+        say!("  and {rest} lines more");
     }
 }
 
@@ -337,7 +349,7 @@ fn print_unread(profile: &Profile, layout: &Layout, recording: &Recording, list:
         }
     }
     let objects: usize = columns.iter().map(|(_, count, _)| count).sum();
-    println!(
+    say!(
         "unread: {objects} objects in {} columns{}",
         columns.len(),
         if list || columns.is_empty() {
@@ -348,7 +360,7 @@ fn print_unread(profile: &Profile, layout: &Layout, recording: &Recording, list:
     );
     if list {
         for (column, count, example) in columns {
-            println!("  {column}.*  {count}, the first is {example}");
+            say!("  {column}.*  {count}, the first is {example}");
         }
     }
 }

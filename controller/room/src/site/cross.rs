@@ -3,6 +3,7 @@
 //!
 //! It looks at whatever could be read, and never complains about what only follows from a
 //! problem already reported.
+// Long because every rule between two tables of the site file stands here.
 
 use super::link::SerialLine;
 use super::problem::{Kind, Sink, nearest};
