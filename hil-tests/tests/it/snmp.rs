@@ -345,7 +345,7 @@ async fn probe_reads_debians_snmpd_as_a_host() {
     let snmpd = snmpd().await;
     for version in ["1", "2c"] {
         let report = probe_json(snmpd.addr, &["--version", version]).await;
-        assert_eq!(report["profile"], "host-system");
+        assert_eq!(report["profile"], "computer");
         assert_eq!(report["sys_object_id"], "1.3.6.1.4.1.8072.3.2.10");
         assert_eq!(fact(&report, "system.name")["value"], "db1");
         assert_eq!(fact(&report, "system.location")["value"], "rack 3");
