@@ -104,7 +104,7 @@ enum Command {
     /// Show a simulated room (試してみる)
     Demo(demo::DemoArgs),
     /// Ask one device what it is, and show its values as the controller would read them (機器を調べる)
-    Probe(probe::Args),
+    Probe(Box<probe::Args>),
     /// Test and list device profiles (機器プロファイル)
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
@@ -146,7 +146,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             single_threaded()?.block_on(run::run(&site, &config))
         }
         Command::Demo(args) => single_threaded()?.block_on(demo::run(args)),
-        Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(args))),
+        Command::Probe(args) => Ok(single_threaded()?.block_on(probe::run(*args))),
         Command::Profile(command) => profile::run(command),
         Command::Discover(args) => single_threaded()?.block_on(discover::run(args)),
         Command::Check(args) => Ok(check::run(&args)),

@@ -480,7 +480,7 @@ async fn next_each(
     objects: &[Oid],
 ) -> Result<Vec<Option<(Oid, Value)>>, PollFailure> {
     let mut found = vec![None; objects.len()];
-    let mut parts = vec![0..objects.len()];
+    let mut parts: Vec<_> = std::iter::once(0..objects.len()).collect();
     while let Some(part) = parts.pop() {
         let asked = &objects[part.clone()];
         match client.get_next_each(target, asked).await {

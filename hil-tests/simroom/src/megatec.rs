@@ -309,7 +309,9 @@ fn answer(shared: &Shared, question: &str) -> String {
     match question {
         "Q1" => {
             let flipped = match shared.fault {
-                Fault::Flip { bit, times } if shared.told % 2 == 0 && shared.told / 2 < times => Some(bit),
+                Fault::Flip { bit, times } if shared.told.is_multiple_of(2) && shared.told / 2 < times => {
+                    Some(bit)
+                }
                 _ => None,
             };
             let bits: String = (state.bits.iter().enumerate())
