@@ -1,3 +1,5 @@
+//! Property tests and small cases of redundancy: silence never means healthy.
+
 use super::*;
 use crate::device::{Fact, FactValue, Reading};
 use proptest::prelude::*;
