@@ -25,8 +25,15 @@ fn main() -> io::Result<()> {
     );
     for file in &files {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
-        let path = file.to_string_lossy();
-        writeln!(list, "    ({name:?}, include_str!({path:?})),").map_err(io::Error::other)?;
+        // Below the package's folder wherever that stands when this is compiled: a checkout that was
+        // moved keeps what was built in it.
+        let below = file.strip_prefix(folder.parent().unwrap_or(&folder));
+        let path = format!("/{}", below.map_err(io::Error::other)?.to_string_lossy());
+        writeln!(
+            list,
+            "    ({name:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),"
+        )
+        .map_err(io::Error::other)?;
     }
     list.push_str("];\n");
     fs::write(Path::new(&variable("OUT_DIR")).join("builtin.rs"), list)
