@@ -335,6 +335,8 @@ impl<W: World> Engine<W> {
             }
             Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
+            // Nobody is told anything yet.
+            Event::Delivered(_) => self.count("notices_unasked"),
             Event::Checkpoint { size, root } => self.give_checkpoint(now, size, &root, &mut turn),
             Event::Counters { role, counters } => {
                 self.role_counters.insert(role, counters);

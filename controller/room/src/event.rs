@@ -5,6 +5,7 @@
 //! the disk fails.
 
 use crate::device::Poll;
+use crate::notice::{Delivered, Notice};
 use crate::outage::{Order, Outcome, RealOrder};
 use crate::record::Record;
 use crate::time::Wall;
@@ -59,6 +60,8 @@ pub enum Event {
         /// Name and value.
         counters: Vec<(String, u64)>,
     },
+    /// A notifier tried to send a notice.
+    Delivered(Delivered),
     /// A deadline of [`crate::Engine::next_deadline`] is due.
     Tick,
 }
@@ -186,6 +189,8 @@ pub enum Effect {
     Cancel(Order),
     /// Poll at the short interval (`true`) or at the normal one.
     FastPolling(bool),
+    /// Let a notifier send this once, and say what became of it.
+    Notify(Box<Notice>),
 }
 
 impl Effect {

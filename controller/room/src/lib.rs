@@ -17,6 +17,7 @@ pub mod hex;
 pub mod keys;
 pub mod megatec;
 pub mod node;
+pub mod notice;
 pub mod nut;
 pub mod outage;
 pub mod plan;

@@ -309,7 +309,7 @@ mod tests {
     use super::super::action::{Accepted, Problem, Sent};
     use super::super::permit::{Armed, Checked};
     use super::*;
-    use room::site::{Confirm, Host, Label, Mqtt, OnFailure, Web};
+    use room::site::{Confirm, Host, Label, OnFailure};
     use room::time::Millis;
     use std::time::Duration;
 
@@ -364,23 +364,8 @@ mod tests {
             on_failure: OnFailure::GoOn,
         };
         let site: Site<Stage> = Site {
-            name: label.clone(),
-            data_dir: "/nonexistent".into(),
-            profiles_dir: None,
-            web: Web {
-                listen: "127.0.0.1:0".parse().unwrap(),
-            },
-            mqtt: Mqtt::Builtin {
-                listen: "127.0.0.1:0".parse().unwrap(),
-            },
-            nodes: Vec::new(),
-            traps: None,
-            devices: Vec::new(),
-            groups: Vec::new(),
             hosts: hosts.into_iter().map(host).collect(),
-            limits: Vec::new(),
-            outage: None,
-            access: room::site::Access::default(),
+            ..Site::bare()
         };
         Ledger::new(&site, "cafe".to_owned())
     }

@@ -141,6 +141,8 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         tasks.spawn(trap::run(means.clone(), listen, dir.clone(), polling.clone()));
     }
 
+    let (notifiers, delivered) = super::notifier::Notifiers::start(&site.notifiers, &mut tasks);
+
     let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
     let (others, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
     let (act_out, act_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
@@ -167,6 +169,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         roles: roles::Outboxes::default(),
         publish,
         means,
+        notifiers,
         polling,
         firmware: dir.join(super::images::FOLDER),
         simroom,
@@ -176,6 +179,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         act: act_inputs,
         roles: role_inputs,
         messages,
+        delivered,
         mqtt,
     };
     tracing::info!(records = next_seq - 1, "core runs");

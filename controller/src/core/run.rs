@@ -56,6 +56,8 @@ pub(super) struct Inputs {
     pub roles: mpsc::Receiver<RoleInput>,
     /// Messages of nodes.
     pub messages: mpsc::Receiver<Message>,
+    /// What became of notices.
+    pub delivered: mpsc::UnboundedReceiver<room::notice::Delivered>,
     /// State of the external broker: `Some(problem)` or well.
     pub mqtt: tokio::sync::watch::Receiver<Option<String>>,
 }
@@ -68,6 +70,8 @@ pub(super) struct Outputs {
     pub publish: Option<mpsc::Sender<super::source::Publish>>,
     /// What the devices are asked with, for its counters.
     pub means: super::source::poll::Means,
+    /// The site's notifiers.
+    pub notifiers: super::notifier::Notifiers,
     /// Orders to the poller.
     pub polling: mpsc::Sender<super::source::poll::Control>,
     /// Folder of the signed firmware images.
@@ -180,6 +184,7 @@ impl<W: World> Loop<W> {
                 Some(poll) = inputs.polls.recv() => Next::Poll(poll),
                 Some(input) = inputs.act.recv() => Next::Role(input),
                 Some(input) = inputs.roles.recv() => Next::Role(input),
+                Some(delivered) = inputs.delivered.recv() => Next::Delivered(delivered),
                 Some(loaded) = self.loaded.recv() => Next::Loaded(loaded),
                 Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
                 Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
@@ -190,6 +195,7 @@ impl<W: World> Loop<W> {
                 Next::Committed(result) => self.committed(result),
                 Next::Poll(poll) => self.event(Event::Poll(poll), Held::default()),
                 Next::Role(input) => self.role(input),
+                Next::Delivered(delivered) => self.event(Event::Delivered(delivered), Held::default()),
                 Next::Loaded(loaded) => self.loaded(loaded),
                 Next::Message(message) => self.message(message),
                 Next::Mqtt(problem) => self.event(
@@ -541,6 +547,7 @@ impl<W: World> Loop<W> {
             Effect::Cancel(order) => {
                 self.outputs.roles.tell_act(ToAct::Cancel { order });
             }
+            Effect::Notify(notice) => self.outputs.notifiers.offer(*notice),
             Effect::FastPolling(fast) => {
                 if self
                     .outputs
@@ -695,6 +702,7 @@ impl<W: World> Loop<W> {
 
 enum Next {
     Stop,
+    Delivered(room::notice::Delivered),
     Committed(Result<Tip, StoreError>),
     Poll(Poll),
     Role(RoleInput),

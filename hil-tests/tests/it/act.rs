@@ -7,9 +7,7 @@ use controller::act::{core_socket, ssh};
 use controller::link::{FromAct, Order, Outcome, Role, ToAct, wire};
 use hil_tests::sshd::{Sshd, write_private};
 use hil_tests::{cannot_run, wait_for};
-use room::site::{
-    Confirm, Host, Label, Loopback, Mqtt, OnFailure, Simulated, SimulatedAction, Site, SshAction, Web,
-};
+use room::site::{Confirm, Host, Label, Loopback, OnFailure, Simulated, SimulatedAction, Site, SshAction};
 use room::time::Millis;
 use std::fs;
 use std::path::Path;
@@ -370,23 +368,9 @@ impl Core {
         fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let listener = UnixListener::bind(&socket).unwrap();
         let site: Site<Simulated> = Site {
-            name: Label::new("試験室", "test room"),
             data_dir: dir.path().to_owned(),
-            profiles_dir: None,
-            web: Web {
-                listen: "127.0.0.1:0".parse().unwrap(),
-            },
-            mqtt: Mqtt::Builtin {
-                listen: "127.0.0.1:0".parse().unwrap(),
-            },
-            nodes: Vec::new(),
-            traps: None,
-            devices: Vec::new(),
-            groups: Vec::new(),
             hosts,
-            limits: Vec::new(),
-            outage: None,
-            access: room::site::Access::default(),
+            ..Site::bare()
         };
         Self {
             role: role(&site),

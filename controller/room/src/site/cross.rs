@@ -36,6 +36,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::doors::check(&raw.nodes, raw.access.as_ref(), sink);
     devices(raw, sink, simulated);
     super::groups::check(raw, sink);
+    super::notifier::check(raw, sink);
     hosts(raw, sink, simulated);
     cycles(&raw.hosts, sink);
     limits(raw, sink);

@@ -12,6 +12,7 @@ pub mod block;
 pub mod doors;
 pub mod groups;
 pub mod link;
+pub mod notifier;
 
 mod calendar;
 mod cross;
@@ -171,6 +172,8 @@ pub struct Site<W: World = Real> {
     /// `snmp.trap_listen`: where traps and informs of the devices are heard; nowhere unless
     /// written.
     pub traps: Option<SocketAddr>,
+    /// Where notices can go.
+    pub notifiers: Vec<notifier::Notifier>,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
     /// Alarm limits.
@@ -179,6 +182,30 @@ pub struct Site<W: World = Real> {
     pub outage: Option<OutagePolicy>,
     /// Who may enter where.
     pub access: Access,
+}
+
+impl<W: World> Site<W> {
+    /// A room with nothing in it, which listens nowhere in particular; tests furnish it.
+    #[must_use]
+    pub fn bare() -> Self {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            name: Label::new("試験室", "test room"),
+            data_dir: "/nonexistent".into(),
+            profiles_dir: None,
+            web: Web { listen: nowhere },
+            mqtt: Mqtt::Builtin { listen: nowhere },
+            nodes: Vec::new(),
+            devices: Vec::new(),
+            groups: Vec::new(),
+            traps: None,
+            notifiers: Vec::new(),
+            hosts: Vec::new(),
+            limits: Vec::new(),
+            outage: None,
+            access: Access::default(),
+        }
+    }
 }
 
 /// `[web]`

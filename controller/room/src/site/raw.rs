@@ -28,6 +28,7 @@ pub(super) struct Raw<W: World> {
     pub(super) devices: Vec<RawDevice>,
     pub(super) groups: Vec<super::groups::RawGroup>,
     pub(super) traps: Found<SocketAddr>,
+    pub(super) notifiers: Vec<super::notifier::RawNotifier>,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
@@ -205,6 +206,11 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
             .groups
             .into_iter()
             .map(super::groups::build)
+            .collect::<Option<_>>()?,
+        notifiers: raw
+            .notifiers
+            .into_iter()
+            .map(super::notifier::build)
             .collect::<Option<_>>()?,
         hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,

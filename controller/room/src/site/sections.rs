@@ -48,6 +48,11 @@ pub(super) fn sections<'a, W: Hands>(
             .map(super::groups::group)
             .collect(),
         traps: r.table_or("snmp", "[snmp]").and_then(traps),
+        notifiers: r
+            .tables("notifier", "[[notifier]]", super::notifier::MAX_NOTIFIERS)
+            .into_iter()
+            .map(super::notifier::notifier)
+            .collect(),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
             .into_iter()

@@ -4,7 +4,7 @@ use room::Engine;
 use room::event::{Command, Effect, Event, Message, Refused, Turn};
 use room::record::{Entry, Record};
 use room::site::{
-    Access, Channel, ContactKind, Hardware, Label, Limit, Mqtt, Node, Portal, Priority, Real, Side, Site, Web,
+    Access, Channel, ContactKind, Hardware, Label, Limit, Node, Portal, Priority, Real, Side, Site,
 };
 use room::snapshot::AlarmState;
 use room::time::{Millis, Mono, Now, Wall};
@@ -28,15 +28,6 @@ pub(crate) fn site() -> Site<Real> {
         mount: None,
     };
     Site {
-        name: Label::new("試験室", "test room"),
-        data_dir: "/nonexistent".into(),
-        profiles_dir: None,
-        web: Web {
-            listen: "127.0.0.1:0".parse().unwrap(),
-        },
-        mqtt: Mqtt::Builtin {
-            listen: "127.0.0.1:0".parse().unwrap(),
-        },
         nodes: vec![Node {
             id: NODE,
             name: "node-1".to_owned(),
@@ -50,9 +41,7 @@ pub(crate) fn site() -> Site<Real> {
             ],
             hardware: Hardware::default(),
         }],
-        traps: None,
         devices: vec![],
-        groups: Vec::new(),
         hosts: vec![],
         limits: vec![Limit {
             id: "inlet.temperature.high".to_owned(),
@@ -65,8 +54,7 @@ pub(crate) fn site() -> Site<Real> {
             priority: Priority::Warning,
             action: Label::new("空調を確認", "check the air conditioner"),
         }],
-        outage: None,
-        access: room::site::Access::default(),
+        ..Site::bare()
     }
 }
 

@@ -7,8 +7,8 @@ use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Turn};
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::{
-    Confirm, Device, DeviceKind, ExecAction, Host, Label, Mqtt, OnFailure, OutagePolicy, Real, RealAction,
-    Secret, Site, Web,
+    Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
+    Site,
 };
 use room::time::{Millis, Mono, Now, Wall};
 use std::collections::BTreeMap;
@@ -811,19 +811,9 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         uplinks: Vec::new(),
     };
     Site {
-        name: Label::new("試験室", "test room"),
-        data_dir: "/nonexistent".into(),
-        profiles_dir: None,
-        web: Web { listen: addr },
-        mqtt: Mqtt::Builtin { listen: addr },
-        nodes: Vec::new(),
-        traps: None,
         devices: ups.iter().map(device).collect(),
-        groups: Vec::new(),
-        hosts: Vec::new(),
-        limits: Vec::new(),
         outage: Some(policy),
-        access: room::site::Access::default(),
+        ..Site::bare()
     }
 }
 

@@ -62,6 +62,8 @@ impl Bench {
         }
         let (web, web_out) = mpsc::channel(crate::link::MAX_WAITING);
         let (shown, pictures) = watch::channel(Vec::new());
+        let (notifiers, delivered) =
+            crate::core::notifier::Notifiers::start(&[], &mut tokio::task::JoinSet::new());
         let outputs = Outputs {
             roles: crate::core::roles::Outboxes::default(),
             publish: None,
@@ -70,6 +72,7 @@ impl Bench {
             ))
             .await
             .unwrap(),
+            notifiers,
             polling,
             firmware: dir.join("firmware"),
             simroom: None,
@@ -84,6 +87,7 @@ impl Bench {
             act,
             roles,
             messages: inbox,
+            delivered,
             mqtt,
         };
         let (stop, stopped) = oneshot::channel();
