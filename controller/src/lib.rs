@@ -11,4 +11,5 @@ pub mod nut;
 pub mod profiles;
 pub mod serial;
 pub mod snmp;
+mod tls;
 pub mod web;

@@ -3,8 +3,9 @@
 //! A connection belongs to one exchange at a time. It is dropped, never mended, when anything
 //! about an exchange is not as it should be: a late answer must not become the next one.
 
+use super::Failure;
 use super::line::{ErrorToken, Line, quoted};
-use super::{Failure, tls};
+use crate::tls::{self, Believe};
 use room::nut::VARIABLES_MAX;
 use room::site::link::NutTls;
 use rustls::pki_types::ServerName;
@@ -102,7 +103,7 @@ impl Connection {
         let Wire::Plain(stream) = self.wire else {
             return Err(Failure::Strange("TLS within TLS".to_owned()));
         };
-        let config = tls::config(target.ca_file.as_deref())
+        let config = tls::config(target.ca_file.as_deref().map_or(Believe::Anyone, Believe::File))
             .await
             .map_err(|error| Failure::Setup(error.to_string()))?;
         let name = ServerName::IpAddress(target.addr.ip().into());

@@ -14,7 +14,6 @@
 
 mod connection;
 mod line;
-mod tls;
 
 pub use line::{ErrorToken, Line, quoted};
 

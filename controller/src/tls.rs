@@ -1,10 +1,11 @@
-//! STARTTLS to a NUT server: whom we believe, and why not.
+//! TLS as a client (NUT, notifiers): whom we believe, and why not.
 //!
-//! The site names one PEM file. A server whose own certificate stands in it is believed as it is,
-//! whatever its name and dates say: that is a pin. Otherwise the file's certificates are
+//! The site may name one PEM file. A server whose own certificate stands in it is believed as it
+//! is, whatever its name and dates say: that is a pin. Otherwise the file's certificates are
 //! authorities, and the server's must be signed by one of them, be in force, and name the address
-//! that the site file names. Without a file nobody is authenticated: listeners are kept out, an
-//! impostor is not.
+//! that the site file names. What holds without a file the caller says by [`Believe`]: the
+//! authorities of this machine, or nobody is authenticated (listeners are kept out, an impostor
+//! is not).
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -18,29 +19,45 @@ use std::sync::Arc;
 /// Largest certificate file, in bytes; an authority's bundle has some 10 KiB.
 const FILE_MAX: u64 = 256 * 1024;
 
+/// Whose certificates are good.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Believe<'a> {
+    /// Those of this PEM file, as pins or as authorities.
+    File(&'a Path),
+    /// The authorities that this machine's administrator keeps (`/etc/ssl/certs`).
+    #[allow(dead_code, reason = "the notifiers ask for it")]
+    Machine,
+    /// Anybody: encrypted, not authenticated.
+    Anyone,
+}
+
 /// Why a certificate file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BadTrust {
+pub(crate) enum BadTrust {
     /// It cannot be read.
     #[error("{0}: {1}")]
     Read(PathBuf, #[source] std::io::Error),
     /// It has no certificate in it, or a broken one.
     #[error("{0}: no certificate in PEM form ({1})")]
     Pem(PathBuf, String),
+    /// This machine keeps no authorities.
+    #[error("this machine has no certificates of authorities (package ca-certificates), name one by ca_file")]
+    Nobody,
     /// The TLS library refuses the settings.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] Error),
 }
 
-/// The settings of connections to a server that must be one of this file's.
+/// The settings of connections to a server that must be one of these.
 ///
 /// # Errors
 /// [`BadTrust`] naming the file.
-pub(super) async fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, BadTrust> {
+pub(crate) async fn config(believe: Believe<'_>) -> Result<Arc<ClientConfig>, BadTrust> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let known = match ca_file {
-        Some(path) => certificates(path).await?,
-        None => Vec::new(),
+    let known = match believe {
+        Believe::File(path) => certificates(path).await?,
+        Believe::Machine => machine().await?,
+        Believe::Anyone => Vec::new(),
     };
     let mut roots = RootCertStore::empty();
     // One that can be no authority may still be the server's own.
@@ -56,7 +73,7 @@ pub(super) async fn config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, 
         )
     };
     let trust = Trust {
-        anyone: ca_file.is_none(),
+        anyone: matches!(believe, Believe::Anyone),
         known,
         authority,
         provider: Arc::clone(&provider),
@@ -84,6 +101,17 @@ async fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadTr
         Ok(found) if found.is_empty() => Err(BadTrust::Pem(path.to_owned(), "none found".to_owned())),
         Ok(found) => Ok(found),
         Err(error) => Err(BadTrust::Pem(path.to_owned(), error.to_string())),
+    }
+}
+
+/// What the administrator of this machine keeps. A certificate there that cannot be read is left
+/// out: the others are good.
+async fn machine() -> Result<Vec<CertificateDer<'static>>, BadTrust> {
+    // A few hundred small files, or one of 200 KiB: not on the thread that serves others.
+    let found = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs).await;
+    match found {
+        Ok(found) if !found.certs.is_empty() => Ok(found.certs),
+        _ => Err(BadTrust::Nobody),
     }
 }
 
