@@ -176,6 +176,14 @@ pub(super) fn read_get(packet: &Packet, body: &Body<'_>) -> Result<Answer, Refus
     }
 }
 
+/// The error status with which an inform was acknowledged; 0 is good.
+pub(super) fn read_acknowledgement(body: &Body<'_>) -> Result<u32, Refusal> {
+    match body.kind {
+        pdu::RESPONSE => Ok(body.status),
+        _ => Err(Refusal::NotAResponse),
+    }
+}
+
 /// The next variable: its encoded name and its value; `None` at the end and at the first that
 /// cannot be read.
 pub(super) fn binding<'a>(list: &mut AsnReader<'a>) -> Option<(&'a [u8], snmp2::Value<'a>)> {

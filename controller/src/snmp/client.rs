@@ -4,10 +4,13 @@ use super::answer::{self, Answer, Rows};
 use super::demux::{Counters, Demux, count};
 use super::packet::{Packet, Question};
 use super::plan::{Part, Plan};
+use super::trap::{NoEngine, OwnEngine};
 use super::usm::KeyCache;
 use super::{Access, Error, Oid, Target, VARIABLES_MAX, Value, WALK_ROWS_MAX};
+use crate::clock;
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -48,6 +51,7 @@ struct Inner {
     claims: Claims,
     salts: AtomicU64,
     receivers: Vec<AbortHandle>,
+    own: Mutex<Option<Arc<OwnEngine>>>,
 }
 
 impl Drop for Inner {
@@ -124,6 +128,7 @@ impl Client {
                 claims: Claims::default(),
                 salts: AtomicU64::new(rand::random()),
                 receivers,
+                own: Mutex::default(),
             }),
         })
     }
@@ -132,6 +137,21 @@ impl Client {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.inner.demux.counters
+    }
+
+    /// Our own engine, which informs are sent to and in whose name traps of v3 go out. It is opened
+    /// in `folder` by who asks first, and then is the engine of this client and its clones: two
+    /// with one id would each count their own starts.
+    ///
+    /// # Errors
+    /// [`NoEngine`]
+    pub fn own_engine(&self, folder: &Path) -> Result<Arc<OwnEngine>, NoEngine> {
+        let mut own = self.inner.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = own.as_ref() {
+            return Ok(Arc::clone(own));
+        }
+        let opened = Arc::new(OwnEngine::open(folder, clock::now().mono)?);
+        Ok(Arc::clone(own.insert(opened)))
     }
 
     pub(super) fn demux(&self) -> &Demux {

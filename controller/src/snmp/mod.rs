@@ -12,7 +12,7 @@
 //! socket --receiver task: Demux-----------------------+
 //! ```
 //!
-//! `trap` hears what agents say unasked. `snmp2` reads the BER; its session and its security are not used (`usm` says why). This module
+//! `trap` hears what agents say unasked, `notify` says such things itself. `snmp2` reads the BER; its session and its security are not used (`usm` says why). This module
 //! never decides what a value means: `room::profile` does.
 
 mod answer;
@@ -21,6 +21,7 @@ mod client;
 mod demux;
 mod exchange;
 mod learned;
+mod notify;
 mod packet;
 mod plan;
 mod session;
@@ -31,6 +32,7 @@ pub use answer::Refusal;
 pub use client::Client;
 pub use demux::Counters;
 pub use learned::Learned;
+pub use notify::Notification;
 pub use plan::Plan;
 pub use room::profile::{Oid, Value};
 pub use room::site::link::{AuthProtocol, PrivProtocol};
@@ -162,6 +164,20 @@ pub enum Error {
         addr: SocketAddr,
         /// The name that does not follow.
         oid: Oid,
+    },
+    /// SNMPv1 has no informs, and its traps are of another form, which nobody needs any more.
+    #[error("{addr}: notifications are sent by SNMP v2c and v3 only")]
+    Version {
+        /// Receiver.
+        addr: SocketAddr,
+    },
+    /// Our keys for this user cannot be made, or our own engine cannot be kept.
+    #[error("cannot speak to {addr} as this user: {why}")]
+    Own {
+        /// Receiver.
+        addr: SocketAddr,
+        /// Why.
+        why: String,
     },
     /// The device made us send more packets, or a walk brought more rows, than is sane.
     #[error("gave up {addr}: {what} beyond {limit}")]

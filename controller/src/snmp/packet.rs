@@ -11,6 +11,10 @@ pub(super) enum Question {
     /// Rows wanted; no non-repeaters.
     GetBulk(u16),
     Set,
+    /// RFC 3416 4.2.6; nobody answers it.
+    Trap,
+    /// RFC 3416 4.2.7; answered with its own variables.
+    Inform,
 }
 
 /// An encoded request without its id.
@@ -44,7 +48,7 @@ impl Packet {
         Self::with_values(access, question, &nothing)
     }
 
-    /// A packet that carries values, for [`Question::Set`]. Values that are no values are NULL.
+    /// A packet that carries values, for [`Question::Set`], [`Question::Trap`] and [`Question::Inform`]. Values that are no values are NULL.
     pub(super) fn with_values(access: &Access, question: Question, bindings: &[(&Oid, &Value)]) -> Self {
         let names: Vec<Box<[u8]>> = bindings.iter().map(|(oid, _)| encode_oid(oid).into()).collect();
         let mut list = Vec::new();
@@ -59,6 +63,8 @@ impl Packet {
             Question::GetNext => (pdu::GET_NEXT, 0),
             Question::GetBulk(rows) => (pdu::GET_BULK, rows),
             Question::Set => (pdu::SET, 0),
+            Question::Trap => (pdu::TRAP, 0),
+            Question::Inform => (pdu::INFORM, 0),
         };
         let mut content = Vec::with_capacity(list.len() + 20);
         ber::put(&mut content, ber::INTEGER, &ID_MIN.to_be_bytes());

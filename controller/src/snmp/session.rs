@@ -593,8 +593,11 @@ fn failure(error: &Error) -> PollFailure {
     match error {
         Error::Timeout { .. } => PollFailure::Timeout,
         Error::Bind(_) | Error::Send { .. } => PollFailure::Unreachable(cause),
-        Error::Refused { .. } | Error::Status { .. } | Error::NotIncreasing { .. } | Error::Limit { .. } => {
-            PollFailure::Refused(cause)
-        }
+        Error::Refused { .. }
+        | Error::Status { .. }
+        | Error::NotIncreasing { .. }
+        | Error::Limit { .. }
+        | Error::Version { .. }
+        | Error::Own { .. } => PollFailure::Refused(cause),
     }
 }

@@ -183,6 +183,16 @@ impl OwnEngine {
         })
     }
 
+    /// Its id, 5 to 32 bytes.
+    pub(super) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// Its boots and the seconds since the last of them.
+    pub(super) fn clock(&self, now: Mono) -> (u32, u32) {
+        (self.boots, self.time(now))
+    }
+
     fn time(&self, now: Mono) -> u32 {
         u32::try_from(now.since(self.since).0 / 1000).unwrap_or(u32::MAX)
     }
@@ -231,7 +241,7 @@ struct Allowance {
 pub struct Gate {
     client: Client,
     speakers: Arc<Speakers>,
-    own: Option<OwnEngine>,
+    own: Option<Arc<OwnEngine>>,
     /// One for each known address: never more than there are devices.
     allowances: HashMap<IpAddr, Allowance>,
 }
@@ -239,7 +249,7 @@ pub struct Gate {
 impl Gate {
     /// For these speakers; without an engine of our own v3 informs are refused.
     #[must_use]
-    pub fn new(client: Client, speakers: Arc<Speakers>, own: Option<OwnEngine>) -> Self {
+    pub fn new(client: Client, speakers: Arc<Speakers>, own: Option<Arc<OwnEngine>>) -> Self {
         Self {
             client,
             speakers,
@@ -356,7 +366,7 @@ impl Gate {
             return Err(|counters| &counters.stranger);
         }
         let engine = header.engine(datagram);
-        if let Some(own) = self.own.as_ref().filter(|own| own.id == engine) {
+        if let Some(own) = self.own.as_deref().filter(|own| own.id == engine) {
             return self.hear_inform(now, own, &users, &header, datagram).await;
         }
         // A trap: the sender's engine is the authority, and only polls tell which that is.

@@ -92,9 +92,15 @@ impl Means {
         })
     }
 
+    /// The SNMP client, with the engine of our own.
+    #[must_use]
+    pub fn snmp(&self) -> &Client {
+        &self.snmp
+    }
+
     /// Hears traps of the devices that there are conversations with.
     #[must_use]
-    pub fn gate(&self, own: Option<OwnEngine>) -> Gate {
+    pub fn gate(&self, own: Option<Arc<OwnEngine>>) -> Gate {
         Gate::new(self.snmp.clone(), Arc::clone(&self.traps), own)
     }
 

@@ -7,7 +7,7 @@
 //! the room is watched by polls meanwhile, as it is without any trap.
 
 use super::poll::{Control, Means};
-use crate::snmp::trap::{Gate, OwnEngine};
+use crate::snmp::trap::Gate;
 use crate::{clock, listen};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ const DATAGRAM_MAX: usize = 65_535;
 
 /// Listens until nobody takes orders to poll any more.
 pub async fn run(means: Means, addr: SocketAddr, data_dir: PathBuf, polling: mpsc::Sender<Control>) {
-    let own = match OwnEngine::open(&data_dir, clock::now().mono) {
+    let own = match means.snmp().own_engine(&data_dir) {
         Ok(own) => Some(own),
         Err(error) => {
             tracing::error!(%error, cause = %cause(&error), "v3 informs are not answered");

@@ -79,7 +79,7 @@ async fn room() -> Room {
     }
     let folder = tempfile::tempdir().unwrap();
     let own = OwnEngine::open(folder.path(), START).unwrap();
-    let gate = Gate::new(Client::bind().await.unwrap(), speakers, Some(own));
+    let gate = Gate::new(Client::bind().await.unwrap(), speakers, Some(Arc::new(own)));
     Room {
         gate,
         user,
