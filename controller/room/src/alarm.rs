@@ -13,6 +13,7 @@
 //! clock and never decides what an alarm is about: that is its [`Definition`] and the
 //! conditions its callers report.
 
+use crate::catalog::Kind;
 use crate::event::Refused;
 use crate::record::Record;
 use crate::site::{Label, Priority};
@@ -30,22 +31,60 @@ pub const MAX_OPERATOR_TEXT: usize = 200;
 pub struct Definition {
     /// `inlet.r3.temperature.high`
     pub id: String,
+    /// What it is about; brings cause, consequence, action, time and owner.
+    pub kind: Kind,
     /// Priority.
     pub priority: Priority,
-    /// What happened.
-    pub what: Label,
     /// Where.
     pub place: Label,
-    /// What to do.
-    pub action: Label,
+    /// What happened, where that is said more closely than by the kind.
+    pub own_what: Option<Label>,
+    /// What to do, where the site says it itself.
+    pub own_action: Option<Label>,
     /// The condition must hold so long.
     pub on_delay: Millis,
     /// The condition must be gone so long.
     pub off_delay: Millis,
     /// Must be reset by a person.
     pub latching: bool,
-    /// Folded under this alarm while it stands.
-    pub cause: Option<String>,
+    /// Folded under the first of these alarms that stands.
+    pub folded_under: Vec<String>,
+}
+
+impl Definition {
+    /// An alarm as its kind has it: no delays, under no cause.
+    #[must_use]
+    pub fn of(kind: Kind, id: impl Into<String>, place: Label) -> Self {
+        let advice = kind.advice();
+        Self {
+            id: id.into(),
+            kind,
+            priority: advice.priority,
+            place,
+            own_what: None,
+            own_action: None,
+            on_delay: Millis(0),
+            off_delay: Millis(0),
+            latching: advice.latching,
+            folded_under: Vec::new(),
+        }
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn what(&self) -> Label {
+        self.own_what
+            .clone()
+            .unwrap_or_else(|| self.kind.advice().what.label())
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn action(&self) -> Label {
+        self.own_action
+            .clone()
+            .unwrap_or_else(|| self.kind.advice().action.label())
+    }
 }
 
 /// Where an alarm stands. What takes us in and out is in [`next`].
@@ -325,19 +364,16 @@ impl Book {
                 action,
                 because,
                 latching,
+                about,
             } => {
                 if !self.alarms.contains_key(alarm) {
                     // Replayed from an older configuration: it stands until it is dealt with.
                     self.define(Definition {
-                        id: alarm.clone(),
                         priority: *priority,
-                        what: what.clone(),
-                        place: place.clone(),
-                        action: action.clone(),
-                        on_delay: Millis(0),
-                        off_delay: Millis(0),
+                        own_what: Some(what.clone()),
+                        own_action: Some(action.clone()),
                         latching: *latching,
-                        cause: None,
+                        ..Definition::of(about.unwrap_or(Kind::NotConfigured), alarm, place.clone())
                     });
                 }
                 self.step(alarm, Input::Raise, |alarm| {
@@ -419,12 +455,17 @@ impl Book {
         rows
     }
 
+    /// The alarm that an alarm is folded under, if one of its causes stands.
+    fn cause_of(&self, alarm: &Known) -> Option<String> {
+        let causes = alarm.definition.folded_under.iter();
+        causes
+            .filter(|_| alarm.definition.kind.may_fold())
+            .find(|cause| self.is_active(cause))
+            .cloned()
+    }
+
     fn row(&self, now: Now, alarm: &Known) -> snapshot::Alarm {
-        let cause = alarm
-            .definition
-            .cause
-            .clone()
-            .filter(|cause| self.is_active(cause));
+        let cause = self.cause_of(alarm);
         let state = match alarm.standing {
             _ if alarm.shelf.is_some() => AlarmState::Shelved,
             _ if cause.is_some() => AlarmState::Suppressed,
@@ -434,14 +475,25 @@ impl Book {
             Standing::Unacknowledged | Standing::Normal => AlarmState::Unacknowledged,
         };
         let definition = &alarm.definition;
+        let advice = definition.kind.advice();
         snapshot::Alarm {
             id: definition.id.clone(),
             state,
             priority: definition.priority,
-            what: definition.what.clone(),
+            what: definition.what(),
             place: definition.place.clone(),
-            action: definition.action.clone(),
+            action: definition.action(),
             because: alarm.because.clone(),
+            kind: definition.kind,
+            class: advice.class,
+            usual_cause: advice.cause.label(),
+            consequence: advice.consequence.label(),
+            respond_within_s: advice.respond_within.0 / 1000,
+            responder: advice.owner,
+            procedure: None,
+            folded: 0,
+            shelved_by: None,
+            shelved_because: None,
             since_ms: alarm.since.map_or(0, |since| since.wall.0),
             age_ms: alarm.since.map_or(0, |since| now.mono.since(since.mono).0),
             owner: alarm.owner.clone(),
@@ -474,11 +526,12 @@ fn raised(definition: &Definition, because: Label) -> Record {
     Record::AlarmRaised {
         alarm: definition.id.clone(),
         priority: definition.priority,
-        what: definition.what.clone(),
+        what: definition.what(),
         place: definition.place.clone(),
-        action: definition.action.clone(),
+        action: definition.action(),
         because,
         latching: definition.latching,
+        about: Some(definition.kind),
     }
 }
 

@@ -1,19 +1,24 @@
 //! The alarms that every site has, in words a person can act on: what, why it matters, what to do.
 //!
-//! Limits of the site bring their own action text; everything else is here, once.
+//! [`Kind`] is what an alarm is about and what it says, once for all of its kind; the functions
+//! here make the alarms of a thing in the room. Limits of the site bring their own action text.
 
 use crate::alarm::Definition;
 use crate::device::PollFailure;
 use crate::event::Part;
 use crate::site::{Channel, ContactKind, DeviceKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
+use shared::Quantity;
 
+mod advice;
 mod fact;
+mod kind;
 mod node;
 mod portal;
 mod redundancy;
 
 pub use fact::fact_label;
+pub use kind::{Advice, Class, Kind, Owner, SHIPPED, Text};
 pub use node::{LIST_PATIENCE, NodeTrouble, ROTATION_PATIENCE, node, node_id};
 pub use portal::{PortalTrouble, portal, portal_id};
 pub use redundancy::{
@@ -67,132 +72,23 @@ pub const fn doubt_is_alarm(kind: ContactKind) -> bool {
 /// door of a portal the node decides what was forced.
 #[must_use]
 pub fn contact(channel: &Channel, kind: ContactKind) -> Option<Definition> {
-    let (priority, what, action, on_delay, latching) = match kind {
-        ContactKind::Door => (
-            Priority::Critical,
-            Label::new("扉のこじ開け（許可のない開放）", "Door opened without a grant"),
-            Label::new(
-                "現地またはカメラで入室者を確認し、情報システム管理者へ連絡してください。",
-                "Check who entered, on site or by camera, and call the system administrator.",
-            ),
-            Millis(0),
-            true,
-        ),
-        ContactKind::Leak => (
-            Priority::Critical,
-            Label::new("漏水を検知", "Water detected"),
-            Label::new(
-                "空調の排水と天井を確認し、水を止めてください。機器の下が濡れていれば設備業者へ連絡してください。",
-                "Check the air conditioner's drain and the ceiling and stop the water; if it is wet under equipment, call the contractor.",
-            ),
-            LEAK_ON_DELAY,
-            true,
-        ),
-        ContactKind::Smoke => (
-            Priority::Critical,
-            Label::new("煙感知器の移報", "Smoke relay"),
-            Label::new(
-                "自動火災報知設備を確認し、火災なら119番へ通報して避難してください。",
-                "Check the fire panel; if there is fire, call the fire brigade and leave.",
-            ),
-            Millis(0),
-            true,
-        ),
-        ContactKind::Tamper => (
-            Priority::Critical,
-            Label::new("機器の箱が開けられた", "Enclosure opened"),
-            Label::new(
-                "現地を確認し、作業予定がなければ情報システム管理者へ連絡してください。",
-                "Check on site; if no work is planned, call the system administrator.",
-            ),
-            Millis(0),
-            true,
-        ),
-        ContactKind::FirePanel => (
-            Priority::Critical,
-            Label::new("自動火災報知設備の移報", "Relay of the fire panel"),
-            Label::new(
-                "受信機の表示を確認し、火災なら119番へ通報して避難してください。誤報でも受信機の復旧は防災担当が行います。",
-                "Read the fire panel; if there is fire, call the fire brigade and leave. Also a false alarm is reset at the panel by fire-safety staff.",
-            ),
-            Millis(0),
-            true,
-        ),
-        ContactKind::ExtinguishingAgent => (
-            Priority::Critical,
-            Label::new(
-                "消火剤の圧力低下または放出",
-                "Extinguishing agent low or released",
-            ),
-            Label::new(
-                "放出の有無を外から確認してください。放出なら入室せず換気し、そうでなければ消防設備業者へ点検を依頼してください。",
-                "Look from outside whether it was released. If so, do not enter and ventilate; if not, have the fire-equipment contractor check the cylinder.",
-            ),
-            RELAY_ON_DELAY,
-            true,
-        ),
-        ContactKind::Breaker => (
-            Priority::Critical,
-            Label::new("分電盤の遮断（トリップ）", "Breaker tripped"),
-            Label::new(
-                "どの回路かを確認し、原因（過負荷・漏電）を調べてから再投入してください。",
-                "Find the circuit, and find the cause (overload, earth leakage) before it is switched on again.",
-            ),
-            RELAY_ON_DELAY,
-            true,
-        ),
-        ContactKind::SurgeProtector => (
-            Priority::Warning,
-            Label::new("避雷器（SPD）の劣化", "Surge protector worn out"),
-            Label::new(
-                "表示窓を確認し、電気設備業者へ交換を依頼してください。それまで雷に対する保護がありません。",
-                "Check its indicator and have the electrician replace it. Until then there is no protection against lightning.",
-            ),
-            RELAY_ON_DELAY,
-            false,
-        ),
-        ContactKind::MainsPresent => (
-            Priority::Warning,
-            Label::new("商用電源がない（接点）", "No mains (contact)"),
-            Label::new(
-                "UPS の表示と電源の画面を確認してください。UPS が商用運転なら、この回路の遮断器を確認してください。",
-                "Look at the UPSs and the power page. If the UPSs run on mains, check the breaker of this circuit.",
-            ),
-            RELAY_ON_DELAY,
-            false,
-        ),
-        ContactKind::Window => (
-            Priority::Warning,
-            Label::new("窓が開いている", "Window open"),
-            Label::new(
-                "室内を確認し、窓を閉めて施錠してください。心当たりがなければ情報システム管理者へ連絡してください。",
-                "Check the room, close and lock the window; if nobody knows why it was open, call the system administrator.",
-            ),
-            WINDOW_ON_DELAY,
-            true,
-        ),
-        ContactKind::Rack => (
-            Priority::Advisory,
-            Label::new("ラックの扉が開いたまま", "Rack door left open"),
-            Label::new(
-                "作業が終わっていれば扉を閉めて施錠してください。",
-                "If the work is done, close and lock it.",
-            ),
-            RACK_ON_DELAY,
-            false,
-        ),
+    let (about, on_delay) = match kind {
+        ContactKind::Door => (Kind::DoorForced, Millis(0)),
+        ContactKind::Leak => (Kind::Leak, LEAK_ON_DELAY),
+        ContactKind::Smoke => (Kind::Smoke, Millis(0)),
+        ContactKind::Tamper => (Kind::Tamper, Millis(0)),
+        ContactKind::FirePanel => (Kind::FirePanel, Millis(0)),
+        ContactKind::ExtinguishingAgent => (Kind::AgentLow, RELAY_ON_DELAY),
+        ContactKind::Breaker => (Kind::BreakerTripped, RELAY_ON_DELAY),
+        ContactKind::SurgeProtector => (Kind::SurgeProtector, RELAY_ON_DELAY),
+        ContactKind::MainsPresent => (Kind::FeedLost, RELAY_ON_DELAY),
+        ContactKind::Window => (Kind::WindowOpen, WINDOW_ON_DELAY),
+        ContactKind::Rack => (Kind::RackOpen, RACK_ON_DELAY),
         ContactKind::LockBolt | ContactKind::RequestToExit | ContactKind::KeyOverride => return None,
     };
     Some(Definition {
-        id: contact_id(&channel.point, kind),
-        priority,
-        what,
-        place: channel.label.clone(),
-        action,
         on_delay,
-        off_delay: Millis(0),
-        latching,
-        cause: None,
+        ..Definition::of(about, contact_id(&channel.point, kind), channel.label.clone())
     })
 }
 
@@ -206,20 +102,11 @@ pub fn chattering_id(point: &str) -> String {
 /// contact is, and this one alarm says so instead of hundreds.
 #[must_use]
 pub fn chattering(channel: &Channel) -> Definition {
-    Definition {
-        id: chattering_id(&channel.point),
-        priority: Priority::Warning,
-        what: Label::new("接点がばたついている", "Contact chatters"),
-        place: channel.label.clone(),
-        action: Label::new(
-            "現物を目で確認し、緩んだ配線・磁石のずれ・接点の汚れを直してください。止まるまで、この接点の開閉は分かりません。",
-            "Look at the thing itself, then fix loose wiring, a shifted magnet or a dirty contact. Until it rests, nobody can tell open from closed here.",
-        ),
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: false,
-        cause: None,
-    }
+    Definition::of(
+        Kind::ContactChattering,
+        chattering_id(&channel.point),
+        channel.label.clone(),
+    )
 }
 
 /// Alarm id of an accelerometer that felt an earthquake.
@@ -231,39 +118,37 @@ pub fn shock_id(point: &str) -> String {
 /// Alarm of an earthquake. It stands until somebody has looked at the room.
 #[must_use]
 pub fn shock(channel: &Channel) -> Definition {
-    Definition {
-        id: shock_id(&channel.point),
-        priority: Priority::Warning,
-        what: Label::new("強い揺れを検知", "The room was shaken"),
-        place: channel.label.clone(),
-        action: Label::new(
-            "安全を確かめてから、ラックの固定と傾き、配線の抜け、空調の水漏れ、UPS の表示を点検してください。",
-            "When it is safe, check that the racks stand fixed and upright, plugs, water of the air conditioner, and the UPSs.",
-        ),
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: true,
-        cause: None,
+    Definition::of(Kind::Shaken, shock_id(&channel.point), channel.label.clone())
+}
+
+/// What a limit is about: temperature and humidity have words of their own. What a device calls
+/// so is known by its unit and name, for its facts have no quantity.
+#[must_use]
+pub fn limit_kind(limit: &Limit, quantity: Option<Quantity>) -> Kind {
+    let last = limit.point.rsplit('.').next().unwrap_or_default();
+    let is_temperature =
+        quantity == Some(Quantity::Temperature) || (quantity.is_none() && last == "temperature");
+    let is_humidity = quantity == Some(Quantity::Humidity) || (quantity.is_none() && last == "humidity");
+    match (limit.side, is_temperature, is_humidity) {
+        (Side::High, true, _) if limit.priority == Priority::Critical => Kind::TemperatureHighHigh,
+        (Side::High, true, _) => Kind::TemperatureHigh,
+        (Side::Low, true, _) => Kind::TemperatureLow,
+        (Side::High, _, true) => Kind::HumidityHigh,
+        (Side::Low, _, true) => Kind::HumidityLow,
+        (Side::High, ..) => Kind::LimitHigh,
+        (Side::Low, ..) => Kind::LimitLow,
     }
 }
 
 /// Alarm of a limit.
 #[must_use]
-pub fn limit(limit: &Limit, place: Label) -> Definition {
-    let what = match limit.side {
-        Side::High => Label::new("上限超過", "Above the limit"),
-        Side::Low => Label::new("下限未満", "Below the limit"),
-    };
+pub fn limit(limit: &Limit, place: Label, quantity: Option<Quantity>) -> Definition {
     Definition {
-        id: limit.id.clone(),
         priority: limit.priority,
-        what,
-        place,
-        action: limit.action.clone(),
         on_delay: limit.on_delay,
         off_delay: limit.off_delay,
-        latching: false,
-        cause: None,
+        own_action: Some(limit.action.clone()),
+        ..Definition::of(limit_kind(limit, quantity), limit.id.clone(), place)
     }
 }
 
@@ -273,22 +158,12 @@ pub fn no_data_id(point: &str) -> String {
     format!("{point}.no_data")
 }
 
-/// Alarm of a point without a value, folded under the silence of its source.
+/// Alarm of a point without a value, folded under the silence of its source and what is behind it.
 #[must_use]
-pub fn no_data(point: &str, place: Label, cause: Option<String>) -> Definition {
+pub fn no_data(point: &str, place: Label, folded_under: Vec<String>) -> Definition {
     Definition {
-        id: no_data_id(point),
-        priority: Priority::Warning,
-        what: Label::new("欠測（値が得られない）", "No data"),
-        place,
-        action: Label::new(
-            "センサーと配線を確認してください。値が戻るまで、この場所は監視されていません。",
-            "Check the sensor and its wiring. Until the value is back, nobody watches this place.",
-        ),
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: false,
-        cause,
+        folded_under,
+        ..Definition::of(Kind::NoData, no_data_id(point), place)
     }
 }
 
@@ -302,41 +177,27 @@ pub fn device_id(device: &str) -> String {
 #[must_use]
 pub fn device(name: &str, place: Label, on_delay: Millis) -> Definition {
     Definition {
-        id: device_id(name),
-        priority: Priority::Warning,
-        what: Label::new("機器が応答しない", "Device does not answer"),
-        place,
-        action: Label::new(
-            "機器の管理ポートと網を確認してください。停電中であれば残り時間は推定で数え続けます。",
-            "Check the device's management port and the network. During an outage its runtime is modelled.",
-        ),
         on_delay,
-        off_delay: Millis(0),
-        latching: false,
-        cause: None,
+        ..Definition::of(Kind::DeviceUnreachable, device_id(name), place)
     }
 }
 
 /// Alarm of the hosts that a run stopped; its reset says that they were started again.
 pub const HOSTS_STOPPED: &str = "outage.hosts_stopped";
-/// Alarm of a missing act role.
-pub const ACT: &str = "outage.act";
 /// A role that the supervisor restarts within this time needs nobody.
 pub const ROLE_ON_DELAY: Millis = Millis(10_000);
 
 /// Alarm of a condition that the outage engine reports; it has its own delays.
 #[must_use]
-pub fn power(id: &str, priority: Priority, what: Label, place: Label, action: Label) -> Definition {
+pub fn power(id: &str, kind: Kind, own_what: Option<Label>, place: Label) -> Definition {
     Definition {
-        id: id.to_owned(),
-        priority,
-        what,
-        place,
-        action,
-        on_delay: if id == ACT { ROLE_ON_DELAY } else { Millis(0) },
-        off_delay: Millis(0),
-        latching: false,
-        cause: None,
+        own_what,
+        on_delay: if kind == Kind::ActGone {
+            ROLE_ON_DELAY
+        } else {
+            Millis(0)
+        },
+        ..Definition::of(kind, id, place)
     }
 }
 
@@ -367,20 +228,11 @@ pub const UNKNOWN_NODE: &str = "system.unknown_node";
 /// Alarm for frames of nodes that the site does not know.
 #[must_use]
 pub fn unknown_node() -> Definition {
-    Definition {
-        id: UNKNOWN_NODE.to_owned(),
-        priority: Priority::Warning,
-        what: Label::new("登録のない端末からの通信", "Messages of an unknown node"),
-        place: Label::new("監視網", "Monitoring network"),
-        action: Label::new(
-            "新しい端末なら site.toml に登録し、心当たりがなければ情報システム管理者へ連絡してください。",
-            "If the node is new, add it to site.toml; otherwise call the system administrator.",
-        ),
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: true,
-        cause: None,
-    }
+    Definition::of(
+        Kind::UnknownNode,
+        UNKNOWN_NODE,
+        Label::new("監視網", "Monitoring network"),
+    )
 }
 
 /// Alarm id of a node that witnesses another journal.
@@ -392,83 +244,22 @@ pub fn witness_id(node: &str) -> String {
 /// Alarm of a node that witnesses another journal.
 #[must_use]
 pub fn witness(node: &str, place: Label) -> Definition {
-    Definition {
-        id: witness_id(node),
-        priority: Priority::Critical,
-        what: Label::new(
-            "端末が覚えている記録と監視装置の記録が合わない",
-            "A node witnesses another journal than this",
-        ),
-        place,
-        action: Label::new(
-            "監視装置の記録が巻き戻された、取り替えられた、または書き換えられた疑いがあります。ディスクをそのまま保全し、情報システム管理者へ連絡してください。控えから戻した直後なら、その旨を所見に残して復帰してください。",
-            "The controller's journal may have been rolled back, exchanged or rewritten. Preserve the disk as it is and call the system administrator. If a backup was just restored, note that and reset the alarm.",
-        ),
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: true,
-        cause: None,
-    }
+    Definition::of(Kind::WitnessDisagrees, witness_id(node), place)
 }
 
 /// Alarm of a part of the controller.
 #[must_use]
 pub fn part(part: Part) -> Definition {
-    let (priority, what, action) = match part {
-        Part::Journal => (
-            Priority::Critical,
-            Label::new("記録を書き込めない", "The journal cannot be written"),
-            Label::new(
-                "ディスクの空きと状態を確認してください。監視と停止は続きますが、記録は保留されています。",
-                "Check the disk's space and health. Watching and shutdown go on; records are held back.",
-            ),
-        ),
-        Part::JournalBroken => (
-            Priority::Critical,
-            Label::new(
-                "記録の改変または破損を検知",
-                "The journal was changed or is damaged",
-            ),
-            Label::new(
-                "ディスクを交換せず保全し、情報システム管理者へ連絡してください。",
-                "Preserve the disk as it is and call the system administrator.",
-            ),
-        ),
-        Part::History => (
-            Priority::Warning,
-            Label::new("履歴を書き込めない", "The history cannot be written"),
-            Label::new("ディスクの空きを確認してください。", "Check the disk's space."),
-        ),
-        Part::Mqtt => (
-            Priority::Critical,
-            Label::new("MQTT 接続がない", "No MQTT connection"),
-            Label::new(
-                "MQTT の中継（内蔵または外部）を確認してください。端末の値は届いていません。",
-                "Check the MQTT endpoint or broker. Nothing arrives from the nodes.",
-            ),
-        ),
-        Part::Web => (
-            Priority::Advisory,
-            Label::new("画面の役割が止まっている", "The web role is down"),
-            Label::new(
-                "自動で再起動します。繰り返すときはログを確認してください。",
-                "It restarts by itself; if this repeats, look at the log.",
-            ),
-        ),
+    let (kind, on_delay) = match part {
+        Part::Journal => (Kind::Journal, Millis(0)),
+        Part::JournalBroken => (Kind::LogCheckFailed, Millis(0)),
+        Part::History => (Kind::History, Millis(0)),
+        Part::Mqtt => (Kind::MqttDown, ROLE_ON_DELAY),
+        Part::Web => (Kind::WebDown, ROLE_ON_DELAY),
     };
     Definition {
-        id: part_id(part).to_owned(),
-        priority,
-        what,
-        place: Label::new("監視装置", "Controller"),
-        action,
-        on_delay: match part {
-            Part::Web | Part::Mqtt => ROLE_ON_DELAY,
-            Part::Journal | Part::JournalBroken | Part::History => Millis(0),
-        },
-        off_delay: Millis(0),
-        latching: matches!(part, Part::JournalBroken),
-        cause: None,
+        on_delay,
+        ..Definition::of(kind, part_id(part), Label::new("監視装置", "Controller"))
     }
 }
 

@@ -152,7 +152,7 @@ impl<W: World> Engine<W> {
                 self.book.define(catalog::no_data(
                     &channel.point,
                     channel.label.clone(),
-                    Some(silent.clone()),
+                    vec![silent.clone()],
                 ));
                 self.add_point(point::Definition {
                     id: channel.point.clone(),
@@ -189,7 +189,11 @@ impl<W: World> Engine<W> {
 
     fn add_point(&mut self, definition: point::Definition) {
         for limit in self.limits.get(&definition.id).into_iter().flatten() {
-            self.book.define(catalog::limit(limit, definition.label.clone()));
+            self.book.define(catalog::limit(
+                limit,
+                definition.label.clone(),
+                definition.quantity,
+            ));
         }
         self.points.insert(definition.id.clone(), Point::new(definition));
     }
@@ -419,13 +423,8 @@ impl<W: World> Engine<W> {
                         .is_some_and(|rest| rest.starts_with('.'))
                 });
                 let place = device.map_or_else(|| Label::new("電源", "Power"), |device| device.label.clone());
-                self.book.define(catalog::power(
-                    &id,
-                    condition.priority,
-                    condition.what,
-                    place,
-                    condition.action,
-                ));
+                self.book
+                    .define(catalog::power(&id, condition.kind, condition.what, place));
             }
             let holds = if condition.active {
                 Condition::Holds(condition.because)

@@ -1,6 +1,7 @@
 //! Records of the journal. Contract: append only, never a changed meaning; old journals must
 //! replay. What happened once is one record; applying the records in order gives the state.
 
+use crate::catalog::Kind;
 use crate::event::Part;
 use crate::node::Stray;
 use crate::outage;
@@ -198,6 +199,9 @@ pub enum Record {
         because: Label,
         /// Needs a reset by a person.
         latching: bool,
+        /// What it is about; records from before the kinds do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<Kind>,
     },
     /// The cause of an alarm is gone.
     AlarmReturned {

@@ -4,6 +4,7 @@
 //! snapshot (`*_age_ms`); spans are seconds (`*_s`). Values are in the unit that stands beside
 //! them; a missing value is `null` with its reason in `no_data`.
 
+use crate::catalog::{Class, Kind, Owner};
 use crate::site::{ContactKind, DeviceKind, Label, Priority};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,6 +94,26 @@ pub struct Alarm {
     pub shelved_until_ms: Option<i64>,
     /// The alarm under whose cause it is folded, when suppressed by design.
     pub cause: Option<String>,
+    /// What kind of alarm it is.
+    pub kind: Kind,
+    /// What it is about.
+    pub class: Class,
+    /// What usually leads to it.
+    pub usual_cause: Label,
+    /// What comes if nobody acts.
+    pub consequence: Label,
+    /// Time to act from the moment it was raised.
+    pub respond_within_s: u64,
+    /// Whose work it is to answer, whoever has it now.
+    pub responder: Owner,
+    /// Link to the site's procedure for this kind of alarm.
+    pub procedure: Option<String>,
+    /// How many alarms are folded under it now.
+    pub folded: u32,
+    /// Who shelved it or took it out of service,
+    pub shelved_by: Option<String>,
+    /// and why.
+    pub shelved_because: Option<String>,
 }
 
 /// States of ISA-18.2 that are not "normal".

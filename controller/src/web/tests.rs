@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
+use room::catalog::Kind;
 use room::site::{Label, Priority};
 use room::snapshot::{Alarm, AlarmState, Point, Snapshot};
 use serde_json::{Value, json};
@@ -197,6 +198,16 @@ fn picture() -> Snapshot {
             count: 1,
             shelved_until_ms: None,
             cause: None,
+            kind: Kind::Leak,
+            class: Kind::Leak.class(),
+            usual_cause: Kind::Leak.advice().cause.label(),
+            consequence: Kind::Leak.advice().consequence.label(),
+            respond_within_s: 600,
+            responder: Kind::Leak.advice().owner,
+            procedure: None,
+            folded: 0,
+            shelved_by: None,
+            shelved_because: None,
         }],
         ..Snapshot::default()
     }

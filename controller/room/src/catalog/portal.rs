@@ -1,8 +1,8 @@
 //! Alarms of a portal: a door that a node guards with a reader.
 
+use super::Kind;
 use crate::alarm::Definition;
-use crate::site::{Label, Portal, Priority};
-use crate::time::Millis;
+use crate::site::Portal;
 
 /// What can be wrong at a portal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,57 +46,12 @@ pub fn portal_id(portal: &Portal, trouble: PortalTrouble) -> String {
 /// Alarm of a portal.
 #[must_use]
 pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
-    let (priority, what, action) = match trouble {
-        PortalTrouble::Forced => (
-            Priority::Critical,
-            Label::new("扉のこじ開け（許可のない開放）", "Door opened without a grant"),
-            Label::new(
-                "現地またはカメラで入室者を確認し、情報システム管理者へ連絡してください。",
-                "Check who entered, on site or by camera, and call the system administrator.",
-            ),
-        ),
-        PortalTrouble::Held => (
-            Priority::Warning,
-            Label::new("扉の開放放置", "Door held open"),
-            Label::new(
-                "扉を閉めてください。搬入出の作業中なら立会者を確認してください。",
-                "Close the door. If something is being carried in or out, check that somebody attends.",
-            ),
-        ),
-        PortalTrouble::Tamper => (
-            Priority::Critical,
-            Label::new("カードリーダーまたは箱が開けられた", "Reader or enclosure opened"),
-            Label::new(
-                "現地を確認し、作業予定がなければ情報システム管理者へ連絡してください。",
-                "Check on site; if no work is planned, call the system administrator.",
-            ),
-        ),
-        PortalTrouble::Reader => (
-            Priority::Warning,
-            Label::new("カードリーダーが使えない", "Card reader does not work"),
-            Label::new(
-                "カードで入室できません。鍵で入室を管理し、カードリーダーの電源と配線を確認してください。退室には影響しません。",
-                "Nobody can enter by card. Control entry by key, and check the reader's power and wiring. Leaving is not affected.",
-            ),
-        ),
-        PortalTrouble::Unlocked => (
-            Priority::Warning,
-            Label::new("扉は閉じているが施錠されていない", "Door closed but not locked"),
-            Label::new(
-                "扉を押して施錠を確認し、ストライクに物が挟まっていないか見てください。",
-                "Push the door and check that it locks; look for something stuck in the strike.",
-            ),
-        ),
+    let kind = match trouble {
+        PortalTrouble::Forced => Kind::DoorForced,
+        PortalTrouble::Held => Kind::DoorHeld,
+        PortalTrouble::Tamper => Kind::Tamper,
+        PortalTrouble::Reader => Kind::ReaderFault,
+        PortalTrouble::Unlocked => Kind::DoorUnlocked,
     };
-    Definition {
-        id: portal_id(portal, trouble),
-        priority,
-        what,
-        place: portal.label.clone(),
-        action,
-        on_delay: Millis(0),
-        off_delay: Millis(0),
-        latching: matches!(trouble, PortalTrouble::Forced | PortalTrouble::Tamper),
-        cause: None,
-    }
+    Definition::of(kind, portal_id(portal, trouble), portal.label.clone())
 }

@@ -147,7 +147,7 @@ impl<W: World> Engine<W> {
                 stale_after: stale_after(device),
             };
             let device = catalog::device_id(&device.name);
-            self.book.define(catalog::no_data(&id, label, Some(device)));
+            self.book.define(catalog::no_data(&id, label, vec![device]));
             self.add_point(definition);
         }
         self.set_point(now, &id, answered, fact.value.clone(), turn);

@@ -4,10 +4,11 @@
 use super::book::Stopped;
 use super::run::{Reality, Run, StepState};
 use super::{Act, Outage};
+use crate::catalog::Kind;
 use crate::device::PollFailure;
 use crate::power::Verdict;
 use crate::power::watch::Watch;
-use crate::site::{Label, Priority};
+use crate::site::Label;
 use crate::time::{Mono, Now};
 
 /// A condition of the power of the room.
@@ -17,21 +18,12 @@ pub struct Condition {
     pub id: String,
     /// It holds now.
     pub active: bool,
-    /// How urgent.
-    pub priority: Priority,
-    /// What it means.
-    pub what: Label,
-    /// What to do.
-    pub action: Label,
+    /// What it is about: how urgent, what it means, what to do.
+    pub kind: Kind,
+    /// What it means, where that says more than the kind.
+    pub what: Option<Label>,
     /// Why it holds, with the figures of this moment; empty while it does not.
     pub because: Label,
-}
-
-/// A condition before its reason is known.
-struct Kind {
-    priority: Priority,
-    what: (&'static str, &'static str),
-    action: (&'static str, &'static str),
 }
 
 impl Kind {
@@ -39,9 +31,8 @@ impl Kind {
         Condition {
             id,
             active: because.is_some(),
-            priority: self.priority,
-            what: Label::new(self.what.0, self.what.1),
-            action: Label::new(self.action.0, self.action.1),
+            kind: self,
+            what: None,
             because: because.unwrap_or_default(),
         }
     }
@@ -73,34 +64,35 @@ impl Outage {
         };
         let silent = self.ledger(ups).is_some_and(|ledger| ledger.contact_lost);
         let id = |what: &str| format!("{name}.{what}");
-        conditions.push(ON_BATTERY.when(id("on_battery"), (verdict == Verdict::Battery).then(signs)));
-        conditions.push(SUSPECTED.when(id("suspected"), self.is_suspected(ups).then(signs)));
+        conditions.push(Kind::OnBattery.when(id("on_battery"), (verdict == Verdict::Battery).then(signs)));
+        conditions.push(Kind::PowerSuspected.when(id("suspected"), self.is_suspected(ups).then(signs)));
         let unsupplied = matches!(verdict, Verdict::Bypass | Verdict::Off);
-        conditions.push(NOT_SUPPLYING.when(id("not_supplying"), unsupplied.then(signs)));
-        conditions.push(CONTACT.when(
+        conditions.push(Kind::NotSupplying.when(id("not_supplying"), unsupplied.then(signs)));
+        conditions.push(Kind::UpsContact.when(
             id("contact"),
             silent.then(|| self.because_silent(ups, watch, now)),
         ));
         let facts = watch.facts().filter(|_| !silent);
-        conditions.push(LOW.when(id("low"), (watch.is_low() && !silent).then(signs)));
-        conditions.push(REPLACE.when(
+        conditions.push(Kind::BatteryLow.when(id("low"), (watch.is_low() && !silent).then(signs)));
+        conditions.push(Kind::BatteryWear.when(
             id("replace_battery"),
             (watch.needs_battery() && !silent).then(signs),
         ));
-        conditions.push(OVERLOAD.when(id("overload"), (watch.is_overloaded() && !silent).then(signs)));
+        conditions
+            .push(Kind::UpsOverload.when(id("overload"), (watch.is_overloaded() && !silent).then(signs)));
         let economy = facts.filter(|facts| facts.eco && verdict == Verdict::Mains);
-        conditions.push(ECO.when(id("eco"), economy.map(|_| signs())));
+        conditions.push(Kind::UpsEconomy.when(id("eco"), economy.map(|_| signs())));
         let stale = watch.failed().filter(|_| watch.is_stale());
-        conditions.push(STALE.when(id("stale"), stale.map(reason)));
+        conditions.push(Kind::UpsStale.when(id("stale"), stale.map(reason)));
         let lost = silent && verdict == Verdict::Battery;
-        conditions.push(LOST_ON_BATTERY.when(
+        conditions.push(Kind::LostOnBattery.when(
             id("lost_on_battery"),
             lost.then(|| self.because_silent(ups, watch, now)),
         ));
         let blind = facts.filter(|facts| facts.possible_signs() < 2 || watch.voltage_is_dead());
-        conditions.push(ONE_SIGN.when(id("one_sign"), blind.map(|_| signs())));
+        conditions.push(Kind::OneSign.when(id("one_sign"), blind.map(|_| signs())));
         let stuck = watch.test_ends().filter(|ends| now >= *ends && !silent);
-        conditions.push(TEST_STUCK.when(id("test_stuck"), stuck.map(|_| signs())));
+        conditions.push(Kind::TestStuck.when(id("test_stuck"), stuck.map(|_| signs())));
     }
 
     fn because_silent(&self, ups: usize, watch: &Watch, now: Mono) -> Label {
@@ -140,11 +132,11 @@ impl Outage {
                 format!("{}: {runtime:.0} s of power, {plan:.0} s to stop", margin.host),
             )
         });
-        conditions.push(DOES_NOT_FIT.when("outage.margin".into(), because));
+        conditions.push(Kind::MarginLow.when("outage.margin".into(), because));
         let run = self.book.active_run();
         let running = run.map(|run| run.abandoned.clone().unwrap_or_else(|| run.because.clone()));
-        conditions.push(RUNNING.when("outage.run".into(), running));
-        conditions.push(STOPPED.when("outage.hosts_stopped".into(), self.because_stopped()));
+        conditions.push(Kind::PlanStarted.when("outage.run".into(), running));
+        conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
         let act = match &self.act {
             Act::Ready => None,
             Act::Gone => Some(Label::new("接続がない", "it is not connected")),
@@ -153,7 +145,7 @@ impl Outage {
                 format!("it has read another plan: {hash}"),
             )),
         };
-        conditions.push(ACT.when("outage.act".into(), act));
+        conditions.push(Kind::ActGone.when("outage.act".into(), act));
         let failed = self
             .book
             .rehearsal
@@ -165,7 +157,7 @@ impl Outage {
                     .join(", ");
                 (!failed.is_empty()).then(|| Label::new(failed.clone(), failed))
             });
-        conditions.push(REHEARSAL.when("outage.rehearsal".into(), failed));
+        conditions.push(Kind::RehearsalFailed.when("outage.rehearsal".into(), failed));
     }
 
     /// Hosts that a person must start, once the outage is over.
@@ -202,11 +194,12 @@ impl Outage {
         let because = state
             .filter(|_| self.is_recent())
             .and_then(|(run, state)| problem_of(run, id, state));
-        let mut condition = STEP.when(format!("outage.step.{id}"), because);
-        condition.what = Label::new(
-            format!("{}: {}", label.ja, condition.what.ja),
-            format!("{}: {}", label.en, condition.what.en),
-        );
+        let mut condition = Kind::StepFailed.when(format!("outage.step.{id}"), because);
+        let what = Kind::StepFailed.advice().what;
+        condition.what = Some(Label::new(
+            format!("{}: {}", label.ja, what.ja),
+            format!("{}: {}", label.en, what.en),
+        ));
         condition
     }
 
@@ -249,157 +242,3 @@ fn problem_of(run: &Run<Reality>, id: &str, state: &StepState) -> Option<Label> 
         _ => None,
     }
 }
-
-const ON_BATTERY: Kind = Kind {
-    priority: Priority::Critical,
-    what: ("バッテリー運転", "on battery"),
-    action: (
-        "停電範囲と復電見込みを確認する",
-        "find out how far the outage reaches and how long it will last",
-    ),
-};
-const SUSPECTED: Kind = Kind {
-    priority: Priority::Warning,
-    what: (
-        "停電の疑い（兆候が一つだけ）",
-        "power failure suspected (one sign only)",
-    ),
-    action: ("UPS の表示を確認する", "look at the UPS itself"),
-};
-const NOT_SUPPLYING: Kind = Kind {
-    priority: Priority::Critical,
-    what: (
-        "UPS が給電していない（バイパスまたは出力停止）",
-        "the UPS does not supply (bypass or off)",
-    ),
-    action: ("UPS を通常運転に戻す", "bring the UPS back to normal operation"),
-};
-const CONTACT: Kind = Kind {
-    priority: Priority::Warning,
-    what: ("UPS と通信できない", "no contact with the UPS"),
-    action: (
-        "ネットワークと管理カードを確認する",
-        "check the network and the management card",
-    ),
-};
-const LOW: Kind = Kind {
-    priority: Priority::Critical,
-    what: ("バッテリー残量低下", "battery low"),
-    action: (
-        "停電中なら停止の進行を見守る",
-        "during an outage, watch the plan stop the servers",
-    ),
-};
-const REPLACE: Kind = Kind {
-    priority: Priority::Warning,
-    what: ("バッテリー交換が必要", "the battery must be replaced"),
-    action: ("交換を手配する", "order a replacement"),
-};
-const OVERLOAD: Kind = Kind {
-    priority: Priority::Critical,
-    what: ("UPS の過負荷", "the UPS is overloaded"),
-    action: (
-        "負荷を減らす。停電時に出力が落ちるおそれがある",
-        "take load off it: at a power failure it may drop its output",
-    ),
-};
-const ECO: Kind = Kind {
-    priority: Priority::Advisory,
-    what: (
-        "エコ運転中（負荷は商用電源に直結）",
-        "economy mode: the load hangs on raw mains",
-    ),
-    action: ("意図した設定か確認する", "check that it is meant to be so"),
-};
-const STALE: Kind = Kind {
-    priority: Priority::Warning,
-    what: (
-        "中継サーバーが UPS の新しい値を持たない",
-        "the server in between has no fresh values of the UPS",
-    ),
-    action: (
-        "UPS のケーブルと中継サーバーのドライバーを確認する",
-        "check the UPS's cable and the driver on that server",
-    ),
-};
-const LOST_ON_BATTERY: Kind = Kind {
-    priority: Priority::Critical,
-    what: (
-        "バッテリー運転のまま通信が途絶えた",
-        "contact was lost while on battery",
-    ),
-    action: (
-        "UPS の表示を見て残り時間を確かめる。計画は計算値で進む",
-        "look at the UPS itself for the time that is left; the plan goes on by the model",
-    ),
-};
-const ONE_SIGN: Kind = Kind {
-    priority: Priority::Warning,
-    what: (
-        "停電を判定できない UPS",
-        "this UPS cannot be judged: it gives only one sign",
-    ),
-    action: (
-        "プロファイルと UPS の設定を確認する",
-        "check the profile and what the UPS reports",
-    ),
-};
-const TEST_STUCK: Kind = Kind {
-    priority: Priority::Warning,
-    what: ("自己診断が終わらない", "a test or calibration does not end"),
-    action: ("UPS の自己診断を止める", "stop the test at the UPS"),
-};
-const DOES_NOT_FIT: Kind = Kind {
-    priority: Priority::Warning,
-    what: (
-        "停止計画がバッテリー時間に収まらない",
-        "the plan does not fit into the battery's time",
-    ),
-    action: (
-        "負荷を減らすか、計画の時間を見直す",
-        "reduce the load or shorten the plan",
-    ),
-};
-const RUNNING: Kind = Kind {
-    priority: Priority::Critical,
-    what: ("サーバーを順に停止中", "the servers are being stopped"),
-    action: ("停止の進行を見守る", "watch the plan"),
-};
-const STOPPED: Kind = Kind {
-    priority: Priority::Critical,
-    what: (
-        "停止したサーバーの起動が必要",
-        "servers that were stopped must be started",
-    ),
-    action: (
-        "電源の安定を確認し、停止と逆の順に起動する",
-        "check that power is stable, then start them in reverse order",
-    ),
-};
-const ACT: Kind = Kind {
-    priority: Priority::Critical,
-    what: (
-        "停止の実行役が使えない",
-        "the role that stops servers cannot be used",
-    ),
-    action: (
-        "act の状態と設定を確認する",
-        "check the act role and its configuration",
-    ),
-};
-const REHEARSAL: Kind = Kind {
-    priority: Priority::Warning,
-    what: (
-        "予行で失敗したサーバーがある",
-        "the last rehearsal failed for some hosts",
-    ),
-    action: (
-        "接続と鍵を直し、もう一度予行する",
-        "repair reachability and keys, then rehearse again",
-    ),
-};
-const STEP: Kind = Kind {
-    priority: Priority::Critical,
-    what: ("停止できない", "cannot be stopped"),
-    action: ("手で停止する", "stop it by hand"),
-};

@@ -30,6 +30,16 @@ const alarm = (id: string, more: Partial<Alarm> = {}): Alarm => ({
   count: 1,
   shelved_until_ms: null,
   cause: null,
+  kind: 'limit_high',
+  class: 'environment',
+  usual_cause: { ja: '', en: '' },
+  consequence: { ja: '', en: '' },
+  respond_within_s: 3600,
+  responder: 'facilities',
+  procedure: null,
+  folded: 0,
+  shelved_by: null,
+  shelved_because: null,
   ...more,
 });
 
