@@ -6,6 +6,7 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+mod derive;
 mod devices;
 mod events;
 mod lists;
@@ -60,6 +61,7 @@ pub struct Engine<W: World> {
     witness: witness::Witness,
     updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
+    derivations: derive::Derivations,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     outage: Outage,
@@ -98,6 +100,7 @@ impl<W: World> Engine<W> {
             witness: witness::Witness::default(),
             updates: BTreeMap::new(),
             limits: BTreeMap::new(),
+            derivations: derive::Derivations::new(&site.derived),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
                 .devices
@@ -181,6 +184,7 @@ impl<W: World> Engine<W> {
             }
         }
         self.furnish_redundancy();
+        self.furnish_derived();
         for part in catalog::PARTS {
             self.book.define(catalog::part(part));
         }
@@ -501,6 +505,7 @@ impl<W: World> Engine<W> {
         }
         self.evaluate_portals(now, turn);
         self.evaluate_groups(now, turn);
+        self.evaluate_derived(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
             self.evaluate_point(now, &id, turn);
         }

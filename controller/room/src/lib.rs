@@ -10,11 +10,13 @@
 pub mod access;
 pub mod alarm;
 pub mod catalog;
+pub mod derive;
 pub mod device;
 pub mod engine;
 pub mod event;
 pub mod hex;
 pub mod keys;
+pub mod line;
 pub mod megatec;
 pub mod node;
 pub mod notice;

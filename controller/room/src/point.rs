@@ -117,6 +117,18 @@ impl Point {
         changed
     }
 
+    /// A derived value with the moment of its oldest input, which may lie before the last one's.
+    pub fn derive(&mut self, at: Option<Mono>, value: Result<f64, NoData>) {
+        self.at = at;
+        self.last = value.map(FactValue::Number);
+    }
+
+    /// When the last word was true; `None` when there never was one.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Mono> {
+        self.at
+    }
+
     /// The value as of now.
     ///
     /// # Errors

@@ -117,7 +117,12 @@ impl<W: World> Engine<W> {
 
     fn is_watched(&self, at: usize, fact: &Fact) -> bool {
         let id = format!("{}.{}", self.site.devices[at].name, fact.name);
-        self.limits.contains_key(&id)
+        self.is_point(&id)
+    }
+
+    /// A fact that a limit watches, or that something is made of, is a point.
+    fn is_point(&self, id: &str) -> bool {
+        self.limits.contains_key(id) || self.derivations.needs(id)
     }
 
     /// The contact of a UPS is judged by the outage engine.
@@ -132,7 +137,7 @@ impl<W: World> Engine<W> {
     fn fact(&mut self, now: Now, at: usize, answered: Mono, fact: &Fact, turn: &mut Turn) {
         let device = &self.site.devices[at];
         let id = format!("{}.{}", device.name, fact.name);
-        if !self.limits.contains_key(&id) {
+        if !self.is_point(&id) {
             return self.hear_fact(now, at, id, answered, fact, turn);
         }
         if !self.points.contains_key(&id) {

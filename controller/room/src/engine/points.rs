@@ -33,6 +33,7 @@ impl<W: World> Engine<W> {
             });
         }
         self.evaluate_point(now, id, turn);
+        self.derive_from(now, id, turn);
     }
 
     pub(super) fn evaluate_point(&mut self, now: Now, id: &str, turn: &mut Turn) {

@@ -5,10 +5,11 @@
 //! problem already reported.
 // Long because every rule between two tables of the site file stands here.
 
+use super::derived::Measures;
 use super::link::SerialLine;
 use super::problem::{Kind, Sink, nearest};
 use super::raw::{Raw, RawHost, RawLimit, RawMqtt};
-use super::reader::{At, Found, shown};
+use super::reader::{At, shown};
 use super::{Confirm, DeviceKind, Side, World};
 use crate::time::Millis;
 use shared::Quantity;
@@ -36,6 +37,8 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::doors::check(&raw.nodes, raw.access.as_ref(), sink);
     devices(raw, sink, simulated);
     super::groups::check(raw, sink);
+    super::derived::check(raw, sink);
+    super::battery::check(raw, sink);
     super::notifier::check(raw, sink);
     hosts(raw, sink, simulated);
     cycles(&raw.hosts, sink);
@@ -80,9 +83,10 @@ fn names<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
         sink,
     );
     let points = raw.nodes.iter().flat_map(|node| &node.channels);
+    let derived = raw.derived.iter().filter_map(|derived| derived.point.as_ref());
     once(
         "the point",
-        points.filter_map(|channel| channel.point.as_ref()),
+        points.filter_map(|channel| channel.point.as_ref()).chain(derived),
         sink,
     );
     once(
@@ -477,12 +481,7 @@ fn cycles<W: World>(hosts: &[RawHost<W>], sink: &Sink<'_>) {
 }
 
 fn limits<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
-    let points: BTreeMap<&str, &Found<Quantity>> = raw
-        .nodes
-        .iter()
-        .flat_map(|node| &node.channels)
-        .filter_map(|channel| Some((channel.point.as_ref()?.value.as_str(), &channel.quantity)))
-        .collect();
+    let points = super::derived::measures(raw);
     let devices: Vec<&str> = raw
         .devices
         .iter()
@@ -491,8 +490,7 @@ fn limits<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
     for limit in &raw.limits {
         if let Some(point) = &limit.point {
             match points.get(point.value.as_str()) {
-                Some(Some(quantity)) => quantity_fits(limit, point, quantity.value, sink),
-                Some(None) => {}
+                Some(measures) => quantity_fits(limit, point, *measures, sink),
                 None => fact_exists(point, &points, &devices, sink),
             }
         }
@@ -530,8 +528,8 @@ fn limits<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
     }
 }
 
-fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink: &Sink<'_>) {
-    if quantity == Quantity::Contact {
+fn quantity_fits(limit: &RawLimit, point: &At<String>, measures: Measures, sink: &Sink<'_>) {
+    if measures == Measures::Quantity(Quantity::Contact) {
         sink.error_hint(
             Kind::Conflict,
             &point.span,
@@ -544,6 +542,7 @@ fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink:
         return;
     }
     if let Some(wanted) = limit.measures
+        && let Measures::Quantity(quantity) = measures
         && wanted != quantity
     {
         let (wanted, got) = (
@@ -557,8 +556,9 @@ fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink:
         );
         return;
     }
-    let (low, high) = quantity.plausible_milli();
-    let (low, high) = (f64::from(low) / 1000.0, f64::from(high) / 1000.0);
+    let Some((low, high)) = measures.range() else {
+        return;
+    };
     if let Some(value) = &limit.limit
         && !(low..=high).contains(&value.value)
     {
@@ -569,7 +569,7 @@ fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink:
                 "the limit {} lies outside of what {} can be",
                 value.value, point.value
             ),
-            format!("from {low} to {high} {}", quantity.unit()),
+            format!("from {low} to {high} {}", measures.unit()),
         );
     }
     if let Some(deadband) = &limit.deadband
@@ -587,12 +587,7 @@ fn quantity_fits(limit: &RawLimit, point: &At<String>, quantity: Quantity, sink:
     }
 }
 
-fn fact_exists(
-    point: &At<String>,
-    points: &BTreeMap<&str, &Found<Quantity>>,
-    devices: &[&str],
-    sink: &Sink<'_>,
-) {
+fn fact_exists(point: &At<String>, points: &BTreeMap<&str, Measures>, devices: &[&str], sink: &Sink<'_>) {
     if let Some((device, fact)) = point.value.split_once('.')
         && devices.contains(&device)
     {

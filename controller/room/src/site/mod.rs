@@ -8,7 +8,9 @@
 pub mod parse;
 pub mod problem;
 
+pub mod battery;
 pub mod block;
+pub mod derived;
 pub mod doors;
 pub mod groups;
 pub mod link;
@@ -25,6 +27,8 @@ mod reader;
 mod sections;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_derived;
 #[cfg(test)]
 mod tests_nodes;
 
@@ -176,6 +180,10 @@ pub struct Site<W: World = Real> {
     pub notifiers: Vec<notifier::Notifier>,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
+    /// Points that are worked out from others.
+    pub derived: Vec<derived::Derived>,
+    /// Batteries whose wear is reckoned.
+    pub batteries: Vec<battery::Battery>,
     /// Alarm limits.
     pub limits: Vec<Limit>,
     /// The outage policy; `None` when the site has no servers to stop.
@@ -201,6 +209,8 @@ impl<W: World> Site<W> {
             traps: None,
             notifiers: Vec::new(),
             hosts: Vec::new(),
+            derived: Vec::new(),
+            batteries: Vec::new(),
             limits: Vec::new(),
             outage: None,
             access: Access::default(),

@@ -30,6 +30,7 @@ pub(super) struct Raw<W: World> {
     pub(super) traps: Found<SocketAddr>,
     pub(super) notifiers: Vec<super::notifier::RawNotifier>,
     pub(super) hosts: Vec<RawHost<W>>,
+    pub(super) derived: Vec<super::derived::RawDerived>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
     pub(super) access: Option<RawAccess>,
@@ -112,6 +113,7 @@ pub(super) struct RawDevice {
     pub(super) retries: Found<u8>,
     pub(super) behind: Found<String>,
     pub(super) uplinks: Vec<At<String>>,
+    pub(super) battery: Option<super::battery::RawBattery>,
 }
 
 pub(super) struct RawHost<W: World> {
@@ -193,6 +195,14 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         nodes.push(node);
         portals.extend(portal);
     }
+    let mut devices = Vec::new();
+    let mut batteries = Vec::new();
+    for mut device in raw.devices {
+        if let Some(battery) = device.battery.take() {
+            batteries.push(super::battery::build(&device.name, battery)?);
+        }
+        devices.push(build_device(device)?);
+    }
     Some(Site {
         name: raw.name?.value,
         data_dir: raw.data_dir?.value,
@@ -201,7 +211,13 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         mqtt,
         nodes,
         traps: raw.traps.map(|listen| listen.value),
-        devices: raw.devices.into_iter().map(build_device).collect::<Option<_>>()?,
+        devices,
+        batteries,
+        derived: raw
+            .derived
+            .into_iter()
+            .map(super::derived::build)
+            .collect::<Option<_>>()?,
         groups: raw
             .groups
             .into_iter()
@@ -330,7 +346,7 @@ fn build_limit(raw: RawLimit) -> Option<Limit> {
 
 impl RawLimit {
     /// One limit of a preset.
-    pub(super) fn of_preset(point: &At<String>, measures: Quantity, limit: Limit) -> Self {
+    pub(super) fn of_preset(point: &At<String>, measures: Option<Quantity>, limit: Limit) -> Self {
         fn at<T>(span: &Range<usize>, value: T) -> Found<T> {
             Some(At {
                 value,
@@ -348,7 +364,7 @@ impl RawLimit {
             off_delay: at(span, limit.off_delay),
             priority: at(span, limit.priority),
             action: at(span, limit.action),
-            measures: Some(measures),
+            measures,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of the site file, one function for each: which keys they have, of what type, in
 //! which range and with which default. The example site shows every one of them.
 
+use super::derived::RawDerived;
 use super::parse::{
     COMMAND_TIMEOUT, CONNECT_TIMEOUT, Hands, MAX_DEVICES, MAX_GROUPS, MAX_HOSTS, MAX_LIMITS, MAX_NODES, POLL,
     POLL_ON_BATTERY, RETRIES, RawAction, TIMEOUT,
@@ -22,6 +23,17 @@ pub(super) fn sections<'a, W: Hands>(
 ) -> Raw<W> {
     let mut r = Reader::new(root.get_ref(), 0..0, "the site file", sink, base);
     let has_profiles = r.has("profiles_dir");
+    let mut derived: Vec<RawDerived> = r
+        .tables("derived", "[[derived]]", super::derived::MAX_DERIVED)
+        .into_iter()
+        .map(super::derived::derived)
+        .collect();
+    let mut limits = Vec::new();
+    for table in r.tables("limit", "[[limit]]", MAX_LIMITS) {
+        let (of_table, brought) = limit(table);
+        limits.extend(of_table);
+        derived.extend(brought);
+    }
     let raw = Raw {
         name: r.label("name", "name = { ja = \"第一サーバ室\", en = \"Server room 1\" }"),
         data_dir: r.path("data_dir", "data_dir = \"/var/lib/yagura\""),
@@ -58,11 +70,8 @@ pub(super) fn sections<'a, W: Hands>(
             .into_iter()
             .map(host::<W>)
             .collect(),
-        limits: r
-            .tables("limit", "[[limit]]", MAX_LIMITS)
-            .into_iter()
-            .flat_map(limit)
-            .collect(),
+        derived,
+        limits,
         outage: r.table_or("outage", "[outage]").map(outage),
         access: r.table_or("access", "[access]").map(super::doors::access),
         update_key: super::nodes::update_key(&mut r),
@@ -247,6 +256,7 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         retries,
         behind: r.text_or("behind"),
         uplinks: r.list("uplinks"),
+        battery: super::battery::battery(&mut r),
     };
     r.finish();
     device
@@ -466,22 +476,50 @@ fn confirm(host: &mut Reader<'_>) -> Found<Confirm> {
     value.map(|value| At { value, span })
 }
 
-fn limit(mut r: Reader<'_>) -> Vec<RawLimit> {
+/// A preset, by its place in its list.
+#[derive(Clone, Copy)]
+enum Chosen {
+    One(usize),
+    Pair(usize),
+}
+
+/// The limits of a preset, and the points that it brings.
+fn preset_limits(mut r: Reader<'_>) -> (Vec<RawLimit>, Vec<RawDerived>) {
+    let one = preset::PRESETS.iter().enumerate();
+    let pair = preset::PAIR_PRESETS.iter().enumerate();
+    let words: Vec<(&str, Chosen)> = one
+        .map(|(index, preset)| (preset.name, Chosen::One(index)))
+        .chain(pair.map(|(index, preset)| (preset.name, Chosen::Pair(index))))
+        .collect();
+    let chosen = r.word("preset", &words);
+    let found = match chosen.map(|chosen| chosen.value) {
+        Some(Chosen::One(index)) => r
+            .dotted("point", true)
+            .map(|point| (preset::PRESETS[index].limits(&point), Vec::new())),
+        Some(Chosen::Pair(index)) => {
+            let (temperature, humidity) = (r.dotted("temperature", true), r.dotted("humidity", true));
+            temperature
+                .zip(humidity)
+                .map(|(temperature, humidity)| preset::PAIR_PRESETS[index].limits(&temperature, &humidity))
+        }
+        // Known, so that one mistake is reported once.
+        None => {
+            for key in ["point", "temperature", "humidity"] {
+                let _ = r.text_or(key);
+            }
+            None
+        }
+    };
+    r.finish();
+    found.unwrap_or_default()
+}
+
+fn limit(mut r: Reader<'_>) -> (Vec<RawLimit>, Vec<RawDerived>) {
     const SAFETY: &str = "safety limits have no default";
-    let point = r.dotted("point", true);
     if r.has("preset") {
-        let words: Vec<(&str, usize)> = preset::PRESETS
-            .iter()
-            .enumerate()
-            .map(|(index, preset)| (preset.name, index))
-            .collect();
-        let chosen = r.word("preset", &words);
-        r.finish();
-        return match (chosen, point) {
-            (Some(chosen), Some(point)) => preset::PRESETS[chosen.value].limits(&point),
-            _ => Vec::new(),
-        };
+        return preset_limits(r);
     }
+    let point = r.dotted("point", true);
     let _ = r.text_or("preset");
     let delay = (Millis(0), HOUR);
     let side = r.word("side", &[("high", Side::High), ("low", Side::Low)]);
@@ -518,7 +556,7 @@ fn limit(mut r: Reader<'_>) -> Vec<RawLimit> {
         measures: None,
     };
     r.finish();
-    vec![limit]
+    (vec![limit], Vec::new())
 }
 
 fn outage(mut r: Reader<'_>) -> RawOutage {

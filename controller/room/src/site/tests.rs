@@ -110,8 +110,8 @@ fn the_example_is_good_and_without_a_warning() {
         (site.nodes.len(), site.devices.len(), site.hosts.len()),
         (2, 8, 4)
     );
-    // Two presets of five limits each, and two written out.
-    assert_eq!(site.limits.len(), 12);
+    // A place of 18 limits, a load of two, and two written out.
+    assert_eq!(site.limits.len(), 22);
     let critical = site
         .limits
         .iter()
