@@ -3,7 +3,7 @@
 // monotonic clock; the browser's wall clock is never used.
 
 import { history, type Entry, type Snapshot } from './api';
-import { newAlarms } from './room';
+import { newAlarms } from './alarms';
 import { SseParser } from './sse';
 import { append, prepend, TRAIL_MS, type Mark } from './trail';
 

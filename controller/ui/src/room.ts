@@ -1,13 +1,9 @@
 // What the page makes of a snapshot: pure functions without clock or DOM.
 
-import type { Alarm, AlarmState, Device, Point, Power, Priority, Snapshot, Step } from './api';
-
-const URGENCY: Record<Priority, number> = { critical: 3, warning: 2, advisory: 1 };
+import { mostUrgent, standing, URGENCY } from './alarms';
+import type { Alarm, Device, Point, Power, Priority, Snapshot, Step } from './api';
 
 export type Overall = Priority | 'lost' | 'unknown' | 'no_data' | 'pending' | 'normal';
-
-/** The two states in which the cause still stands and somebody must act. */
-const standing = (alarm: Alarm) => alarm.state === 'unacknowledged' || alarm.state === 'acknowledged';
 
 /** The device itself says that it does not measure this, or says what cannot be. */
 const REFUSED = ['sentinel', 'implausible', 'device_error'];
@@ -41,20 +37,6 @@ export function overall(snapshot: Snapshot | null, live: boolean): Overall {
   return 'normal';
 }
 
-/** The most urgent priority among alarms. */
-export function mostUrgent(alarms: readonly Alarm[]): Priority | null {
-  let worst: Priority | null = null;
-  for (const { priority } of alarms) if (!worst || URGENCY[priority] > URGENCY[worst]) worst = priority;
-  return worst;
-}
-
-/** Alarms that still stand, by priority, for the counts of the top bar. */
-export function standingCounts(alarms: readonly Alarm[]): Record<Priority, number> {
-  const counts = { critical: 0, warning: 0, advisory: 0 };
-  for (const alarm of alarms) if (standing(alarm)) counts[alarm.priority] += 1;
-  return counts;
-}
-
 /** Age in milliseconds of the oldest value at the moment of the snapshot; `null` when there is no value. */
 export function oldestAge(points: readonly Point[]): number | null {
   let oldest: number | null = null;
@@ -63,62 +45,6 @@ export function oldestAge(points: readonly Point[]): number | null {
     oldest = Math.max(oldest ?? 0, point.age_ms);
   }
   return oldest;
-}
-
-export type Tab = 'new' | 'owned' | 'returned' | 'shelved';
-export const TABS: readonly Tab[] = ['new', 'owned', 'returned', 'shelved'];
-
-const TAB_OF: Record<AlarmState, Tab | null> = {
-  unacknowledged: 'new',
-  acknowledged: 'owned',
-  returned_unacknowledged: 'returned',
-  latched: 'returned',
-  shelved: 'shelved',
-  out_of_service: 'shelved',
-  suppressed: null,
-};
-
-export interface Sorted {
-  tabs: Record<Tab, Alarm[]>;
-  /** Alarms folded under an alarm that is listed, by its id. */
-  folded: Map<string, Alarm[]>;
-  /** Suppressed alarms whose cause is not listed. */
-  loose: Alarm[];
-}
-
-/** Alarms by tab; suppressed ones under their cause. Keeps the order of the controller. */
-export function sortAlarms(alarms: readonly Alarm[]): Sorted {
-  const tabs: Record<Tab, Alarm[]> = { new: [], owned: [], returned: [], shelved: [] };
-  const folded = new Map<string, Alarm[]>();
-  const loose: Alarm[] = [];
-  const listed = new Set(alarms.filter((a) => TAB_OF[a.state]).map((a) => a.id));
-  for (const alarm of alarms) {
-    const tab = TAB_OF[alarm.state];
-    if (tab) tabs[tab].push(alarm);
-    else if (alarm.cause && listed.has(alarm.cause)) {
-      folded.set(alarm.cause, [...(folded.get(alarm.cause) ?? []), alarm]);
-    } else loose.push(alarm);
-  }
-  return { tabs, folded, loose };
-}
-
-/**
- * The tab to show. A person's choice stands while it is fresh or still has something to show; a wall
- * display, which nobody touches, always shows the most urgent tab that is not empty.
- */
-export function shownTab(tabs: Record<Tab, Alarm[]>, chosen: Tab | null, fresh: boolean): Tab {
-  if (chosen && (fresh || (tabs[chosen].length > 0 && tabs.new.length === 0))) return chosen;
-  return TABS.find((tab) => tabs[tab].length > 0) ?? 'new';
-}
-
-/** Alarms that need a person and were not so in the snapshot before. */
-export function newAlarms(before: readonly Alarm[], after: readonly Alarm[]): Alarm[] {
-  const known = new Map(before.map((a) => [a.id, a]));
-  return after.filter((a) => {
-    if (a.state !== 'unacknowledged') return false;
-    const old = known.get(a.id);
-    return !old || old.state !== 'unacknowledged' || old.count < a.count;
-  });
 }
 
 export interface Groups {
@@ -181,12 +107,14 @@ export function groupPoints(snapshot: Snapshot): Groups {
  * that begins the alarm's id (`inlet.r3.temperature.high` belongs to `inlet.r3.temperature`).
  */
 export function alarmsByPoint(points: readonly Point[], alarms: readonly Alarm[]): Map<string, Priority> {
-  const ids = points.map((p) => p.id).sort((a, b) => b.length - a.length);
+  const ids = new Set(points.map((p) => p.id));
   const found = new Map<string, Priority>();
   for (const alarm of alarms) {
     if (!standing(alarm)) continue;
-    const id = ids.find((i) => alarm.id === i || alarm.id.startsWith(`${i}.`));
-    if (!id) continue;
+    // Word by word from the right, so that ten thousand alarms do not go through all points each.
+    let id = alarm.id;
+    while (id !== '' && !ids.has(id)) id = id.slice(0, Math.max(0, id.lastIndexOf('.')));
+    if (id === '') continue;
     const before = found.get(id);
     if (!before || URGENCY[alarm.priority] > URGENCY[before]) found.set(id, alarm.priority);
   }

@@ -7,28 +7,37 @@ export interface SseEvent {
   data: string;
 }
 
-/** Longest unfinished event in characters; beyond it the stream is broken. A snapshot of 2,000 points is 1 MB. */
-export const MAX_EVENT = 8 << 20;
+/** Longest unfinished event in characters; beyond it the stream is broken. Ten thousand alarms are 15 million. */
+export const MAX_EVENT = 32 << 20;
+
+const LINE_END = /\r\n|\n|\r/g;
 
 export class SseParser {
-  #rest = '';
+  /** Pieces of the unfinished line. They are put together once: a long line costs no more than its length. */
+  #pieces: string[] = [];
+  #length = 0;
+  /** The last chunk ended in \r, which may be half of \r\n. */
+  #half = false;
   #event = '';
   #data: string[] = [];
 
   /** Feeds a chunk and returns the events that it completed. @throws RangeError beyond MAX_EVENT */
   push(chunk: string): SseEvent[] {
-    this.#rest += chunk;
     const done: SseEvent[] = [];
-    for (;;) {
-      const end = this.#rest.search(/\r\n|\n|\r/);
-      // A lone \r at the very end may be half of \r\n: wait for the next chunk.
-      if (end < 0 || (this.#rest[end] === '\r' && end === this.#rest.length - 1)) break;
-      const line = this.#rest.slice(0, end);
-      this.#rest = this.#rest.slice(end + (this.#rest.startsWith('\r\n', end) ? 2 : 1));
+    let from = this.#half && chunk.startsWith('\n') ? 1 : 0;
+    if (chunk !== '') this.#half = chunk.endsWith('\r');
+    LINE_END.lastIndex = from;
+    for (let end = LINE_END.exec(chunk); end; end = LINE_END.exec(chunk)) {
+      const line = this.#pieces.join('') + chunk.slice(from, end.index);
+      this.#pieces = [];
+      this.#length = 0;
+      from = LINE_END.lastIndex;
       const event = this.#line(line);
       if (event) done.push(event);
     }
-    if (this.#rest.length > MAX_EVENT) throw new RangeError('event of the stream is too long');
+    this.#pieces.push(chunk.slice(from));
+    this.#length += chunk.length - from;
+    if (this.#length > MAX_EVENT) throw new RangeError('event of the stream is too long');
     return done;
   }
 

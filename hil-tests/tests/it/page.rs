@@ -107,6 +107,7 @@ async fn the_page_shows_live_values_owners_of_alarms_and_what_is_missing() {
             "ack",
             &["--scenario", "leak", "--alarm", "leak", "--by", "施設課 佐藤"],
         );
+        step(&demo, "flood", &[]);
         // The name is not the page's own memory: it is in the journal.
         let records = demo.records();
         let taken = records

@@ -5,11 +5,16 @@ import { render } from 'svelte/server';
 import type { Snapshot } from '../api';
 import App from '../App.svelte';
 import { operator } from '../operator.svelte';
+import { route, type View } from '../route.svelte';
 import { clip, itemsOf, place } from '../sketch';
+import { alarm } from './alarm';
 import json from './room.json';
 
 const room = () => structuredClone(json) as unknown as Snapshot;
-const page = (given: Snapshot) => render(App, { props: { given } }).body;
+const page = (given: Snapshot, view: View = 'room') => {
+  route.take(`#/${view}`);
+  return render(App, { props: { given } }).body;
+};
 /** Attributes and element of the tile of a point. */
 const tile = (html: string, id: string) => html.split(`data-point="${id}"`)[1]!.split('</li>')[0]!;
 
@@ -44,6 +49,26 @@ describe('the page', () => {
     expect(html).not.toContain('23.4');
   });
 
+  it('says of an alarm what to do first, and by when', () => {
+    const snapshot = room();
+    snapshot.alarms = [
+      alarm('leak.1.wet', {
+        priority: 'critical',
+        what: { ja: '漏水', en: 'Water leak' },
+        action: { ja: '元栓を閉める', en: 'Close the valve' },
+        age_ms: 120_000,
+        respond_within_s: 600,
+      }),
+      alarm('room.temperature.high', { state: 'shelved', what: { ja: '室温が高い', en: 'Room is hot' } }),
+    ];
+    const html = page(snapshot, 'alarms').split('data-alarm="leak.1.wet"')[1]!.split('</li>')[0]!;
+    expect(html.indexOf('元栓を閉める')).toBeLessThan(html.indexOf('担当'));
+    expect(html).toContain('8分00秒');
+    // What is put away is named on the home view, always.
+    const away = page(snapshot).split('data-away="1"')[1]!.split('</div>')[0]!;
+    expect(away).toContain('室温が高い');
+  });
+
   it('draws no watermark and no scenario on a real site', () => {
     const snapshot = room();
     snapshot.simulated = false;
@@ -66,7 +91,7 @@ describe('the page', () => {
         clock: 'unset',
       },
     });
-    const row = page(snapshot).split('data-node="node-1"')[1]!.split('</tr>')[0]!;
+    const row = page(snapshot, 'equipment').split('data-node="node-1"')[1]!.split('</tr>')[0]!;
     for (const text of [
       '0.3.0',
       '0.2.0',
@@ -81,7 +106,7 @@ describe('the page', () => {
 
   it('says of a door whether it is closed, held open or forced, and who was last refused', () => {
     const snapshot = room();
-    expect(page(snapshot)).not.toContain('data-portal');
+    expect(page(snapshot, 'equipment')).not.toContain('data-portal');
     const portal = {
       name: 'entrance',
       label: { ja: '正面扉', en: 'Front door' },
@@ -95,14 +120,14 @@ describe('the page', () => {
       last_decision_age_ms: 65_000,
     };
     snapshot.portals = [portal];
-    const row = page(snapshot).split('data-portal="entrance"')[1]!.split('</tr>')[0]!;
+    const row = page(snapshot, 'equipment').split('data-portal="entrance"')[1]!.split('</tr>')[0]!;
     for (const text of ['正面扉', '開けたまま', '施錠されていない', '応答なし', '拒否: 時間外', '1分05秒前'])
       expect(row).toContain(text);
   });
 
   it('says of a group who serves and that its redundancy is lost, and of a hidden device what it is behind', () => {
     const snapshot = room();
-    expect(page(snapshot)).not.toContain('data-group');
+    expect(page(snapshot, 'equipment')).not.toContain('data-group');
     const member = (name: string, state: string) => ({ name, label: { ja: name, en: name }, state });
     snapshot.groups = [
       {
@@ -114,11 +139,11 @@ describe('the page', () => {
         members: [member('db-1', 'down'), member('db-2', 'serving')],
       },
     ];
-    const row = page(snapshot).split('data-group="db"')[1]!.split('</tr>')[0]!;
+    const row = page(snapshot, 'equipment').split('data-group="db"')[1]!.split('</tr>')[0]!;
     for (const text of ['データベース', '稼働中', '喪失', 'db-1: 停止', 'db-2: 稼働'])
       expect(row).toContain(text);
     Object.assign(snapshot.devices[0]!, { state: 'hidden', behind: 'switch-1' });
-    const device = page(snapshot).split('<tr data-device=')[1]!.split('</tr>')[0]!;
+    const device = page(snapshot, 'equipment').split('<tr data-device=')[1]!.split('</tr>')[0]!;
     for (const text of ['不明（経路の機器が不通）', 'switch-1 の先']) expect(device).toContain(text);
   });
 

@@ -1,47 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { Alarm, Power, Snapshot } from '../api';
-import {
-  alarmsByPoint,
-  budget,
-  drained,
-  groupPoints,
-  newAlarms,
-  oldestAge,
-  overall,
-  planLeft,
-  shownTab,
-  sortAlarms,
-} from '../room';
+import type { Power, Snapshot } from '../api';
+import { alarm } from './alarm';
+import { alarmsByPoint, budget, drained, groupPoints, oldestAge, overall, planLeft } from '../room';
 import json from './room.json';
 
 const room = () => structuredClone(json) as unknown as Snapshot;
-
-const alarm = (id: string, more: Partial<Alarm> = {}): Alarm => ({
-  id,
-  state: 'unacknowledged',
-  priority: 'warning',
-  what: { ja: id, en: id },
-  place: { ja: '', en: '' },
-  action: { ja: '', en: '' },
-  because: { ja: '', en: '' },
-  since_ms: 0,
-  age_ms: 0,
-  owner: null,
-  count: 1,
-  shelved_until_ms: null,
-  cause: null,
-  kind: 'limit_high',
-  class: 'environment',
-  usual_cause: { ja: '', en: '' },
-  consequence: { ja: '', en: '' },
-  respond_within_s: 3600,
-  responder: 'facilities',
-  procedure: null,
-  folded: 0,
-  shelved_by: null,
-  shelved_because: null,
-  ...more,
-});
 
 describe('the one word for the room', () => {
   it('is normal only when everything is heard and nothing stands', () => {
@@ -87,42 +50,8 @@ describe('the one word for the room', () => {
   });
 });
 
-describe('alarms', () => {
-  it('are sorted by what a person has to do, suppressed ones under their cause', () => {
-    const { tabs, folded, loose } = sortAlarms([
-      alarm('outage', { priority: 'critical' }),
-      alarm('server', { state: 'suppressed', cause: 'outage' }),
-      alarm('stray', { state: 'suppressed', cause: 'gone' }),
-      alarm('door', { state: 'latched' }),
-      alarm('old', { state: 'out_of_service' }),
-    ]);
-    expect(tabs.new.map((a) => a.id)).toEqual(['outage']);
-    expect(tabs.returned.map((a) => a.id)).toEqual(['door']);
-    expect(tabs.shelved.map((a) => a.id)).toEqual(['old']);
-    expect(folded.get('outage')?.map((a) => a.id)).toEqual(['server']);
-    expect(loose.map((a) => a.id)).toEqual(['stray']);
-  });
-
-  it('come to the front on a screen that nobody touches', () => {
-    const { tabs } = sortAlarms([alarm('a'), alarm('b', { state: 'acknowledged' })]);
-    expect(shownTab(tabs, null, false)).toBe('new');
-    expect(shownTab(tabs, 'owned', true)).toBe('owned');
-    expect(shownTab(tabs, 'owned', false)).toBe('new');
-    const rest = sortAlarms([alarm('b', { state: 'acknowledged' })]).tabs;
-    expect(shownTab(rest, 'new', false)).toBe('owned');
-    expect(shownTab(sortAlarms([]).tabs, null, false)).toBe('new');
-  });
-
-  it('are announced when they are raised, and again when they come back', () => {
-    const a = alarm('a');
-    expect(newAlarms([], [a])).toEqual([a]);
-    expect(newAlarms([a], [a])).toEqual([]);
-    const again = { ...a, count: 2 };
-    expect(newAlarms([a], [again])).toEqual([again]);
-    expect(newAlarms([{ ...a, state: 'acknowledged' }], [a])).toEqual([a]);
-  });
-
-  it('belong to the point with the longest id that begins theirs', () => {
+describe('points', () => {
+  it('have the alarms whose id begins with theirs', () => {
     const found = alarmsByPoint(room().points, [
       alarm('inlet.r3.temperature.high'),
       alarm('inlet.r3.temperature.high.critical', { priority: 'critical' }),
@@ -131,9 +60,7 @@ describe('alarms', () => {
     ]);
     expect([...found]).toEqual([['inlet.r3.temperature', 'critical']]);
   });
-});
 
-describe('points', () => {
   it('are grouped, and items a model does not have stand apart', () => {
     const groups = groupPoints(room());
     expect(groups.environment.map((p) => p.id)).toContain('inlet.r1.temperature');

@@ -1,7 +1,9 @@
 // The English words. Same keys as the Japanese; a test finds what is missing in either.
+import { actEn } from './act-en';
 import type { Key } from './ja';
 
 export const en: Record<Key, string> = {
+  ...actEn,
   'app.name': 'Yagura',
   'app.skip': 'Skip to content',
   'app.waiting': 'Waiting for the first word from the controller.',
@@ -360,8 +362,6 @@ export const en: Record<Key, string> = {
   'dialog.shelve.title': 'Shelve the alarm',
   'dialog.shelve.text': 'A shelved alarm moves to “Shelved” and comes back by itself when the time is up.',
   'dialog.shelve.minutes': 'For how long',
-  'dialog.shelve.reason': 'Reason',
-  'dialog.shelve.missing': 'Please enter a reason.',
   'dialog.shelve.do': 'Shelve',
   'dialog.rehearse.title': 'Start a rehearsal',
   'dialog.rehearse.text':

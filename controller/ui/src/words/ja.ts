@@ -1,5 +1,8 @@
 // 日本語の言葉。鍵は英語（en.ts）と同じで、試験が両方の欠けと差し込みの違いを見つける。
+import { actJa } from './act-ja';
+
 export const ja = {
+  ...actJa,
   'app.name': '櫓',
   'app.skip': '本文へ移動',
   'app.waiting': '監視装置からの最初の知らせを待っています。',
@@ -328,7 +331,7 @@ export const ja = {
   'alarm.since': '発生',
   'alarm.lasting': '{duration}経過',
   'alarm.count': '{n} 回目',
-  'alarm.do': 'すること',
+  'alarm.do': '何をするか',
   'alarm.because': '理由',
   'alarm.owner': '担当',
   'alarm.owner.none': '未定',
@@ -358,8 +361,6 @@ export const ja = {
   'dialog.shelve.title': '警報を保留する',
   'dialog.shelve.text': '保留の間は警報一覧の「保留」に移ります。時間が来ると自動で戻ります。',
   'dialog.shelve.minutes': '保留する時間',
-  'dialog.shelve.reason': '理由',
-  'dialog.shelve.missing': '理由を入れてください。',
   'dialog.shelve.do': '保留する',
   'dialog.rehearse.title': '予行演習を始める',
   'dialog.rehearse.text': '停止計画の各手順について、接続と認証を順に確かめます。サーバーは停止しません。',
