@@ -455,6 +455,19 @@ impl Book {
         rows
     }
 
+    /// What an alarm is.
+    #[must_use]
+    pub fn definition(&self, id: &str) -> Option<&Definition> {
+        self.alarms.get(id).map(|alarm| &alarm.definition)
+    }
+
+    /// How an alarm is shown; `None` while it is normal or unknown.
+    #[must_use]
+    pub fn state(&self, id: &str) -> Option<AlarmState> {
+        let alarm = self.alarms.get(id)?;
+        (alarm.standing != Standing::Normal).then(|| self.shown_as(alarm))
+    }
+
     /// The alarm that an alarm is folded under, if one of its causes stands.
     fn cause_of(&self, alarm: &Known) -> Option<String> {
         let causes = alarm.definition.folded_under.iter();
@@ -464,16 +477,20 @@ impl Book {
             .cloned()
     }
 
-    fn row(&self, now: Now, alarm: &Known) -> snapshot::Alarm {
-        let cause = self.cause_of(alarm);
-        let state = match alarm.standing {
+    fn shown_as(&self, alarm: &Known) -> AlarmState {
+        match alarm.standing {
             _ if alarm.shelf.is_some() => AlarmState::Shelved,
-            _ if cause.is_some() => AlarmState::Suppressed,
+            _ if self.cause_of(alarm).is_some() => AlarmState::Suppressed,
             Standing::Acknowledged => AlarmState::Acknowledged,
             Standing::ReturnedUnacknowledged => AlarmState::ReturnedUnacknowledged,
             Standing::Latched => AlarmState::Latched,
             Standing::Unacknowledged | Standing::Normal => AlarmState::Unacknowledged,
-        };
+        }
+    }
+
+    fn row(&self, now: Now, alarm: &Known) -> snapshot::Alarm {
+        let cause = self.cause_of(alarm);
+        let state = self.shown_as(alarm);
         let definition = &alarm.definition;
         let advice = definition.kind.advice();
         snapshot::Alarm {

@@ -9,6 +9,7 @@
 mod derive;
 mod devices;
 mod events;
+mod incidents;
 mod lists;
 mod nodes;
 mod orders;
@@ -32,6 +33,7 @@ pub use witness::{GIVE_EVERY, MAX_GIVEN};
 use crate::alarm::{self, Book, Condition};
 use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::event::{Command, Effect, Event, Part, Refused, Turn};
+use crate::incident;
 use crate::keys::KeyRing;
 use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
@@ -74,6 +76,11 @@ pub struct Engine<W: World> {
     boot_id: String,
     started: Option<Mono>,
     version: u64,
+    incidents: incident::Incidents,
+    /// Number that the first record of the next turn will have in the journal.
+    next_seq: u64,
+    /// Number of the record that is being applied.
+    seq: u64,
 }
 
 impl<W: World> Engine<W> {
@@ -118,6 +125,9 @@ impl<W: World> Engine<W> {
             boot_id: String::new(),
             started: None,
             version: 0,
+            incidents: incident::Incidents::default(),
+            next_seq: 1,
+            seq: 0,
             site,
         };
         engine.furnish();
@@ -207,6 +217,7 @@ impl<W: World> Engine<W> {
         self.book.apply(now, record);
         self.apply_list(record);
         self.apply_key(record);
+        self.apply_incident(now, record);
         if !matches!(record, Record::Started { .. }) {
             self.openings_until(now);
         }
@@ -276,7 +287,9 @@ impl<W: World> Engine<W> {
         journal: impl IntoIterator<Item = Entry>,
     ) -> Turn {
         for entry in journal {
+            self.next_record(entry.seq);
             self.apply(entry.now, &entry.record);
+            self.next_record(entry.seq + 1);
         }
         let same_boot = self.boot_id == boot_id && !boot_id.is_empty();
         if !same_boot {
@@ -298,6 +311,7 @@ impl<W: World> Engine<W> {
         self.resume_occurrences(now);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
+        self.judge_incidents(now, &mut turn);
         turn
     }
 
@@ -359,11 +373,13 @@ impl<W: World> Engine<W> {
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
+        self.judge_incidents(now, &mut turn);
         turn
     }
 
     /// Decided: apply it here and now, and let it be journaled.
     fn commit(&mut self, now: Now, turn: &mut Turn, record: Record) {
+        self.seq = self.next_seq + turn.records.len() as u64;
         self.apply(now, &record);
         turn.records.push(record);
     }
@@ -469,6 +485,7 @@ impl<W: World> Engine<W> {
             }
             Command::RotateKey { node, salt } => return self.rotate_key(now, by, &node, &salt, turn),
             Command::EraseNode { node } => return self.order_node(now, by, &node, NodeOrder::Erase, turn),
+            Command::Incident { order } => self.incident_order(by, order)?,
             Command::RestartNode { node } => {
                 return self.order_node(now, by, &node, NodeOrder::Restart, turn);
             }

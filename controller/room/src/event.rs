@@ -156,6 +156,11 @@ pub enum Command {
         #[serde(skip)]
         image: Vec<u8>,
     },
+    /// Open, note, classify, close, reopen or hand over an incident.
+    Incident {
+        /// What.
+        order: crate::incident::Order,
+    },
 }
 
 /// Why a command was refused.

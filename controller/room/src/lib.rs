@@ -15,6 +15,7 @@ pub mod device;
 pub mod engine;
 pub mod event;
 pub mod hex;
+pub mod incident;
 pub mod keys;
 pub mod line;
 pub mod megatec;

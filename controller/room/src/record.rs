@@ -3,6 +3,7 @@
 
 use crate::catalog::Kind;
 use crate::event::Part;
+use crate::incident;
 use crate::node::Stray;
 use crate::outage;
 use crate::site::{Label, Priority};
@@ -256,6 +257,11 @@ pub enum Record {
         name: String,
         /// Who.
         by: String,
+    },
+    /// Incidents: opened, joined, noted, closed, handed over.
+    Incident {
+        /// What became of which.
+        record: incident::Record,
     },
 }
 

@@ -5,6 +5,7 @@
 //! them; a missing value is `null` with its reason in `no_data`.
 
 use crate::catalog::{Class, Kind, Owner};
+use crate::incident::{Evidence, Nature};
 use crate::site::{ContactKind, DeviceKind, Label, Priority};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -38,6 +39,57 @@ pub struct Snapshot {
     /// Devices of which some are enough.
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// Open incidents, newest first; at most [`crate::incident::MAX_SHOWN`].
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
+}
+
+/// An incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Incident {
+    /// Its number; the key for commands.
+    pub id: u32,
+    /// As it stands on paper: `INC-0001`.
+    pub number: String,
+    /// What it is.
+    pub nature: Nature,
+    /// In a few words.
+    pub title: Label,
+    /// False when it is closed.
+    pub open: bool,
+    /// When it was opened.
+    pub opened_ms: i64,
+    /// The person who opened it; `null` when an alarm did.
+    pub opened_by: Option<String>,
+    /// When it was closed.
+    pub closed_ms: Option<i64>,
+    /// Who closed it.
+    pub closed_by: Option<String>,
+    /// What was found and done.
+    pub conclusion: Option<String>,
+    /// Ids of its alarms.
+    pub alarms: Vec<String>,
+    /// Alarms that are not named for want of space.
+    pub more_alarms: u32,
+    /// Of its alarms, those that are not back to normal.
+    pub standing: u32,
+    /// Notes of persons.
+    pub notes: u32,
+    /// To whom its document was given.
+    pub handed_over: Vec<HandOver>,
+}
+
+/// A document of an incident was given to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HandOver {
+    /// To whom.
+    pub to: String,
+    /// Who did.
+    pub by: String,
+    /// When.
+    pub at_ms: i64,
+    /// What the document rests on, and its hash.
+    pub evidence: Evidence,
 }
 
 /// One measured or derived value.

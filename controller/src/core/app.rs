@@ -95,8 +95,12 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     for (node, why) in missing {
         engine.without_key(node, why);
     }
-    let opened =
-        store::open_journal(&dir, |entry| engine.apply(entry.now, &entry.record)).map_err(store_error)?;
+    let opened = store::open_journal(&dir, |entry| {
+        engine.next_record(entry.seq);
+        engine.apply(entry.now, &entry.record);
+    })
+    .map_err(store_error)?;
+    engine.next_record(opened.last_seq + 1);
     let history = store::open_history(&dir).map_err(store_error)?;
     let reader = store::open_reader(&dir);
     let listener = roles::bind(&dir).map_err(|source| Error::Socket {

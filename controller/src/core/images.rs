@@ -49,6 +49,11 @@ impl Images {
         (Self { folder, out, free }, loaded)
     }
 
+    /// The way back into the loop, for other commands that something is read for first.
+    pub(super) fn way_back(&self) -> mpsc::Sender<Loaded> {
+        self.out.clone()
+    }
+
     /// Reads the image of an order; the loop goes on meanwhile.
     pub(super) fn load(
         &self,

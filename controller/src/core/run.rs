@@ -19,6 +19,7 @@ use crate::clock;
 use crate::link::{FromAct, FromWeb, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
 use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
+use room::incident;
 use room::record::Entry;
 use room::site::World;
 use room::time::{Mono, Now};
@@ -297,6 +298,9 @@ impl<W: World> Loop<W> {
                 event::Command::UpdateNode { node, file, .. } => {
                     self.images.load(node, file, token, by, answer);
                 }
+                event::Command::Incident {
+                    order: incident::Order::HandOver { incident, to, .. },
+                } => self.hand_over(token, by, incident, to, answer),
                 command => self.command(token, by, furnish(command), answer),
             },
             FromWeb::History {
@@ -325,6 +329,19 @@ impl<W: World> Loop<W> {
                 };
                 reply(&answer, token, result);
             }
+            FromWeb::Incidents { token } => {
+                let rows = serde_json::to_vec(&self.engine.incident_rows())
+                    .map_err(|error| Refused::Unavailable(format!("encoding the incidents: {error}")));
+                reply(&answer, token, rows);
+            }
+            FromWeb::Incident {
+                token,
+                incident,
+                upto,
+            } => match self.story(incident, upto) {
+                Ok(story) => self.query(token, answer, store::Query::Incident(story)),
+                Err(refused) => reply(&answer, token, Err(refused)),
+            },
             FromWeb::Records { token, after, limit } => {
                 self.query(token, answer, store::Query::Records { after, limit });
             }
@@ -362,6 +379,59 @@ impl<W: World> Loop<W> {
             Ok(command) => self.command(token, by, command, answer),
             Err(refused) => reply(&answer, token, Err(refused)),
         }
+    }
+
+    /// What the document of an incident needs besides the journal.
+    fn story(&self, incident: u32, upto: Option<u64>) -> Result<Box<store::Story>, Refused> {
+        let Some((opened_seq, ended)) = self.engine.incident_place(incident) else {
+            return Err(Refused::NotFound(format!("no incident {incident}")));
+        };
+        if upto.is_some_and(|upto| upto < opened_seq) {
+            return Err(Refused::Invalid(format!(
+                "the incident begins with record {opened_seq}; upto cannot be before it"
+            )));
+        }
+        let (site, simulated) = self.engine.room();
+        Ok(Box::new(store::Story {
+            incident,
+            opened_seq,
+            upto: upto.or(ended),
+            site,
+            simulated,
+            names: self.engine.site_names(),
+        }))
+    }
+
+    /// Makes the document of an incident beside the loop; what it rests on comes back with the order.
+    fn hand_over(&self, token: u64, by: String, incident: u32, to: String, answer: mpsc::Sender<ToWeb>) {
+        let story = match self.story(incident, None) {
+            Ok(story) => story,
+            Err(refused) => return reply(&answer, token, Err(refused)),
+        };
+        let (reader, out) = (self.reader.clone(), self.images.way_back());
+        tokio::spawn(async move {
+            let result = reader
+                .ask(store::Query::Incident(story))
+                .await
+                .map_err(|error| Refused::Unavailable(error.to_string()))
+                .and_then(|document| {
+                    let evidence = Some(store::evidence(&document)?);
+                    let order = incident::Order::HandOver {
+                        incident,
+                        to,
+                        evidence,
+                    };
+                    Ok(event::Command::Incident { order })
+                });
+            let loaded = Loaded {
+                token,
+                by,
+                answer,
+                result,
+            };
+            // A loop that has ended needs no order.
+            let _ = out.send(loaded).await;
+        });
     }
 
     /// A query never waits in the loop.

@@ -8,7 +8,12 @@
 //! hash(n) = SHA-256(hash(n-1) | seq | mono_ms | wall_ms | body)
 //! ```
 
+mod incident;
+
+pub use incident::evidence;
+
 use room::event::HistoryRow;
+use room::incident::timeline::Names;
 use room::record::Entry;
 use room::time::{Mono, Now, Wall};
 use rusqlite::{Connection, OpenFlags, params};
@@ -508,6 +513,25 @@ pub enum Query {
         /// Most rows.
         limit: u32,
     },
+    /// The document of an incident.
+    Incident(Box<Story>),
+}
+
+/// What the document of an incident is made from, besides the journal.
+#[derive(Debug)]
+pub struct Story {
+    /// Which incident.
+    pub incident: u32,
+    /// The record that opened it.
+    pub opened_seq: u64,
+    /// The last record that may be in it; `None` for the last one there is.
+    pub upto: Option<u64>,
+    /// Name of the room.
+    pub site: room::site::Label,
+    /// A simulated room.
+    pub simulated: bool,
+    /// What things are called.
+    pub names: Names,
 }
 
 /// A query and where its JSON goes.
@@ -569,6 +593,10 @@ fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
             let rows =
                 history(&open("history.db")?, point, *from_ms, *to_ms, *buckets).map_err(StoreError::Read)?;
             serde_json::to_vec(&serde_json::json!({ "rows": rows })).map_err(StoreError::Encode)
+        }
+        Query::Incident(story) => {
+            let document = incident::document(&open("journal.db")?, story).map_err(StoreError::Read)?;
+            serde_json::to_vec(&document).map_err(StoreError::Encode)
         }
         Query::Records { after, limit } => {
             let entries = records(&open("journal.db")?, *after, *limit).map_err(StoreError::Read)?;

@@ -98,6 +98,20 @@ pub enum FromWeb {
         /// Most records in the answer.
         limit: u32,
     },
+    /// Every incident, newest first.
+    Incidents {
+        /// Echoed in the answer.
+        token: u64,
+    },
+    /// The document of an incident.
+    Incident {
+        /// Echoed in the answer.
+        token: u64,
+        /// Which.
+        incident: u32,
+        /// As it was after this record; `None` for as it is.
+        upto: Option<u64>,
+    },
 }
 
 /// From core to broker.

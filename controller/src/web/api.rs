@@ -3,6 +3,8 @@
 //! Every route is registered with its description in one step (`routes!`), so that the document
 //! cannot miss one. Handlers check what they are given and pass it on; core decides.
 
+mod incidents;
+
 use super::error::{ApiError, ErrorBody};
 use super::guard::{self, Asked, Json};
 use super::link::{AskError, CoreState, Question};
@@ -80,6 +82,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(openapi))
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))
+        .merge(incidents::routes())
         .split_for_parts();
     let document = document.to_json().unwrap_or_else(|error| {
         // Only a map with keys that are no strings fails, and the document has none.

@@ -114,6 +114,15 @@ pub enum Question {
         /// Most records.
         limit: u32,
     },
+    /// Every incident.
+    Incidents,
+    /// The document of an incident.
+    Incident {
+        /// Which.
+        incident: u32,
+        /// As it was after this record.
+        upto: Option<u64>,
+    },
 }
 
 impl Question {
@@ -134,6 +143,12 @@ impl Question {
             },
             Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
+            Self::Incidents => FromWeb::Incidents { token },
+            Self::Incident { incident, upto } => FromWeb::Incident {
+                token,
+                incident,
+                upto,
+            },
         }
     }
 }

@@ -16,6 +16,7 @@ pub mod error;
 pub mod guard;
 pub mod link;
 pub mod metric;
+pub mod print;
 pub mod server;
 pub mod stream;
 

@@ -1,8 +1,10 @@
 //! Records of nodes as they stand in journals in use. A line that changes here is a journal that
 //! does not replay any more: revert, do not update. New records are added at the end.
 
+use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::record::{NodeEvent, NodeOrder, Record};
+use room::site::Label;
 use shared::wire::{
     Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ListProblem, OpenedBy,
     ReaderProblem, ReaderState, UpdateOutcome, UpdateRefusal,
@@ -182,7 +184,61 @@ fn records() -> Vec<Record> {
         },
         Record::KeyInUse { node: 1, key_id: 2 },
     ]);
+    records.extend(incidents());
     records
+}
+
+fn incidents() -> Vec<Record> {
+    let place = || Label::new("入口", "entrance");
+    [
+        incident::Record::Opened {
+            incident: 1,
+            nature: Nature::Intrusion,
+            title: Label::new("扉のこじ開け", "Door forced open"),
+            alarm: Some("door.1.forced".to_owned()),
+            place: Some(place()),
+            by: None,
+        },
+        incident::Record::Joined {
+            incident: 1,
+            alarm: "entrance.tamper".to_owned(),
+            place: place(),
+        },
+        incident::Record::Noted {
+            incident: 1,
+            by: "山田".to_owned(),
+            text: "現地へ".to_owned(),
+        },
+        incident::Record::Classified {
+            incident: 1,
+            nature: Nature::FalseAlarm,
+            by: "山田".to_owned(),
+        },
+        incident::Record::Closed {
+            incident: 1,
+            by: "山田".to_owned(),
+            conclusion: "磁石のずれ".to_owned(),
+        },
+        incident::Record::Reopened {
+            incident: 1,
+            by: "山田".to_owned(),
+            reason: "再発".to_owned(),
+        },
+        incident::Record::HandedOver {
+            incident: 1,
+            to: "CSIRT".to_owned(),
+            by: "山田".to_owned(),
+            evidence: Evidence {
+                first_seq: 1,
+                last_seq: 9,
+                before: "00".to_owned(),
+                last: "ff".to_owned(),
+                document: "0f".to_owned(),
+            },
+        },
+    ]
+    .map(|record| Record::Incident { record })
+    .into()
 }
 
 #[test]

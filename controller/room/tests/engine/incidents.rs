@@ -1,0 +1,348 @@
+//! Incidents as the people who answer for them see them: what opens one, what joins it, what closes
+//! it, and what is handed over.
+
+use crate::bench::{Bench, site};
+use room::event::{Command, Refused};
+use room::incident::document::{Document, Maker, Proof};
+use room::incident::timeline::{FROM_BEGINNING, MAX_LINES, Names, Topic, Writer};
+use room::incident::{Evidence, Nature, Order, Record as OfIncident};
+use room::record::{Entry, Record};
+use room::site::{Priority, Real, Site};
+use room::snapshot::Incident;
+use shared::Quantity;
+use shared::wire::Up;
+
+/// A room whose limit is a serious one.
+fn hot() -> Site<Real> {
+    let mut site = site();
+    site.limits[0].priority = Priority::Critical;
+    site
+}
+
+impl Bench {
+    fn leak(&mut self, wet: bool) {
+        let body = Up::Contact {
+            channel: 1,
+            open: wet,
+        };
+        self.node_event(&body);
+        self.pass(4_000);
+    }
+
+    fn temperature(&mut self, celsius: i32) {
+        self.sample(2, Quantity::Temperature, Ok(celsius * 1000));
+        self.pass(2_500);
+        self.sample(2, Quantity::Temperature, Ok(celsius * 1000));
+    }
+
+    /// Hours in which the node goes on saying that it is there.
+    fn quiet(&mut self, minutes: u64) {
+        for _ in 0..minutes * 60 / 8 {
+            let last = self.event_seq;
+            self.heartbeat(last, 0);
+            self.pass(8_000);
+        }
+    }
+
+    fn incidents(&self) -> Vec<Incident> {
+        self.engine.incident_rows()
+    }
+
+    fn order(&mut self, order: Order) -> Option<Refused> {
+        self.command(Command::Incident { order })
+    }
+
+    fn clear(&mut self, alarm: &str) {
+        for command in [
+            Command::Acknowledge {
+                alarm: alarm.to_owned(),
+            },
+            Command::Reset {
+                alarm: alarm.to_owned(),
+            },
+        ] {
+            let _ = self.command(command);
+        }
+    }
+
+    fn document(&self, incident: u32) -> Document {
+        let mut names = Names::of(&site());
+        names.nodes.clear();
+        let mut maker = Maker::new(
+            &names,
+            room::site::Label::new("試験室", "test room"),
+            false,
+            incident,
+        );
+        for entry in &self.journal {
+            maker.read(entry);
+        }
+        maker.end(Proof::default()).expect("it was opened")
+    }
+}
+
+#[test]
+fn a_leak_opens_an_incident_and_heat_within_half_an_hour_joins_it() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    let first = room.incidents();
+    assert_eq!(
+        (first.len(), first[0].nature, first[0].open),
+        (1, Nature::Water, true)
+    );
+    assert_eq!(first[0].alarms, ["leak.1.wet"]);
+    room.quiet(20);
+    room.temperature(35);
+    let joined = room.incidents();
+    assert_eq!(joined.len(), 1, "one thing leads to another");
+    assert_eq!(joined[0].alarms, ["inlet.temperature.high", "leak.1.wet"]);
+    assert_eq!(joined[0].standing, 2);
+}
+
+#[test]
+fn a_forced_door_is_another_story_than_a_leak_at_the_same_time() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    room.node_event(&Up::Contact {
+        channel: 0,
+        open: true,
+    });
+    let natures: Vec<Nature> = room.incidents().iter().map(|row| row.nature).collect();
+    assert_eq!(natures, [Nature::Intrusion, Nature::Water]);
+}
+
+#[test]
+fn heat_an_hour_after_the_leak_is_a_new_incident_and_the_same_leak_again_is_not() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    room.leak(false);
+    room.clear("leak.1.wet");
+    room.quiet(60);
+    room.leak(true);
+    assert_eq!(
+        room.incidents().len(),
+        1,
+        "the same alarm, and nobody has closed it"
+    );
+    room.quiet(60);
+    room.temperature(35);
+    assert_eq!(room.incidents().len(), 2);
+}
+
+#[test]
+fn a_cleared_and_closed_alarm_opens_a_new_incident_and_one_on_its_shelf_does_not() {
+    let mut room = Bench::with(hot());
+    let close = |incident| Order::Close {
+        incident,
+        conclusion: "空調の設定を直した".to_owned(),
+    };
+    room.temperature(35);
+    room.temperature(20);
+    room.pass(1_500);
+    room.clear("inlet.temperature.high");
+    assert_eq!(room.order(close(1)), None);
+    room.temperature(35);
+    assert_eq!(room.incidents().len(), 2, "the first one is closed");
+    room.temperature(20);
+    room.pass(1_500);
+    let shelve = Command::Shelve {
+        alarm: "inlet.temperature.high".to_owned(),
+        minutes: 5,
+        reason: "空調の作業".to_owned(),
+    };
+    assert_eq!(room.command(shelve), None);
+    assert!(matches!(room.order(close(2)), Some(Refused::Conflict(_))));
+    room.temperature(35);
+    assert_eq!(room.incidents().len(), 2, "nothing new while it is put away");
+}
+
+#[test]
+fn an_incident_is_closed_with_a_conclusion_and_not_while_its_alarm_needs_somebody() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    let close = |conclusion: &str| Order::Close {
+        incident: 1,
+        conclusion: conclusion.to_owned(),
+    };
+    let refused = room.order(close("配管を直した")).unwrap();
+    assert!(
+        matches!(&refused, Refused::Conflict(why) if why.contains("leak.1.wet")),
+        "{refused:?}"
+    );
+    room.leak(false);
+    assert!(
+        room.order(close("配管を直した")).is_some(),
+        "it is latched and not reset"
+    );
+    room.clear("leak.1.wet");
+    assert!(matches!(room.order(close("  ")), Some(Refused::Invalid(_))));
+    assert_eq!(room.order(close("配管を直した\n床を乾かした")), None);
+    assert!(matches!(room.order(close("again")), Some(Refused::Conflict(_))));
+    let row = room.incidents().remove(0);
+    assert_eq!((row.open, row.closed_by.as_deref()), (false, Some("山田")));
+    let reopen = Order::Reopen {
+        incident: 1,
+        reason: "また濡れている".to_owned(),
+    };
+    assert_eq!(room.order(reopen.clone()), None);
+    assert!(matches!(room.order(reopen), Some(Refused::Conflict(_))));
+    assert!(room.incidents()[0].open);
+}
+
+#[test]
+fn everything_about_incidents_survives_a_restart() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    room.order(Order::Note {
+        incident: 1,
+        text: "現地へ向かう".to_owned(),
+    });
+    room.order(Order::Classify {
+        incident: 1,
+        nature: Nature::Equipment,
+    });
+    room.order(Order::Open {
+        nature: Nature::Other,
+        title: "鍵の紛失".to_owned(),
+    });
+    let before = room.incidents();
+    let place = room.engine.incident_place(1);
+    room.restart(hot());
+    assert_eq!(room.incidents(), before);
+    assert_eq!(room.engine.incident_place(1), place);
+    let opened = place.unwrap().0;
+    let entry = &room.journal[usize::try_from(opened).unwrap() - 1];
+    assert!(
+        matches!(
+            &entry.record,
+            Record::Incident {
+                record: OfIncident::Opened { incident: 1, .. }
+            }
+        ),
+        "{entry:?}"
+    );
+    // What stood before is the same raise: it opens nothing again.
+    room.quiet(10);
+    assert_eq!(room.incidents().len(), 2);
+}
+
+#[test]
+fn orders_without_sense_say_what_is_wrong_and_change_nothing() {
+    let mut room = Bench::with(hot());
+    let note = |incident, text: &str| Order::Note {
+        incident,
+        text: text.to_owned(),
+    };
+    assert!(matches!(room.order(note(9, "x")), Some(Refused::NotFound(_))));
+    room.order(Order::Open {
+        nature: Nature::Drill,
+        title: "訓練".to_owned(),
+    });
+    assert!(matches!(room.order(note(1, "\u{7}")), Some(Refused::Invalid(_))));
+    assert!(matches!(
+        room.order(note(1, &"あ".repeat(2_001))),
+        Some(Refused::Invalid(_))
+    ));
+    let bare = Order::HandOver {
+        incident: 1,
+        to: "CSIRT".to_owned(),
+        evidence: None,
+    };
+    assert!(matches!(room.order(bare), Some(Refused::Unavailable(_))));
+    let same = Order::Classify {
+        incident: 1,
+        nature: Nature::Drill,
+    };
+    assert!(matches!(room.order(same), Some(Refused::Conflict(_))));
+    assert_eq!(room.incidents()[0].notes, 0);
+}
+
+#[test]
+fn the_document_tells_the_story_and_is_the_same_whenever_it_is_made() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    room.quiet(1);
+    room.command(Command::Acknowledge {
+        alarm: "leak.1.wet".to_owned(),
+    });
+    room.order(Order::Note {
+        incident: 1,
+        text: "止水した".to_owned(),
+    });
+    let document = room.document(1);
+    assert_eq!(document.document, "INC-0001-01");
+    assert_eq!(document.figures.first_acknowledged_ms, Some(57_000));
+    assert_eq!(document.figures.notes, 1);
+    assert_eq!(document.alarms.len(), 1);
+    let story: Vec<(Topic, &str)> = document
+        .timeline
+        .lines
+        .iter()
+        .filter(|line| matches!(line.topic, Topic::Alarm | Topic::Incident | Topic::Entry))
+        .filter(|line| {
+            line.alarm
+                .as_deref()
+                .is_none_or(|alarm| alarm.starts_with("leak"))
+        })
+        .map(|line| (line.topic, line.text.ja.as_str()))
+        .collect();
+    assert_eq!(
+        story,
+        [
+            (Topic::Entry, "leak.1：接点 開（作動）"),
+            (
+                Topic::Alarm,
+                "警報 発生［重大］leak.1：漏水を検知（接点が開いた）"
+            ),
+            (Topic::Incident, "事案 INC-0001 開始：漏水を検知"),
+            (
+                Topic::Alarm,
+                "警報 発生［警告］leak.1：欠測（値が得られない）（更新が止まった）"
+            ),
+            (Topic::Alarm, "警報 確認 leak.1：漏水を検知"),
+            (Topic::Incident, "所見：止水した"),
+        ]
+    );
+    assert_eq!(
+        serde_json::to_vec(&document).unwrap(),
+        serde_json::to_vec(&room.document(1)).unwrap()
+    );
+    let evidence = Some(Evidence {
+        first_seq: 1,
+        last_seq: room.journal.len() as u64,
+        ..Evidence::default()
+    });
+    let given = Order::HandOver {
+        incident: 1,
+        to: "CSIRT".to_owned(),
+        evidence,
+    };
+    assert_eq!(room.order(given), None);
+    assert_eq!(room.document(1).document, "INC-0001-02");
+    assert_eq!(room.incidents()[0].handed_over[0].to, "CSIRT");
+}
+
+#[test]
+fn a_long_story_keeps_its_beginning_and_its_end_and_counts_the_rest() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    let names = Names::default();
+    let mut writer = Writer::new(&names, 1);
+    let sample = room
+        .journal
+        .iter()
+        .find(|entry| matches!(entry.record, Record::AlarmRaised { .. }))
+        .unwrap()
+        .clone();
+    let count = MAX_LINES as u64 + 500;
+    for seq in 1..=count {
+        writer.read(&Entry {
+            seq,
+            ..sample.clone()
+        });
+    }
+    let story = writer.end();
+    assert_eq!((story.lines.len(), story.omitted), (MAX_LINES, 500));
+    assert_eq!(story.omitted_after_seq, Some(FROM_BEGINNING as u64));
+    assert_eq!(story.lines.last().unwrap().seq, count);
+}
