@@ -1,6 +1,7 @@
 //! The controller: I/O around the pure crate `room`.
 pub mod act;
 pub mod broker;
+mod child;
 pub mod clock;
 pub mod commands;
 pub mod core;

@@ -25,7 +25,6 @@ pub(crate) enum Believe<'a> {
     /// Those of this PEM file, as pins or as authorities.
     File(&'a Path),
     /// The authorities that this machine's administrator keeps (`/etc/ssl/certs`).
-    #[allow(dead_code, reason = "the notifiers ask for it")]
     Machine,
     /// Anybody: encrypted, not authenticated.
     Anyone,

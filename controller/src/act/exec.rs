@@ -2,26 +2,16 @@
 //!
 //! There is no shell, and the environment is empty. The program runs in a process group of its
 //! own; when its time is over that group is ended, by its own id and no other. What it prints
-//! is kept up to [`MAX_OUTPUT`] bytes.
+//! is kept up to `child::MAX_OUTPUT` bytes.
 
 use super::action::{Accepted, Problem, Sent, printable};
 use super::permit::{Armed, Checked};
+use crate::child::{COLLECT, Group, LAST_WORDS, read_some};
 use room::site::ExecAction;
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
-
-/// Most bytes kept of what the program prints to its error output.
-pub const MAX_OUTPUT: usize = 4 * 1024;
-/// Longest time to collect a program that was ended by force; the kernel may hold it in a
-/// system call, and the next step does not wait for that.
-pub const COLLECT: Duration = Duration::from_millis(500);
-/// How long output is read after the program itself has ended: something it left behind may
-/// hold the other end open.
-pub const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Sees whether the program is there and may be run. Does not run it.
 ///
@@ -102,47 +92,6 @@ fn runnable(action: &ExecAction) -> Result<(), Problem> {
         return Err(Problem::lasting(format!("{at} is not an executable file")));
     }
     Ok(())
-}
-
-/// Reads once; false at the end. Cancel-safe: one read that either happened or did not.
-async fn read_some<R: AsyncRead + Unpin>(from: Option<&mut R>, kept: &mut Vec<u8>) -> bool {
-    let mut chunk = [0; 512];
-    let Some(from) = from else { return false };
-    match from.read(&mut chunk).await {
-        Ok(n) if n > 0 => {
-            let room = MAX_OUTPUT.saturating_sub(kept.len());
-            kept.extend_from_slice(&chunk[..n.min(room)]);
-            true
-        }
-        _ => false,
-    }
-}
-
-/// The program's process group, ended by force when this is dropped before [`Group::done`].
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &tokio::process::Child) -> Self {
-        // The id stays ours until the child is waited for.
-        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
-    }
-
-    fn kill(&self) {
-        if let Some(group) = self.0 {
-            // ESRCH: it has ended by itself.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-
-    const fn done(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 //! changes nothing.
 // Long because everything on the disk that a site file names is looked at here, with its tests.
 
+mod notifier;
+
 use super::Failure;
 use crate::core::cards::CardsError;
 use crate::snmp::PASSWORD_MIN;
@@ -282,6 +284,7 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             }
         }
     }
+    notifier::check(&mut disk, &site.notifiers);
     if let Mqtt::External {
         password_file: Some(file),
         ..
@@ -609,15 +612,35 @@ mod tests {
             0o600,
         );
         write(&folder.join("secrets/card.key"), &"00112233".repeat(8), 0o600);
-        for file in ["switch-1.auth", "switch-1.priv", "desk-ups.password"] {
-            write(&folder.join("secrets").join(file), "long enough\n", 0o600);
+        for file in [
+            "switch-1.auth",
+            "switch-1.priv",
+            "desk-ups.password",
+            "mail.password",
+            "webhook.key",
+        ] {
+            write(
+                &folder.join("secrets").join(file),
+                "long enough to be a key\n",
+                0o600,
+            );
         }
+        write(
+            &folder.join("secrets/chat.url"),
+            "https://hooks.example/services/T0/B0/x\n",
+            0o600,
+        );
+        write(&folder.join("call-duty"), "#!/bin/sh\n", 0o755);
         write(&folder.join("cards.toml"), CARDS, 0o640);
         write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
         let config = folder.join("site.toml");
         let text = EXAMPLE
             .replace("/var/lib/yagura", folder.join("data").to_str().unwrap())
             .replace("/etc/yagura/secret", folder.join("secrets").to_str().unwrap())
+            .replace(
+                "/usr/local/bin/call-duty",
+                folder.join("call-duty").to_str().unwrap(),
+            )
             .replace(
                 "/usr/local/lib/yagura/stop-vm",
                 folder.join("stop-vm").to_str().unwrap(),
@@ -652,7 +675,32 @@ mod tests {
     #[test]
     fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
         type Spoil = fn(&Path);
-        let cases: [(&str, Spoil, &str); 18] = [
+        let cases: [(&str, Spoil, &str); 23] = [
+            (
+                "mail.password",
+                |f| write(&f.join("secrets/mail.password"), "secret", 0o644),
+                "mode 0644",
+            ),
+            (
+                "webhook.key",
+                |f| write(&f.join("secrets/webhook.key"), "short", 0o600),
+                "less than 16 characters",
+            ),
+            (
+                "chat.url",
+                |f| write(&f.join("secrets/chat.url"), "http://203.0.113.1/x", 0o600),
+                "leaves the closed network",
+            ),
+            (
+                "chat.url",
+                |f| fs::remove_file(f.join("secrets/chat.url")).unwrap(),
+                "does not exist",
+            ),
+            (
+                "/usr/local/bin/call-duty",
+                |f| write(&f.join("call-duty"), "#!/bin/sh\n", 0o644),
+                "not executable",
+            ),
             (
                 "auth_password_file",
                 |f| fs::remove_file(f.join("secrets/switch-1.auth")).unwrap(),
@@ -740,7 +788,7 @@ mod tests {
                 "not a file",
             ),
             (
-                "program = ",
+                "/usr/local/lib/yagura/stop-vm",
                 |f| write(&f.join("stop-vm"), "#!/bin/sh\n", 0o644),
                 "not executable",
             ),
@@ -843,7 +891,7 @@ mod tests {
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 10"), "{found:?}");
+        assert!(found[0].contains("warning: none of the 14"), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 

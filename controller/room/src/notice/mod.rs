@@ -4,9 +4,17 @@
 //! and after how many attempts stands here; a notifier only sends what it is given, once, and
 //! reports back ([`Delivered`]). Nothing here reads a clock or knows a protocol.
 
+pub mod document;
+pub mod template;
+pub mod text;
+
+#[cfg(test)]
+mod text_tests;
+
 use crate::site::{Label, Priority};
 use crate::time::{Millis, Wall};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 /// One message to one address at one notifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +38,29 @@ pub struct Notice {
     pub simulated: bool,
     /// What it is about.
     pub about: About,
+}
+
+impl Notice {
+    /// The key as it may leave the house: 32 hex digits, the same for every copy. The key itself
+    /// names the contact.
+    #[must_use]
+    pub fn id(&self) -> String {
+        identity(&["notice", &self.key])
+    }
+}
+
+/// Half a SHA-256 in hex: the same for the same words, and they cannot be read in it.
+#[must_use]
+pub fn identity(words: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for word in words {
+        hash.update(u64::try_from(word.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(word.as_bytes());
+    }
+    hash.finalize()[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// What a notice is about.
@@ -70,6 +101,21 @@ pub enum Moment {
     Shelved,
     /// Its cause is gone.
     Returned,
+}
+
+impl Moment {
+    /// Its word in the documents that leave the house.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Escalated => "escalated",
+            Self::Reminder => "reminder",
+            Self::Acknowledged => "acknowledged",
+            Self::Shelved => "shelved",
+            Self::Returned => "returned",
+        }
+    }
 }
 
 /// An alarm as it is told.

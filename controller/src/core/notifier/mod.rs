@@ -5,6 +5,9 @@
 //! back-off and ends are decided in [`room::notice`] alone.
 
 mod command;
+mod reach;
+mod smtp;
+mod webhook;
 
 use room::notice::{Delivered, Notice, SendFailure};
 use room::site::notifier::{Endpoint, Notifier};
@@ -65,9 +68,11 @@ impl Queue {
 
 impl Notifiers {
     /// Starts a task for each notifier. What became of every attempt comes out of the receiver;
-    /// it can wait there at most once for each notice that was offered.
+    /// it can wait there at most once for each notice that was offered. `utc_offset_min` is local
+    /// time minus UTC in minutes, for the texts.
     pub(super) fn start(
         notifiers: &[Notifier],
+        utc_offset_min: i16,
         tasks: &mut JoinSet<()>,
     ) -> (Self, mpsc::UnboundedReceiver<Delivered>) {
         let (delivered, out) = mpsc::unbounded_channel();
@@ -75,7 +80,7 @@ impl Notifiers {
         for notifier in notifiers {
             let queue = Arc::new(Queue::default());
             queues.insert(notifier.name.clone(), Arc::clone(&queue));
-            let sender = Sender::of(&notifier.to);
+            let sender = Sender::of(&notifier.to, utc_offset_min);
             tasks.spawn(work(sender, queue, delivered.clone()));
         }
         (Self { queues, delivered }, out)
@@ -137,18 +142,29 @@ async fn work(mut sender: Sender, queue: Arc<Queue>, delivered: mpsc::UnboundedS
 /// The means of one notifier.
 enum Sender {
     Command(command::Command),
+    Smtp(Box<smtp::Smtp>),
+    Webhook(Box<webhook::Webhook>),
 }
 
 impl Sender {
-    fn of(endpoint: &Endpoint) -> Self {
+    fn of(endpoint: &Endpoint, utc_offset_min: i16) -> Self {
         match endpoint {
-            Endpoint::Command(config) => Self::Command(command::Command::new(config.clone())),
+            Endpoint::Command(config) => Self::Command(command::Command::new(config.clone(), utc_offset_min)),
+            Endpoint::Smtp(config) => {
+                Self::Smtp(Box::new(smtp::Smtp::new(config.as_ref().clone(), utc_offset_min)))
+            }
+            Endpoint::Webhook(config) => Self::Webhook(Box::new(webhook::Webhook::new(
+                config.as_ref().clone(),
+                utc_offset_min,
+            ))),
         }
     }
 
     async fn send(&mut self, notice: &Notice) -> Result<(), SendFailure> {
         match self {
             Self::Command(command) => command.send(notice).await,
+            Self::Smtp(smtp) => smtp.send(notice).await,
+            Self::Webhook(webhook) => webhook.send(notice).await,
         }
     }
 }
@@ -157,6 +173,7 @@ impl Sender {
 mod tests {
     use super::*;
     use room::notice::About;
+    use room::notice::text::Language;
     use room::site::notifier::command::Command as Config;
     use room::site::{Label, notifier::Notifier};
     use room::time::{Millis, Wall};
@@ -168,6 +185,7 @@ mod tests {
             to: Endpoint::Command(Config {
                 program: "/bin/sh".into(),
                 args: vec!["-c".into(), script.into()],
+                language: Language::Ja,
                 timeout: Millis(5000),
             }),
         }
@@ -203,6 +221,7 @@ mod tests {
         let mut tasks = JoinSet::new();
         let (notifiers, mut out) = Notifiers::start(
             &[notifier("dead", "sleep 5"), notifier("good", "cat > /dev/null")],
+            540,
             &mut tasks,
         );
         notifiers.offer(test_call("dead", "a"));
@@ -214,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_and_an_unknown_notifier_are_failures_that_say_so() {
         let mut tasks = JoinSet::new();
-        let (notifiers, mut out) = Notifiers::start(&[notifier("slow", "sleep 5")], &mut tasks);
+        let (notifiers, mut out) = Notifiers::start(&[notifier("slow", "sleep 5")], 540, &mut tasks);
         // One more than the task and its queue can hold.
         for count in 0..MAX_WAITING + 2 {
             notifiers.offer(test_call("slow", &count.to_string()));

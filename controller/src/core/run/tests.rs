@@ -63,7 +63,7 @@ impl Bench {
         let (web, web_out) = mpsc::channel(crate::link::MAX_WAITING);
         let (shown, pictures) = watch::channel(Vec::new());
         let (notifiers, delivered) =
-            crate::core::notifier::Notifiers::start(&[], &mut tokio::task::JoinSet::new());
+            crate::core::notifier::Notifiers::start(&[], 540, &mut tokio::task::JoinSet::new());
         let outputs = Outputs {
             roles: crate::core::roles::Outboxes::default(),
             publish: None,

@@ -1,6 +1,13 @@
 //! `[[notifier]]`: where notices can go, one file a kind.
 
 pub mod command;
+pub mod host;
+pub mod smtp;
+pub mod webhook;
+
+mod keys;
+#[cfg(test)]
+mod tests;
 
 use super::problem::{Kind, Sink};
 use super::reader::{Found, Reader};
@@ -27,6 +34,10 @@ pub struct Notifier {
 pub enum Endpoint {
     /// A program of this machine.
     Command(command::Command),
+    /// A mail server.
+    Smtp(Box<smtp::Smtp>),
+    /// An HTTP server.
+    Webhook(Box<webhook::Webhook>),
 }
 
 impl Endpoint {
@@ -35,13 +46,28 @@ impl Endpoint {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Command(_) => "command",
+            Self::Smtp(_) => "smtp",
+            Self::Webhook(_) => "webhook",
         }
+    }
+
+    /// Why a simulated site cannot have it; `None` when it reaches nothing but this machine.
+    fn leaves_the_machine(&self) -> Option<&'static str> {
+        const LEAVES: &str = "a simulated site reaches nothing but loopback (127.0.0.0/8, ::1)";
+        let stays = match self {
+            Self::Command(_) => return Some("a simulated site has no programs to start"),
+            Self::Smtp(smtp) => smtp.server.is_loopback(),
+            Self::Webhook(webhook) => webhook.stays_here(),
+        };
+        (!stays).then_some(LEAVES)
     }
 }
 
 #[derive(Clone, Copy)]
 enum Word {
     Command,
+    Smtp,
+    Webhook,
 }
 
 pub(super) struct RawNotifier {
@@ -53,9 +79,18 @@ pub(super) struct RawNotifier {
 pub(super) fn notifier(mut r: Reader<'_>) -> RawNotifier {
     let name = r.name("name");
     let label = super::sections::label(&mut r, &name);
-    let kind = r.word("kind", &[("command", Word::Command)]);
+    let kind = r.word(
+        "kind",
+        &[
+            ("command", Word::Command),
+            ("smtp", Word::Smtp),
+            ("webhook", Word::Webhook),
+        ],
+    );
     let to = kind.and_then(|kind| match kind.value {
         Word::Command => command::read(&mut r).map(Endpoint::Command),
+        Word::Smtp => smtp::read(&mut r).map(|smtp| Endpoint::Smtp(Box::new(smtp))),
+        Word::Webhook => webhook::read(&mut r).map(|webhook| Endpoint::Webhook(Box::new(webhook))),
     });
     r.finish();
     RawNotifier { name, label, to }
@@ -69,7 +104,7 @@ pub(super) fn build(raw: RawNotifier) -> Option<Notifier> {
     })
 }
 
-/// Names borne once.
+/// Names borne once; a simulated site tells nobody outside.
 pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
     let mut names = BTreeSet::new();
     for name in raw.notifiers.iter().filter_map(|notifier| notifier.name.as_ref()) {
@@ -79,6 +114,14 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
                 &name.span,
                 format!("the notifier {} is there twice", name.value),
             );
+        }
+    }
+    for notifier in raw.notifiers.iter().filter(|_| W::SIMULATED) {
+        if let (Some(name), Some(why)) = (
+            &notifier.name,
+            notifier.to.as_ref().and_then(Endpoint::leaves_the_machine),
+        ) {
+            sink.error(Kind::Value, &name.span, format!("notifier {}: {why}", name.value));
         }
     }
 }
