@@ -19,6 +19,8 @@ export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
 export type Step = Sent<Schemas['Step']>;
 export type Power = Sent<Schemas['Power']>;
+export type Incident = Sent<Schemas['Incident']>;
+export type IncidentDocument = Sent<Schemas['Document']>;
 export type Snapshot = Sent<Schemas['Snapshot']>;
 
 /** A committed record; further fields depend on `kind`. */
@@ -36,6 +38,8 @@ export interface History {
 
 /** Longest wait for the answer to a command, milliseconds. */
 const COMMAND_TIMEOUT_MS = 10_000;
+/** A preview reads a month of values. */
+const PREVIEW_TIMEOUT_MS = 30_000;
 /** Longest error text shown; an error page of a proxy is cut here. */
 const ERROR_TEXT_MAX = 300;
 
@@ -49,20 +53,43 @@ export class CommandError extends Error {
   }
 }
 
-/** Sends a command. Resolves when the controller has committed it. @throws CommandError */
-export async function command(path: string, body: Record<string, unknown>): Promise<void> {
+async function send(path: string, options: RequestInit): Promise<Response> {
   let answer: Response;
   try {
-    answer = await fetch(path, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS),
-    });
+    answer = await fetch(path, { signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS), ...options });
   } catch {
     throw new CommandError(null, null);
   }
   if (!answer.ok) throw new CommandError(answer.status, errorLabel(await answer.text().catch(() => '')));
+  return answer;
+}
+
+/** Sends a command. Resolves when the controller has committed it. @throws CommandError */
+export async function command(path: string, body: Record<string, unknown>): Promise<void> {
+  await post(path, body);
+}
+
+async function post(
+  path: string,
+  body: Record<string, unknown>,
+  within = COMMAND_TIMEOUT_MS,
+): Promise<Response> {
+  return send(path, {
+    signal: AbortSignal.timeout(within),
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+}
+
+/** Asks for something. @throws CommandError */
+export async function get<T>(path: string): Promise<T> {
+  const answer = await send(path, { cache: 'no-store' });
+  try {
+    return (await answer.json()) as T;
+  } catch {
+    throw new CommandError(answer.status, null);
+  }
 }
 
 /** Reads `{"error", "error_en"}`; `null` when the answer is something else. */
@@ -88,6 +115,39 @@ export const reset = (id: string, by: string) => command(alarm(id, 'reset'), { b
 export const rehearse = (by: string) => command('/api/v1/plan/rehearse', { by });
 export const scenario = (name: string, by: string) =>
   command(`/api/v1/scenarios/${encodeURIComponent(name)}`, { by });
+
+/** What an incident can be, in the order in which a person chooses. */
+export const NATURES = [
+  'intrusion',
+  'fire',
+  'water',
+  'power',
+  'environment',
+  'equipment',
+  'monitoring',
+  'false_alarm',
+  'drill',
+  'other',
+] as const;
+
+const ofIncident = (id: number, verb: string) => `/api/v1/incidents/${id}/${verb}`;
+
+/** Every incident, newest first. @throws CommandError */
+export const incidents = () => get<Incident[]>('/api/v1/incidents');
+/** The document of one. @throws CommandError */
+export const incident = (id: number) => get<IncidentDocument>(`/api/v1/incidents/${id}`);
+export const openIncident = (by: string, nature: string, title: string) =>
+  command('/api/v1/incidents', { by, nature, title });
+export const noteIncident = (id: number, by: string, text: string) =>
+  command(ofIncident(id, 'notes'), { by, text });
+export const natureOfIncident = (id: number, by: string, nature: string) =>
+  command(ofIncident(id, 'classify'), { by, nature });
+export const closeIncident = (id: number, by: string, conclusion: string) =>
+  command(ofIncident(id, 'close'), { by, conclusion });
+export const reopenIncident = (id: number, by: string, reason: string) =>
+  command(ofIncident(id, 'reopen'), { by, reason });
+export const handOverIncident = (id: number, by: string, to: string) =>
+  command(ofIncident(id, 'hand-over'), { by, to });
 
 /** Samples of a point between two moments. `null` when the controller cannot say. */
 export async function history(

@@ -117,6 +117,8 @@ struct Print {
     /// As it was after this record of the journal.
     upto: Option<u64>,
     /// `ja` (when left out) or `en`.
+    // Inline: the document gathers the schemas of bodies only, and a reference would lead nowhere.
+    #[param(inline)]
     #[serde(default)]
     lang: print::Language,
 }
