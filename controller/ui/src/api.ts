@@ -38,8 +38,6 @@ export interface History {
 
 /** Longest wait for the answer to a command, milliseconds. */
 const COMMAND_TIMEOUT_MS = 10_000;
-/** A preview reads a month of values. */
-const PREVIEW_TIMEOUT_MS = 30_000;
 /** Longest error text shown; an error page of a proxy is cut here. */
 const ERROR_TEXT_MAX = 300;
 
@@ -69,13 +67,8 @@ export async function command(path: string, body: Record<string, unknown>): Prom
   await post(path, body);
 }
 
-async function post(
-  path: string,
-  body: Record<string, unknown>,
-  within = COMMAND_TIMEOUT_MS,
-): Promise<Response> {
+async function post(path: string, body: Record<string, unknown>): Promise<Response> {
   return send(path, {
-    signal: AbortSignal.timeout(within),
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
