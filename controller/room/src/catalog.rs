@@ -143,12 +143,18 @@ pub fn limit_kind(limit: &Limit, quantity: Option<Quantity>) -> Kind {
 /// Alarm of a limit.
 #[must_use]
 pub fn limit(limit: &Limit, place: Label, quantity: Option<Quantity>) -> Definition {
+    limit_of(limit, place, limit_kind(limit, quantity))
+}
+
+/// Alarm of a limit of a known kind.
+#[must_use]
+pub fn limit_of(limit: &Limit, place: Label, kind: Kind) -> Definition {
     Definition {
         priority: limit.priority,
         on_delay: limit.on_delay,
         off_delay: limit.off_delay,
         own_action: Some(limit.action.clone()),
-        ..Definition::of(limit_kind(limit, quantity), limit.id.clone(), place)
+        ..Definition::of(kind, limit.id.clone(), place)
     }
 }
 

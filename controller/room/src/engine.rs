@@ -10,6 +10,7 @@ mod derive;
 mod devices;
 mod events;
 mod incidents;
+mod limits;
 mod lists;
 mod nodes;
 mod orders;
@@ -22,6 +23,7 @@ mod witness;
 mod words;
 
 pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX};
+pub use limits::Proposal;
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
 pub use orders::TELL_KEY_EVERY;
@@ -64,6 +66,7 @@ pub struct Engine<W: World> {
     updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
     derivations: derive::Derivations,
+    limit_changes: limits::Changes,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     outage: Outage,
@@ -108,6 +111,7 @@ impl<W: World> Engine<W> {
             updates: BTreeMap::new(),
             limits: BTreeMap::new(),
             derivations: derive::Derivations::new(&site.derived),
+            limit_changes: limits::Changes::default(),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
                 .devices
@@ -202,12 +206,8 @@ impl<W: World> Engine<W> {
     }
 
     fn add_point(&mut self, definition: point::Definition) {
-        for limit in self.limits.get(&definition.id).into_iter().flatten() {
-            self.book.define(catalog::limit(
-                limit,
-                definition.label.clone(),
-                definition.quantity,
-            ));
+        for limit in self.limits.get(&definition.id).cloned().unwrap_or_default() {
+            self.book.define(self.limit_alarm(&limit, &definition));
         }
         self.points.insert(definition.id.clone(), Point::new(definition));
     }
@@ -216,6 +216,7 @@ impl<W: World> Engine<W> {
     pub fn apply(&mut self, now: Now, record: &Record) {
         self.book.apply(now, record);
         self.apply_list(record);
+        self.apply_limit(now, record);
         self.apply_key(record);
         self.apply_incident(now, record);
         if !matches!(record, Record::Started { .. }) {
@@ -309,6 +310,7 @@ impl<W: World> Engine<W> {
         );
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
         self.resume_occurrences(now);
+        self.limits_follow_site(now, &mut turn);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, &mut turn);
@@ -478,6 +480,11 @@ impl<W: World> Engine<W> {
                 return turn.refused.take().map_or(Ok(()), Err);
             }
             Command::Reset { alarm } => self.book.reset(&alarm, by)?,
+            Command::ChangeLimit {
+                limit,
+                change,
+                reason,
+            } => return self.change_limit(now, by, &limit, &change, &reason, turn),
             Command::Rehearse => {
                 let by = alarm::operator_text("by", by)?;
                 self.power(now, outage::Input::Rehearse { by }, turn);

@@ -118,6 +118,15 @@ pub enum Command {
         /// Alarm id.
         alarm: String,
     },
+    /// Change a limit at run time.
+    ChangeLimit {
+        /// Alarm id of the limit.
+        limit: String,
+        /// What is to be otherwise.
+        change: crate::limits::Change,
+        /// Why.
+        reason: String,
+    },
     /// Check every step of the plan without stopping anything.
     Rehearse,
     /// A scenario of the simulated room; refused on a real site. Core forwards it, the engine

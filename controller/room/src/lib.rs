@@ -17,6 +17,7 @@ pub mod event;
 pub mod hex;
 pub mod incident;
 pub mod keys;
+pub mod limits;
 pub mod line;
 pub mod megatec;
 pub mod node;

@@ -4,6 +4,7 @@
 use crate::catalog::Kind;
 use crate::event::Part;
 use crate::incident;
+use crate::limits;
 use crate::node::Stray;
 use crate::outage;
 use crate::site::{Label, Priority};
@@ -238,6 +239,30 @@ pub enum Record {
         alarm: String,
         /// Who.
         by: String,
+    },
+    /// An operator changed a limit.
+    LimitChanged {
+        /// Alarm id of the limit.
+        limit: String,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// The values before,
+        before: limits::Values,
+        /// and after.
+        after: limits::Values,
+        /// What the site's file said; once it says otherwise, this change is over.
+        written: limits::Written,
+    },
+    /// The site's file was edited after a limit was changed, and is the later word.
+    LimitFollowsSite {
+        /// Alarm id of the limit.
+        limit: String,
+        /// The values of the change that is over.
+        before: limits::Values,
+        /// What the file says; `None` when it has the limit no more.
+        after: Option<limits::Values>,
     },
     /// Power, plan and run.
     Power {

@@ -6,7 +6,7 @@
 
 use crate::catalog::{Class, Kind, Owner};
 use crate::incident::{Evidence, Nature};
-use crate::site::{ContactKind, DeviceKind, Label, Priority};
+use crate::site::{ContactKind, DeviceKind, Label, Priority, Side};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -408,6 +408,122 @@ pub struct DeviceFacts {
     pub device: Device,
     /// All of its facts by name, as points.
     pub points: Vec<Point>,
+}
+
+/// A limit as it is now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Limit {
+    /// Alarm id; the key for changes.
+    pub id: String,
+    /// Point watched.
+    pub point: String,
+    /// Shown name of the point.
+    pub label: Label,
+    /// Unit of `limit` and `deadband`.
+    pub unit: String,
+    /// Which side is the alarm.
+    pub side: Side,
+    /// The values in force.
+    pub values: LimitValues,
+    /// The values that the site's file says.
+    pub written: LimitValues,
+    /// What to do when it is raised.
+    pub action: Label,
+    /// The last change, while it is in force.
+    pub changed: Option<LimitChange>,
+}
+
+/// The values of a limit that can be changed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitValues {
+    /// Raise beyond this value.
+    pub limit: f64,
+    /// Return only when this far inside again.
+    pub deadband: f64,
+    /// Must hold so long before it is raised.
+    pub on_delay_s: f64,
+    /// Must be back so long before it returns.
+    pub off_delay_s: f64,
+    /// Priority.
+    pub priority: Priority,
+}
+
+/// A change of a limit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitChange {
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Who; `null` when the site's file was edited after the change before it.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The values before,
+    pub before: LimitValues,
+    /// and after; `null` when the site's file has the limit no more.
+    pub after: Option<LimitValues>,
+}
+
+/// What a limit would have done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitPreview {
+    /// Alarm id.
+    pub id: String,
+    /// Unit of its values.
+    pub unit: String,
+    /// How far it looks back.
+    pub days: u32,
+    /// The first value that was looked at, milliseconds since 1970 UTC; `null` when there is none.
+    pub from_ms: Option<i64>,
+    /// Values that were looked at.
+    pub rows: u64,
+    /// The result in a sentence.
+    pub summary: Label,
+    /// With the proposed values.
+    pub proposed: LimitRun,
+    /// With those in force.
+    pub present: LimitRun,
+    /// What the history cannot show.
+    pub hidden: Label,
+}
+
+/// How often and how long a limit would have been an alarm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitRun {
+    /// Raise beyond this value.
+    pub limit: f64,
+    /// Return only when this far inside again.
+    pub deadband: f64,
+    /// Must hold so long before it is raised.
+    pub on_delay_s: u64,
+    /// Must be back so long before it returns.
+    pub off_delay_s: u64,
+    /// Priority.
+    pub priority: Priority,
+    /// How often it would have been raised.
+    pub count: u32,
+    /// How long it would have stood in all.
+    pub total_s: u64,
+    /// The longest of them.
+    pub longest_s: u64,
+    /// True when it would stand now.
+    pub stands: bool,
+    /// The last ones, newest first; at most ten.
+    pub last: Vec<LimitOccurrence>,
+    /// For how long there were values to judge.
+    pub known_s: u64,
+}
+
+/// One time that a limit would have been an alarm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LimitOccurrence {
+    /// When it would have been raised, milliseconds since 1970 UTC.
+    pub raised_ms: i64,
+    /// When it would have returned; `null` when it would stand.
+    pub returned_ms: Option<i64>,
+    /// How long it would have stood.
+    pub lasted_s: u64,
+    /// The value furthest outside meanwhile.
+    pub worst: f64,
 }
 
 /// The power of the room.

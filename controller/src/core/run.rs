@@ -16,7 +16,7 @@ use super::roles::{Outboxes, RoleInput};
 use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
-use crate::link::{FromAct, FromWeb, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
+use crate::link::{FromAct, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
 use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
 use room::incident;
@@ -321,6 +321,7 @@ impl<W: World> Loop<W> {
                     },
                 );
             }
+            FromWeb::Limits { token, question } => self.limits(token, question, answer),
             FromWeb::Device { token, name } => {
                 let result = match self.engine.device_facts(clock::now(), &name) {
                     Some(facts) => serde_json::to_vec(&facts)
@@ -346,6 +347,26 @@ impl<W: World> Loop<W> {
                 self.query(token, answer, store::Query::Records { after, limit });
             }
         }
+    }
+
+    fn limits(&self, token: u64, question: LimitQuestion, answer: mpsc::Sender<ToWeb>) {
+        let encode = |error: serde_json::Error| Refused::Unavailable(format!("encoding limits: {error}"));
+        let result = match question {
+            LimitQuestion::All => serde_json::to_vec(&self.engine.limit_rows()).map_err(encode),
+            LimitQuestion::History { limit } => match self.engine.limit_history(&limit) {
+                Some(changes) => serde_json::to_vec(&changes).map_err(encode),
+                None => Err(Refused::NotFound(limit)),
+            },
+            LimitQuestion::Preview { limit, change, days } => match self.engine.propose(&limit, &change) {
+                Ok(proposal) => {
+                    let now = clock::now().wall;
+                    let preview = store::Preview { proposal, days, now };
+                    return self.query(token, answer, store::Query::LimitPreview(Box::new(preview)));
+                }
+                Err(refused) => Err(refused),
+            },
+        };
+        reply(&answer, token, result);
     }
 
     fn command(&mut self, token: u64, by: String, command: event::Command, answer: mpsc::Sender<ToWeb>) {

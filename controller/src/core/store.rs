@@ -506,6 +506,8 @@ pub enum Query {
         /// Most rows.
         buckets: u32,
     },
+    /// What a limit would have done with other values.
+    LimitPreview(Box<Preview>),
     /// Records after a sequence number.
     Records {
         /// Exclusive.
@@ -532,6 +534,17 @@ pub struct Story {
     pub simulated: bool,
     /// What things are called.
     pub names: Names,
+}
+
+/// A question about a limit.
+#[derive(Debug)]
+pub struct Preview {
+    /// The limit as it is and as it would be.
+    pub proposal: room::engine::Proposal,
+    /// How far back.
+    pub days: u32,
+    /// The end.
+    pub now: Wall,
 }
 
 /// A query and where its JSON goes.
@@ -598,6 +611,17 @@ fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
             let document = incident::document(&open("journal.db")?, story).map_err(StoreError::Read)?;
             serde_json::to_vec(&document).map_err(StoreError::Encode)
         }
+        Query::LimitPreview(preview) => {
+            let Preview { proposal, days, now } = &**preview;
+            let from = now
+                .0
+                .saturating_sub(i64::from(*days).saturating_mul(24 * 3_600_000));
+            let rows = values(&open("history.db")?, &proposal.present.point, from, now.0)
+                .map_err(StoreError::Read)?;
+            let (present, proposed) = (&proposal.present, &proposal.proposed);
+            let preview = room::limits::compare(present, proposed, proposal.unit, *days, &rows, *now);
+            serde_json::to_vec(&preview).map_err(StoreError::Encode)
+        }
         Query::Records { after, limit } => {
             let entries = records(&open("journal.db")?, *after, *limit).map_err(StoreError::Read)?;
             entries_json(&entries).map_err(StoreError::Encode)
@@ -626,6 +650,27 @@ fn history(
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
     })?;
     rows.collect()
+}
+
+/// The values of a point as they were kept, the newest [`room::limits::MAX_PREVIEW_ROWS`] of them, in
+/// order of time.
+fn values(
+    connection: &Connection,
+    point: &str,
+    from_ms: i64,
+    to_ms: i64,
+) -> Result<Vec<room::limits::Row>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT at, value FROM sample JOIN point ON point.id = sample.point
+         WHERE point.name = ?1 AND at >= ?2 AND at < ?3 ORDER BY at DESC LIMIT ?4",
+    )?;
+    let most = i64::try_from(room::limits::MAX_PREVIEW_ROWS).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![point, from_ms, to_ms, most], |row| {
+        Ok((Wall(row.get(0)?), row.get(1)?))
+    })?;
+    let mut rows: Vec<room::limits::Row> = rows.collect::<Result<_, _>>()?;
+    rows.reverse();
+    Ok(rows)
 }
 
 fn records(connection: &Connection, after: u64, limit: u32) -> Result<Vec<Entry>, rusqlite::Error> {

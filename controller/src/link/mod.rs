@@ -82,6 +82,13 @@ pub enum FromWeb {
         /// Most rows in the answer.
         buckets: u32,
     },
+    /// About limits.
+    Limits {
+        /// Echoed in the answer.
+        token: u64,
+        /// What.
+        question: LimitQuestion,
+    },
     /// Everything that a device tells.
     Device {
         /// Echoed in the answer.
@@ -111,6 +118,27 @@ pub enum FromWeb {
         incident: u32,
         /// As it was after this record; `None` for as it is.
         upto: Option<u64>,
+    },
+}
+
+/// What web asks about limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LimitQuestion {
+    /// Every limit as it is.
+    All,
+    /// The last changes of one.
+    History {
+        /// Alarm id.
+        limit: String,
+    },
+    /// What one would have done with other values.
+    Preview {
+        /// Alarm id.
+        limit: String,
+        /// What would be otherwise.
+        change: room::limits::Change,
+        /// How far back, 1 to [`room::limits::MAX_PREVIEW_DAYS`].
+        days: u32,
     },
 }
 

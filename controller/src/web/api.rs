@@ -4,6 +4,7 @@
 //! cannot miss one. Handlers check what they are given and pass it on; core decides.
 
 mod incidents;
+mod limits;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::{self, Asked, Json};
@@ -79,6 +80,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(erase_node))
         .routes(routes!(restart_node))
         .routes(routes!(update_node))
+        .merge(limits::routes())
         .routes(routes!(openapi))
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))

@@ -11,7 +11,7 @@
 
 use super::{Counters, count};
 use crate::link::wire::{self, LinkError, Reader, Writer};
-use crate::link::{Command, FromWeb, Refused, Role, ToWeb};
+use crate::link::{Command, FromWeb, LimitQuestion, Refused, Role, ToWeb};
 use bytes::Bytes;
 use room::time::Mono;
 use std::collections::HashMap;
@@ -102,6 +102,8 @@ pub enum Question {
         /// Most rows.
         buckets: u32,
     },
+    /// About limits.
+    Limits(LimitQuestion),
     /// Everything that a device tells.
     Device {
         /// Short name of the device.
@@ -141,6 +143,7 @@ impl Question {
                 to_ms,
                 buckets,
             },
+            Self::Limits(question) => FromWeb::Limits { token, question },
             Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
             Self::Incidents => FromWeb::Incidents { token },

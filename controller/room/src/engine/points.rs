@@ -6,7 +6,8 @@ use crate::alarm::Condition;
 use crate::catalog;
 use crate::device::FactValue;
 use crate::event::{HistoryRow, Turn};
-use crate::site::{ContactKind, Label, Limit, Side, World};
+use crate::limits;
+use crate::site::{ContactKind, Label, Limit, World};
 use crate::time::{Mono, Now, Wall};
 use shared::NoData;
 
@@ -101,12 +102,7 @@ fn limit_condition(limit: &Limit, value: Result<f64, NoData>, active: bool, unit
     let Ok(value) = value else {
         return Condition::Unknown;
     };
-    let margin = if active { limit.deadband } else { 0.0 };
-    let beyond = match limit.side {
-        Side::High => value > limit.limit - margin,
-        Side::Low => value < limit.limit + margin,
-    };
-    if beyond {
+    if limits::beyond(limit, value, active) {
         let limit = limit.limit;
         Condition::Holds(Label::new(
             format!("{value:.1} {unit}（限界 {limit:.1} {unit}）"),

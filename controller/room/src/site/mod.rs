@@ -548,7 +548,8 @@ pub struct Limit {
 }
 
 /// `limit.side`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Side {
     /// Above the limit is the alarm.
     High,

@@ -8,6 +8,7 @@ mod devices;
 mod incidents;
 mod journal;
 mod keys;
+mod limits;
 mod lists;
 mod portals;
 mod redundancy;
