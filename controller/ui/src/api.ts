@@ -19,6 +19,11 @@ export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
 export type Step = Sent<Schemas['Step']>;
 export type Power = Sent<Schemas['Power']>;
+export type Limit = Sent<Schemas['Limit']>;
+export type LimitValues = Sent<Schemas['LimitValues']>;
+export type LimitChange = Sent<Schemas['LimitChange']>;
+export type LimitRun = Sent<Schemas['LimitRun']>;
+export type LimitPreview = Sent<Schemas['LimitPreview']>;
 export type Incident = Sent<Schemas['Incident']>;
 export type IncidentDocument = Sent<Schemas['Document']>;
 export type Snapshot = Sent<Schemas['Snapshot']>;
@@ -38,6 +43,8 @@ export interface History {
 
 /** Longest wait for the answer to a command, milliseconds. */
 const COMMAND_TIMEOUT_MS = 10_000;
+/** A preview reads a month of values. */
+const PREVIEW_TIMEOUT_MS = 30_000;
 /** Longest error text shown; an error page of a proxy is cut here. */
 const ERROR_TEXT_MAX = 300;
 
@@ -67,8 +74,13 @@ export async function command(path: string, body: Record<string, unknown>): Prom
   await post(path, body);
 }
 
-async function post(path: string, body: Record<string, unknown>): Promise<Response> {
+async function post(
+  path: string,
+  body: Record<string, unknown>,
+  within = COMMAND_TIMEOUT_MS,
+): Promise<Response> {
   return send(path, {
+    signal: AbortSignal.timeout(within),
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
@@ -108,6 +120,23 @@ export const reset = (id: string, by: string) => command(alarm(id, 'reset'), { b
 export const rehearse = (by: string) => command('/api/v1/plan/rehearse', { by });
 export const scenario = (name: string, by: string) =>
   command(`/api/v1/scenarios/${encodeURIComponent(name)}`, { by });
+
+/** Every limit as it is now. @throws CommandError */
+export const limits = () => get<Limit[]>('/api/v1/limits');
+const ofLimit = (id: string, verb = '') => `/api/v1/limits/${encodeURIComponent(id)}${verb}`;
+/** Its last changes, newest first. @throws CommandError */
+export const limitHistory = (id: string) => get<LimitChange[]>(ofLimit(id, '/history'));
+/** What other values would have done. @throws CommandError */
+export const previewLimit = async (
+  id: string,
+  days: number,
+  change: Partial<LimitValues>,
+): Promise<LimitPreview> => {
+  const answer = await post(ofLimit(id, '/preview'), { days, change }, PREVIEW_TIMEOUT_MS);
+  return (await answer.json()) as LimitPreview;
+};
+export const changeLimit = (id: string, by: string, reason: string, change: Partial<LimitValues>) =>
+  command(ofLimit(id), { by, reason, change });
 
 /** What an incident can be, in the order in which a person chooses. */
 export const NATURES = [

@@ -26,7 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(limits))
         .routes(routes!(change))
         .routes(routes!(preview))
-        .routes(routes!(history))
+        .routes(routes!(limit_history))
 }
 
 /// Values that are to be otherwise; what is left out stays as it is.
@@ -189,7 +189,7 @@ async fn preview(
         (status = 503, description = "Core does not answer", body = ErrorBody),
     )
 )]
-async fn history(
+async fn limit_history(
     State(app): State<App>,
     Asked(id, Nothing {}): Asked<String, Nothing>,
 ) -> Result<Response, ApiError> {
