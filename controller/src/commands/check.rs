@@ -337,29 +337,34 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     disk.problems
 }
 
+/// The password files of an SNMPv3 user and their keys in the site file.
+fn usm_files(access: &SnmpAccess) -> impl Iterator<Item = (&'static str, &Path)> {
+    let user = match access {
+        SnmpAccess::V3(user) => Some(user),
+        SnmpAccess::V1(_) | SnmpAccess::V2c(_) => None,
+    };
+    let auth = user
+        .and_then(|user| user.auth.as_ref())
+        .map(|(_, file)| ("auth_password_file", file.as_path()));
+    let privacy = user
+        .and_then(|user| user.privacy.as_ref())
+        .map(|(_, file)| ("privacy_password_file", file.as_path()));
+    auth.into_iter().chain(privacy)
+}
+
 /// The password files of a device: their key in the site file, and the fewest characters.
 fn passwords(link: &Link) -> Vec<(&'static str, &Path, usize)> {
     match link {
-        Link::Snmp(SnmpLink {
-            access: SnmpAccess::V3(usm),
-            ..
-        }) => {
-            let auth = usm.auth.as_ref().map(|(_, file)| ("auth_password_file", file));
-            let privacy = usm
-                .privacy
-                .as_ref()
-                .map(|(_, file)| ("privacy_password_file", file));
-            let both = auth.into_iter().chain(privacy);
-            both.map(|(key, file)| (key, file.as_path(), PASSWORD_MIN))
-                .collect()
-        }
+        Link::Snmp(snmp) => usm_files(&snmp.access)
+            .map(|(key, file)| (key, file, PASSWORD_MIN))
+            .collect(),
         Link::Nut(nut) => {
             let login = nut.login.iter();
             login
                 .map(|(_, file)| ("password_file", file.as_path(), 1))
                 .collect()
         }
-        Link::Snmp(_) | Link::Modbus(_) | Link::Megatec(_) => Vec::new(),
+        Link::Modbus(_) | Link::Megatec(_) => Vec::new(),
     }
 }
 

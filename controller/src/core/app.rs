@@ -145,8 +145,13 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         tasks.spawn(trap::run(means.clone(), listen, dir.clone(), polling.clone()));
     }
 
-    let (notifiers, delivered) =
-        super::notifier::Notifiers::start(&site.notifiers, site.access.utc_offset_min, &mut tasks);
+    let ground = super::notifier::Ground {
+        utc_offset_min: site.access.utc_offset_min,
+        snmp: Some(means.snmp().clone()),
+        data_dir: dir.clone(),
+        mqtt_id: client_id(&dir),
+    };
+    let (notifiers, delivered) = super::notifier::Notifiers::start(&site.notifiers, &ground, &mut tasks);
 
     let (message_out, messages) = mpsc::channel(MAX_MESSAGES);
     let (others, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);

@@ -6,7 +6,7 @@
 mod app;
 pub mod cards;
 mod images;
-mod notifier;
+pub mod notifier;
 mod roles;
 mod run;
 pub mod source;

@@ -308,14 +308,7 @@ fn snmp(r: &mut Reader<'_>) -> Found<Link> {
     let version = r.word("version", &words);
     let access = match version.map(|version| version.value) {
         None => {
-            // Known, so that they are not reported as well.
-            for key in ["community", "user", "auth", "privacy", "context"] {
-                let _ = r.text_or(key);
-            }
-            let _ = (
-                r.path_or("auth_password_file"),
-                r.path_or("privacy_password_file"),
-            );
+            unknown_version(r);
             None
         }
         Some(Version::V1) => community(r).map(SnmpAccess::V1),
@@ -332,12 +325,23 @@ fn snmp(r: &mut Reader<'_>) -> Found<Link> {
     )
 }
 
-fn community(r: &mut Reader<'_>) -> Option<Secret> {
+/// Every key of every version is known, so that a wrong version is the only thing reported.
+pub(super) fn unknown_version(r: &mut Reader<'_>) {
+    for key in ["community", "user", "auth", "privacy", "context"] {
+        let _ = r.text_or(key);
+    }
+    let _ = (
+        r.path_or("auth_password_file"),
+        r.path_or("privacy_password_file"),
+    );
+}
+
+pub(super) fn community(r: &mut Reader<'_>) -> Option<Secret> {
     let found = r.text("community", "the agent's read-only community")?;
     Some(Secret(found.value))
 }
 
-fn usm(r: &mut Reader<'_>) -> Option<Usm> {
+pub(super) fn usm(r: &mut Reader<'_>) -> Option<Usm> {
     let user = r.text("user", "the agent's user for reading");
     let auth = r.word_or("auth", &AUTH);
     let privacy = r.word_or("privacy", &PRIVACY);

@@ -1,6 +1,8 @@
 //! The files that `[[notifier]]` tables name: passwords, keys, tokens, certificates, programs.
 
-use super::{Disk, PASSWORD, SECRET_MODE, password};
+use super::{Disk, PASSWORD, SECRET_MODE, password, usm_files};
+use crate::snmp::PASSWORD_MIN;
+use room::site::notifier::syslog::Transport;
 use room::site::notifier::webhook::{self, UrlFrom};
 use room::site::notifier::{Endpoint, Notifier};
 use room::site::parse::Step;
@@ -40,6 +42,25 @@ pub(super) fn check(disk: &mut Disk<'_>, notifiers: &[Notifier]) {
                     certificates(disk, &way("ca_file"), file);
                 }
             }
+            Endpoint::Syslog(syslog) => {
+                if let Transport::Tls {
+                    ca_file: Some(file), ..
+                } = &syslog.transport
+                {
+                    certificates(disk, &way("ca_file"), file);
+                }
+            }
+            Endpoint::Snmp(snmp) => {
+                for (key, file) in usm_files(&snmp.access) {
+                    secret(disk, &way(key), file, PASSWORD_MIN, PASSWORD);
+                }
+            }
+            Endpoint::Mqtt(mqtt) => {
+                if let Some((_, file)) = &mqtt.login {
+                    secret(disk, &way("password_file"), file, 1, PASSWORD);
+                }
+            }
+            Endpoint::Patlite(_) => {}
         }
     }
 }

@@ -5,13 +5,21 @@
 //! back-off and ends are decided in [`room::notice`] alone.
 
 mod command;
+mod mqtt;
+mod patlite;
 mod reach;
 mod smtp;
+mod snmp;
+mod syslog;
 mod webhook;
+
+#[cfg(test)]
+mod samples;
 
 use room::notice::{Delivered, Notice, SendFailure};
 use room::site::notifier::{Endpoint, Notifier};
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -21,6 +29,32 @@ use tokio::task::JoinSet;
 pub(super) const MAX_WAITING: usize = 256;
 /// Longest time that one attempt may take whatever the protocol's own time-outs are.
 const LONGEST: Duration = Duration::from_secs(90);
+
+/// What notifiers stand on.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// Local time minus UTC in minutes, for the texts.
+    pub utc_offset_min: i16,
+    /// The client of SNMP with the engine of our own; `None`: who needs one opens it.
+    pub snmp: Option<crate::snmp::Client>,
+    /// Where that engine is kept.
+    pub data_dir: PathBuf,
+    /// Names this controller to MQTT brokers, the same after every start.
+    pub mqtt_id: String,
+}
+
+impl Ground {
+    /// For a notifier by itself, without a site around it.
+    #[must_use]
+    pub fn alone(utc_offset_min: i16, data_dir: &Path) -> Self {
+        Self {
+            utc_offset_min,
+            snmp: None,
+            data_dir: data_dir.to_owned(),
+            mqtt_id: "yagura".to_owned(),
+        }
+    }
+}
 
 /// Every notifier of the site.
 pub(super) struct Notifiers {
@@ -72,7 +106,7 @@ impl Notifiers {
     /// time minus UTC in minutes, for the texts.
     pub(super) fn start(
         notifiers: &[Notifier],
-        utc_offset_min: i16,
+        ground: &Ground,
         tasks: &mut JoinSet<()>,
     ) -> (Self, mpsc::UnboundedReceiver<Delivered>) {
         let (delivered, out) = mpsc::unbounded_channel();
@@ -80,7 +114,7 @@ impl Notifiers {
         for notifier in notifiers {
             let queue = Arc::new(Queue::default());
             queues.insert(notifier.name.clone(), Arc::clone(&queue));
-            let sender = Sender::of(&notifier.to, utc_offset_min);
+            let sender = Sender::of(notifier, ground);
             tasks.spawn(work(sender, queue, delivered.clone()));
         }
         (Self { queues, delivered }, out)
@@ -139,16 +173,53 @@ async fn work(mut sender: Sender, queue: Arc<Queue>, delivered: mpsc::UnboundedS
     }
 }
 
+/// The beginning of a text, at most so many bytes, with whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// One notifier: what it is given it sends once.
+#[derive(Debug)]
+pub struct Sender(Means);
+
 /// The means of one notifier.
-enum Sender {
+enum Means {
     Command(command::Command),
     Smtp(Box<smtp::Smtp>),
     Webhook(Box<webhook::Webhook>),
+    Syslog(syslog::Syslog),
+    Snmp(Box<snmp::Snmp>),
+    Mqtt(Box<mqtt::Mqtt>),
+    Patlite(patlite::Patlite),
+}
+
+impl std::fmt::Debug for Means {
+    // They hold tokens and passwords.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Means")
+    }
 }
 
 impl Sender {
-    fn of(endpoint: &Endpoint, utc_offset_min: i16) -> Self {
-        match endpoint {
+    /// Of a notifier; nothing is opened yet.
+    #[must_use]
+    pub fn of(notifier: &Notifier, ground: &Ground) -> Self {
+        Self(Means::of(notifier, ground))
+    }
+
+    /// Sends a notice once. Dropped before its end, it may have sent it.
+    ///
+    /// # Errors
+    /// What went wrong, and whether another attempt may succeed.
+    pub async fn send(&mut self, notice: &Notice) -> Result<(), SendFailure> {
+        self.0.send(notice).await
+    }
+}
+
+impl Means {
+    fn of(notifier: &Notifier, ground: &Ground) -> Self {
+        let utc_offset_min = ground.utc_offset_min;
+        match &notifier.to {
             Endpoint::Command(config) => Self::Command(command::Command::new(config.clone(), utc_offset_min)),
             Endpoint::Smtp(config) => {
                 Self::Smtp(Box::new(smtp::Smtp::new(config.as_ref().clone(), utc_offset_min)))
@@ -157,6 +228,18 @@ impl Sender {
                 config.as_ref().clone(),
                 utc_offset_min,
             ))),
+            Endpoint::Syslog(config) => Self::Syslog(syslog::Syslog::new(config.clone(), utc_offset_min)),
+            Endpoint::Snmp(config) => Self::Snmp(Box::new(snmp::Snmp::new(
+                config.as_ref().clone(),
+                ground.snmp.clone(),
+                ground.data_dir.clone(),
+            ))),
+            Endpoint::Mqtt(config) => {
+                let client_id = format!("{}-{}", ground.mqtt_id, notifier.name);
+                let config = config.as_ref().clone();
+                Self::Mqtt(Box::new(mqtt::Mqtt::new(config, client_id, utc_offset_min)))
+            }
+            Endpoint::Patlite(config) => Self::Patlite(patlite::Patlite::new(config.clone())),
         }
     }
 
@@ -165,6 +248,10 @@ impl Sender {
             Self::Command(command) => command.send(notice).await,
             Self::Smtp(smtp) => smtp.send(notice).await,
             Self::Webhook(webhook) => webhook.send(notice).await,
+            Self::Syslog(syslog) => syslog.send(notice).await,
+            Self::Snmp(snmp) => snmp.send(notice).await,
+            Self::Mqtt(mqtt) => mqtt.send(notice).await,
+            Self::Patlite(patlite) => patlite.send(notice).await,
         }
     }
 }
@@ -221,7 +308,7 @@ mod tests {
         let mut tasks = JoinSet::new();
         let (notifiers, mut out) = Notifiers::start(
             &[notifier("dead", "sleep 5"), notifier("good", "cat > /dev/null")],
-            540,
+            &Ground::alone(540, Path::new("/nonexistent")),
             &mut tasks,
         );
         notifiers.offer(test_call("dead", "a"));
@@ -233,7 +320,11 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_and_an_unknown_notifier_are_failures_that_say_so() {
         let mut tasks = JoinSet::new();
-        let (notifiers, mut out) = Notifiers::start(&[notifier("slow", "sleep 5")], 540, &mut tasks);
+        let (notifiers, mut out) = Notifiers::start(
+            &[notifier("slow", "sleep 5")],
+            &Ground::alone(540, Path::new("/nonexistent")),
+            &mut tasks,
+        );
         // One more than the task and its queue can hold.
         for count in 0..MAX_WAITING + 2 {
             notifiers.offer(test_call("slow", &count.to_string()));

@@ -62,8 +62,11 @@ impl Bench {
         }
         let (web, web_out) = mpsc::channel(crate::link::MAX_WAITING);
         let (shown, pictures) = watch::channel(Vec::new());
-        let (notifiers, delivered) =
-            crate::core::notifier::Notifiers::start(&[], 540, &mut tokio::task::JoinSet::new());
+        let (notifiers, delivered) = crate::core::notifier::Notifiers::start(
+            &[],
+            &crate::core::notifier::Ground::alone(540, dir),
+            &mut tokio::task::JoinSet::new(),
+        );
         let outputs = Outputs {
             roles: crate::core::roles::Outboxes::default(),
             publish: None,

@@ -2,12 +2,18 @@
 
 pub mod command;
 pub mod host;
+pub mod mqtt;
+pub mod patlite;
 pub mod smtp;
+pub mod snmp;
+pub mod syslog;
 pub mod webhook;
 
 mod keys;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_machines;
 
 use super::problem::{Kind, Sink};
 use super::reader::{Found, Reader};
@@ -38,6 +44,14 @@ pub enum Endpoint {
     Smtp(Box<smtp::Smtp>),
     /// An HTTP server.
     Webhook(Box<webhook::Webhook>),
+    /// A log server.
+    Syslog(syslog::Syslog),
+    /// A management station.
+    Snmp(Box<snmp::Snmp>),
+    /// A broker.
+    Mqtt(Box<mqtt::Mqtt>),
+    /// A signal tower.
+    Patlite(patlite::Patlite),
 }
 
 impl Endpoint {
@@ -48,6 +62,10 @@ impl Endpoint {
             Self::Command(_) => "command",
             Self::Smtp(_) => "smtp",
             Self::Webhook(_) => "webhook",
+            Self::Syslog(_) => "syslog",
+            Self::Snmp(_) => "snmp",
+            Self::Mqtt(_) => "mqtt",
+            Self::Patlite(_) => "patlite",
         }
     }
 
@@ -58,6 +76,10 @@ impl Endpoint {
             Self::Command(_) => return Some("a simulated site has no programs to start"),
             Self::Smtp(smtp) => smtp.server.is_loopback(),
             Self::Webhook(webhook) => webhook.stays_here(),
+            Self::Syslog(syslog) => syslog.addr.ip().is_loopback(),
+            Self::Snmp(snmp) => snmp.addr.ip().is_loopback(),
+            Self::Mqtt(mqtt) => mqtt.broker.is_loopback(),
+            Self::Patlite(tower) => tower.addr.ip().is_loopback(),
         };
         (!stays).then_some(LEAVES)
     }
@@ -68,6 +90,10 @@ enum Word {
     Command,
     Smtp,
     Webhook,
+    Syslog,
+    Snmp,
+    Mqtt,
+    Patlite,
 }
 
 pub(super) struct RawNotifier {
@@ -85,12 +111,20 @@ pub(super) fn notifier(mut r: Reader<'_>) -> RawNotifier {
             ("command", Word::Command),
             ("smtp", Word::Smtp),
             ("webhook", Word::Webhook),
+            ("syslog", Word::Syslog),
+            ("snmp", Word::Snmp),
+            ("mqtt", Word::Mqtt),
+            ("patlite", Word::Patlite),
         ],
     );
     let to = kind.and_then(|kind| match kind.value {
         Word::Command => command::read(&mut r).map(Endpoint::Command),
         Word::Smtp => smtp::read(&mut r).map(|smtp| Endpoint::Smtp(Box::new(smtp))),
         Word::Webhook => webhook::read(&mut r).map(|webhook| Endpoint::Webhook(Box::new(webhook))),
+        Word::Syslog => syslog::read(&mut r).map(Endpoint::Syslog),
+        Word::Snmp => snmp::read(&mut r).map(|snmp| Endpoint::Snmp(Box::new(snmp))),
+        Word::Mqtt => mqtt::read(&mut r).map(|mqtt| Endpoint::Mqtt(Box::new(mqtt))),
+        Word::Patlite => patlite::read(&mut r).map(Endpoint::Patlite),
     });
     r.finish();
     RawNotifier { name, label, to }
