@@ -6,6 +6,7 @@
 use crate::alarm::Definition;
 use crate::device::PollFailure;
 use crate::event::Part;
+use crate::maintenance::Window;
 use crate::site::{Channel, ContactKind, DeviceKind, Label, Limit, Priority, Side};
 use crate::time::Millis;
 use shared::Quantity;
@@ -105,6 +106,22 @@ pub fn chattering(channel: &Channel) -> Definition {
     Definition::of(
         Kind::ContactChattering,
         chattering_id(&channel.point),
+        channel.label.clone(),
+    )
+}
+
+/// Alarm id of a leak rope that is cut or shorted.
+#[must_use]
+pub fn rope_id(point: &str) -> String {
+    format!("{point}.rope")
+}
+
+/// Alarm of a leak rope that is cut or shorted: until it is mended, water is not noticed.
+#[must_use]
+pub fn rope(channel: &Channel) -> Definition {
+    Definition::of(
+        Kind::LeakRopeBroken,
+        rope_id(&channel.point),
         channel.label.clone(),
     )
 }
@@ -267,6 +284,27 @@ pub fn part(part: Part) -> Definition {
         on_delay,
         ..Definition::of(kind, part_id(part), Label::new("監視装置", "Controller"))
     }
+}
+
+/// Alarm of a maintenance window that waits for its result.
+#[must_use]
+pub fn maintenance_result(window: &Window) -> Definition {
+    let scope = window.scope.join(", ");
+    Definition::of(
+        Kind::MaintenanceResult,
+        crate::maintenance::result_id(window.id),
+        Label::new(scope.clone(), scope),
+    )
+}
+
+/// Why a maintenance window waits for its result: what was to be done.
+#[must_use]
+pub fn maintenance_because(window: &Window) -> Label {
+    let work = match &window.work_order {
+        Some(order) => format!("{} ({order})", window.reason),
+        None => window.reason.clone(),
+    };
+    Label::new(format!("作業: {work}"), format!("work: {work}"))
 }
 
 /// Why a device could not be read.

@@ -6,6 +6,7 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+mod alarms;
 mod derive;
 mod devices;
 mod events;
@@ -32,7 +33,7 @@ pub use portals::{JUDGED_WITHIN, SAID_BY};
 pub use updates::{MAX_ATTEMPTS, MAX_UPDATES_AT_ONCE};
 pub use witness::{GIVE_EVERY, MAX_GIVEN};
 
-use crate::alarm::{self, Book, Condition};
+use crate::alarm::{self, Book, Condition, Definition};
 use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::event::{Command, Effect, Event, Part, Refused, Turn};
 use crate::incident;
@@ -41,7 +42,7 @@ use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
 use crate::record::{Entry, NodeOrder, Record};
-use crate::site::{DeviceKind, Label, Limit, Site, World};
+use crate::site::{ContactKind, DeviceKind, Label, Limit, Site, World};
 use crate::time::{Millis, Mono, Now};
 use nodes::{Downlink, hex};
 use shared::Quantity;
@@ -140,6 +141,7 @@ impl<W: World> Engine<W> {
 
     /// Points and alarms of the site.
     fn furnish(&mut self) {
+        self.furnish_causes();
         for limit in &self.site.limits {
             self.limits
                 .entry(limit.point.clone())
@@ -148,7 +150,11 @@ impl<W: World> Engine<W> {
         }
         for node in self.site.nodes.clone() {
             for trouble in NodeTrouble::ALL {
-                self.book.define(catalog::node(&node, trouble));
+                let mut alarm = catalog::node(&node, trouble);
+                if trouble == NodeTrouble::Silent {
+                    alarm.folded_under = Self::explains_node(&node);
+                }
+                self.book.define(alarm);
             }
             self.book.define(catalog::witness(&node.name, node.label.clone()));
             let silent = catalog::node_id(&node.name, NodeTrouble::Silent);
@@ -160,6 +166,9 @@ impl<W: World> Engine<W> {
                 }
                 if channel.contact.is_some() {
                     self.book.define(catalog::chattering(channel));
+                }
+                if channel.contact == Some(ContactKind::Leak) {
+                    self.book.define(catalog::rope(channel));
                 }
                 if channel.quantity == Quantity::Acceleration {
                     self.book.define(catalog::shock(channel));
@@ -193,8 +202,11 @@ impl<W: World> Engine<W> {
         for (at, device) in self.site.devices.iter().enumerate() {
             if device.kind != DeviceKind::Ups {
                 let patience = self.patience(at);
-                self.book
-                    .define(catalog::device(&device.name, device.label.clone(), patience));
+                let alarm = catalog::device(&device.name, device.label.clone(), patience);
+                self.book.define(Definition {
+                    folded_under: self.explains_device(&device.name),
+                    ..alarm
+                });
             }
         }
         self.furnish_redundancy();
@@ -293,9 +305,6 @@ impl<W: World> Engine<W> {
             self.next_record(entry.seq + 1);
         }
         let same_boot = self.boot_id == boot_id && !boot_id.is_empty();
-        if !same_boot {
-            self.book.forget_monotonic(now);
-        }
         self.started = Some(now.mono);
         let mut turn = Turn::default();
         let epoch = self.downlink.epoch.wrapping_add(1);
@@ -445,8 +454,11 @@ impl<W: World> Engine<W> {
                         .is_some_and(|rest| rest.starts_with('.'))
                 });
                 let place = device.map_or_else(|| Label::new("電源", "Power"), |device| device.label.clone());
-                self.book
-                    .define(catalog::power(&id, condition.kind, condition.what, place));
+                let alarm = catalog::power(&id, condition.kind, condition.what, place);
+                self.book.define(Definition {
+                    folded_under: Self::explains_power(&id, condition.kind),
+                    ..alarm
+                });
             }
             let holds = if condition.active {
                 Condition::Holds(condition.because)
@@ -461,12 +473,6 @@ impl<W: World> Engine<W> {
 
     fn command(&mut self, now: Now, by: &str, command: Command, turn: &mut Turn) -> Result<(), Refused> {
         let record = match command {
-            Command::Acknowledge { alarm } => self.book.acknowledge(&alarm, by)?,
-            Command::Shelve {
-                alarm,
-                minutes,
-                reason,
-            } => self.book.shelve(&alarm, by, minutes, &reason)?,
             Command::Reset { alarm } if alarm == catalog::HOSTS_STOPPED => {
                 let by = alarm::operator_text("by", by)?;
                 self.power(
@@ -479,12 +485,20 @@ impl<W: World> Engine<W> {
                 );
                 return turn.refused.take().map_or(Ok(()), Err);
             }
-            Command::Reset { alarm } => self.book.reset(&alarm, by)?,
             Command::ChangeLimit {
                 limit,
                 change,
                 reason,
             } => return self.change_limit(now, by, &limit, &change, &reason, turn),
+            command @ (Command::Acknowledge { .. }
+            | Command::Take { .. }
+            | Command::Reset { .. }
+            | Command::Shelve { .. }
+            | Command::Unshelve { .. }
+            | Command::OutOfService { .. }
+            | Command::InService { .. }
+            | Command::StartMaintenance { .. }
+            | Command::EndMaintenance { .. }) => return self.alarm_command(now, by, command, turn),
             Command::Rehearse => {
                 let by = alarm::operator_text("by", by)?;
                 self.power(now, outage::Input::Rehearse { by }, turn);

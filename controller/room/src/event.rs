@@ -127,6 +127,48 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Take an alarm over from whoever has it.
+    Take {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// End a shelf before its time.
+    Unshelve {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Take an alarm out of service.
+    OutOfService {
+        /// Alarm id.
+        alarm: String,
+        /// 1 to [`crate::alarm::MAX_OUT_OF_SERVICE_MINUTES`].
+        minutes: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Put an alarm back into service.
+    InService {
+        /// Alarm id.
+        alarm: String,
+    },
+    /// Open a maintenance window.
+    StartMaintenance {
+        /// 1 to [`crate::maintenance::MAX_WINDOW_MINUTES`].
+        minutes: u32,
+        /// Why.
+        reason: String,
+        /// Number of the work order.
+        work_order: Option<String>,
+        /// `node:NAME`, `device:NAME`, `point:ID`, `alarm:ID`.
+        scope: Vec<String>,
+    },
+    /// End a maintenance window, record its result, or both.
+    EndMaintenance {
+        /// Its number.
+        window: u32,
+        /// What came of the work; without it an alarm waits for it.
+        result: Option<String>,
+    },
     /// Check every step of the plan without stopping anything.
     Rehearse,
     /// A scenario of the simulated room; refused on a real site. Core forwards it, the engine

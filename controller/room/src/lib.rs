@@ -19,6 +19,7 @@ pub mod incident;
 pub mod keys;
 pub mod limits;
 pub mod line;
+pub mod maintenance;
 pub mod megatec;
 pub mod node;
 pub mod notice;

@@ -209,6 +209,9 @@ pub enum Record {
     AlarmReturned {
         /// Alarm id.
         alarm: String,
+        /// It had been folded under its cause all the time, so nobody need acknowledge it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unseen: bool,
     },
     /// Somebody took an alarm.
     AlarmAcknowledged {
@@ -228,10 +231,82 @@ pub enum Record {
         /// Why.
         reason: String,
     },
-    /// A shelf ended by itself.
+    /// A shelf ended.
     AlarmUnshelved {
         /// Alarm id.
         alarm: String,
+        /// Who ended it; `None` when its time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// It waits for an acknowledgement again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    },
+    /// Somebody took an alarm over.
+    AlarmTaken {
+        /// Alarm id.
+        alarm: String,
+        /// Who.
+        by: String,
+    },
+    /// Somebody took an alarm out of service.
+    AlarmOutOfService {
+        /// Alarm id.
+        alarm: String,
+        /// Who.
+        by: String,
+        /// For how long.
+        minutes: u32,
+        /// Why.
+        reason: String,
+    },
+    /// An alarm is in service again.
+    AlarmInService {
+        /// Alarm id.
+        alarm: String,
+        /// Who put it back; `None` when its time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// It waits for an acknowledgement again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    },
+    /// A maintenance window was opened.
+    MaintenanceStarted {
+        /// Its number; counts up.
+        window: u32,
+        /// Who.
+        by: String,
+        /// For how long at most.
+        minutes: u32,
+        /// Why.
+        reason: String,
+        /// Number of the work order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        work_order: Option<String>,
+        /// What it is about, as it was asked for.
+        scope: Vec<String>,
+        /// Names whose alarms it covers: `<name>` itself and `<name>.<anything>`.
+        covers: Vec<String>,
+        /// Alarms that it covers by their own id.
+        alarms: Vec<String>,
+    },
+    /// A maintenance window ended.
+    MaintenanceEnded {
+        /// Its number.
+        window: u32,
+        /// Who ended it; `None` when its time was over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// Somebody recorded what came of the work.
+    MaintenanceResult {
+        /// Number of the window.
+        window: u32,
+        /// Who.
+        by: String,
+        /// What came of it.
+        result: String,
     },
     /// A latched alarm was reset.
     AlarmReset {

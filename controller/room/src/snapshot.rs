@@ -4,10 +4,11 @@
 //! snapshot (`*_age_ms`); spans are seconds (`*_s`). Values are in the unit that stands beside
 //! them; a missing value is `null` with its reason in `no_data`.
 
-use crate::catalog::{Class, Kind, Owner};
+use crate::catalog::{Class, Kind, Owner, Text};
 use crate::incident::{Evidence, Nature};
 use crate::site::{ContactKind, DeviceKind, Label, Priority, Side};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use utoipa::ToSchema;
 
 /// The picture.
@@ -42,6 +43,9 @@ pub struct Snapshot {
     /// Open incidents, newest first; at most [`crate::incident::MAX_SHOWN`].
     #[serde(default)]
     pub incidents: Vec<Incident>,
+    /// Maintenance windows: those that are open or wait for their result, and the last closed ones.
+    #[serde(default)]
+    pub maintenance: Vec<Maintenance>,
 }
 
 /// An incident.
@@ -151,9 +155,11 @@ pub struct Alarm {
     /// What it is about.
     pub class: Class,
     /// What usually leads to it.
-    pub usual_cause: Label,
+    #[schema(value_type = Label)]
+    pub usual_cause: Words,
     /// What comes if nobody acts.
-    pub consequence: Label,
+    #[schema(value_type = Label)]
+    pub consequence: Words,
     /// Time to act from the moment it was raised.
     pub respond_within_s: u64,
     /// Whose work it is to answer, whoever has it now.
@@ -162,10 +168,36 @@ pub struct Alarm {
     pub procedure: Option<String>,
     /// How many alarms are folded under it now.
     pub folded: u32,
+    /// Its condition holds now, whatever covers it.
+    pub active: bool,
     /// Who shelved it or took it out of service,
     pub shelved_by: Option<String>,
     /// and why.
     pub shelved_because: Option<String>,
+}
+
+/// A text of the product: the same as a [`Label`] to a reader, but not copied for every alarm.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Words {
+    /// Japanese.
+    pub ja: Cow<'static, str>,
+    /// English.
+    pub en: Cow<'static, str>,
+}
+
+impl From<Text> for Words {
+    fn from(text: Text) -> Self {
+        Self {
+            ja: Cow::Borrowed(text.ja),
+            en: Cow::Borrowed(text.en),
+        }
+    }
+}
+
+impl From<Words> for Label {
+    fn from(words: Words) -> Self {
+        Self::new(words.ja, words.en)
+    }
 }
 
 /// States of ISA-18.2 that are not "normal".
@@ -186,6 +218,47 @@ pub enum AlarmState {
     Suppressed,
     /// Taken out of service.
     OutOfService,
+}
+
+/// A maintenance window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Maintenance {
+    /// Its number; `maintenance.<number>` is the cause of what is folded under it.
+    pub id: u32,
+    /// How it is.
+    pub state: MaintenanceState,
+    /// What it is about, as it was asked for: `node:door-1`, `device:ups-a`, `point:...`, `alarm:...`.
+    pub scope: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Number of the work order.
+    pub work_order: Option<String>,
+    /// Who opened it.
+    pub by: String,
+    /// When it was opened.
+    pub since_ms: i64,
+    /// When it ends by itself, or ended.
+    pub until_ms: i64,
+    /// Time that is left of it.
+    pub left_s: Option<u64>,
+    /// Alarms that stand and are folded under it now.
+    pub folded: u32,
+    /// What came of the work,
+    pub result: Option<String>,
+    /// and who said so.
+    pub result_by: Option<String>,
+}
+
+/// How a maintenance window is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaintenanceState {
+    /// The alarms of its scope are suppressed.
+    Open,
+    /// It has ended, and an alarm stands until somebody records the result.
+    AwaitsResult,
+    /// It has ended with a result.
+    Closed,
 }
 
 /// A sensor node.

@@ -25,7 +25,7 @@ impl<W: World> Engine<W> {
             Record::AlarmRaised { alarm, .. } if self.serious(alarm).is_some() => {
                 self.incidents.raised(now, alarm);
             }
-            Record::AlarmReturned { alarm } => self.incidents.returned(alarm),
+            Record::AlarmReturned { alarm, .. } => self.incidents.returned(alarm),
             Record::Started { boot_id, .. } => self.incidents.started(now, boot_id),
             _ => {}
         }

@@ -53,7 +53,10 @@ impl<W: World> Engine<W> {
             Some(Derivation::Difference { .. }) if limit.side == Side::High => Kind::SensorDisagreement,
             _ => catalog::limit_kind(limit, point.quantity),
         };
-        catalog::limit_of(limit, point.label.clone(), kind)
+        Definition {
+            folded_under: Self::explains_limit(kind),
+            ..catalog::limit_of(limit, point.label.clone(), kind)
+        }
     }
 
     /// A fact has no quantity of ours; its name says what it is.

@@ -45,6 +45,9 @@ impl<W: World> Engine<W> {
         if let Some(kind) = kind {
             self.evaluate_contact(now, id, kind, value, turn);
         }
+        if kind == Some(ContactKind::Leak) {
+            self.evaluate_rope(now, id, value, turn);
+        }
         for limit in self.limits.get(id).cloned().unwrap_or_default() {
             let unit = self.points.get(id).map_or("", |point| point.definition.unit);
             let condition = limit_condition(&limit, value, self.book.is_active(&limit.id), unit);
@@ -61,6 +64,8 @@ impl<W: World> Engine<W> {
             }
             // Its own alarm says more.
             Err(NoData::Implausible) if self.chatters(id) => Condition::Unknown,
+            // Its own alarm says more.
+            Err(NoData::LineFault) if kind == Some(ContactKind::Leak) => Condition::Unknown,
             Err(NoData::LineFault) if self.line_faults.contains_key(id) => {
                 let (ja, en) = line_words(self.line_faults[id]);
                 Condition::Holds(Label::new(ja, en))
@@ -70,6 +75,22 @@ impl<W: World> Engine<W> {
             Err(reason) => Condition::Holds(Label::new(no_data_words(reason).0, no_data_words(reason).1)),
         };
         self.report(now, turn, &catalog::no_data_id(id), condition);
+    }
+
+    /// A leak rope that is cut or shorted is not dry.
+    fn evaluate_rope(&mut self, now: Now, id: &str, value: Result<f64, NoData>, turn: &mut Turn) {
+        let condition = match value {
+            Ok(_) => Condition::Gone,
+            Err(NoData::LineFault) => {
+                let (ja, en) = match self.line_faults.get(id) {
+                    Some(fault) => line_words(*fault),
+                    None => no_data_words(NoData::LineFault),
+                };
+                Condition::Holds(Label::new(ja, en))
+            }
+            Err(_) => Condition::Unknown,
+        };
+        self.report(now, turn, &catalog::rope_id(id), condition);
     }
 
     pub(super) fn evaluate_contact(

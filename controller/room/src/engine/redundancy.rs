@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::devices::MISSED_POLLS;
-use crate::alarm::Condition;
+use crate::alarm::{Condition, Definition};
 use crate::catalog::{self, GroupTrouble};
 use crate::device::Reading;
 use crate::event::Turn;
@@ -74,7 +74,9 @@ impl<W: World> Engine<W> {
             for trouble in GroupTrouble::ALL {
                 if trouble != GroupTrouble::Both || (group.kind == GroupKind::Pair && group.serving.is_some())
                 {
-                    self.book.define(catalog::group(group, trouble));
+                    let mut alarm = catalog::group(group, trouble);
+                    alarm.folded_under.extend(self.explains_group(&group.members));
+                    self.book.define(alarm);
                 }
             }
         }
@@ -84,8 +86,11 @@ impl<W: World> Engine<W> {
             .iter()
             .filter(|device| !device.uplinks.is_empty())
         {
-            self.book
-                .define(catalog::uplink(&device.name, device.label.clone()));
+            let alarm = catalog::uplink(&device.name, device.label.clone());
+            self.book.define(Definition {
+                folded_under: self.explains_device(&device.name),
+                ..alarm
+            });
         }
     }
 
@@ -200,8 +205,11 @@ impl<W: World> Engine<W> {
         };
         // Defined when there is something to say: ten thousand devices have few bad parts.
         if matches!(condition, Condition::Holds(_)) || stands {
-            let definition = catalog::parts(&device.name, device.label.clone(), kind);
-            self.book.define(definition);
+            let mut alarm = catalog::parts(&device.name, device.label.clone(), kind);
+            if kind == Kind::Supply {
+                alarm.folded_under.extend(self.explains_device(&device.name));
+            }
+            self.book.define(alarm);
             self.report(now, turn, &id, condition);
         }
     }

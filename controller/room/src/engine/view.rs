@@ -43,6 +43,7 @@ impl<W: World> Engine<W> {
                 .collect(),
             groups: self.group_rows(now),
             incidents: self.shown_incidents(),
+            maintenance: self.maintenance_rows(now),
         }
     }
 

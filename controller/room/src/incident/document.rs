@@ -238,7 +238,7 @@ impl<'a> Maker<'a> {
                     row.acknowledged_by = Some(by.clone());
                 }
             }
-            Record::AlarmReturned { alarm } => {
+            Record::AlarmReturned { alarm, .. } => {
                 if let Some((_, row)) = self.alarms.get_mut(alarm) {
                     row.returned_ms = Some(at);
                 }

@@ -317,7 +317,7 @@ impl<'a> Writer<'a> {
                     Some(alarm.clone()),
                 ));
             }
-            Record::AlarmReturned { alarm } => (
+            Record::AlarmReturned { alarm, .. } => (
                 alarm,
                 "警報 復旧".to_owned(),
                 "alarm returned to normal".to_owned(),
@@ -340,11 +340,31 @@ impl<'a> Writer<'a> {
                 format!("alarm shelved for {minutes} min ({reason})"),
                 Some(by),
             ),
-            Record::AlarmUnshelved { alarm } => (
+            Record::AlarmUnshelved { alarm, .. } => (
                 alarm,
                 "警報 一時保留の終わり".to_owned(),
                 "alarm no longer shelved".to_owned(),
                 None,
+            ),
+            Record::AlarmTaken { alarm, by } => (
+                alarm,
+                "警報 担当の交代".to_owned(),
+                "alarm taken over".to_owned(),
+                Some(by),
+            ),
+            Record::AlarmOutOfService {
+                alarm, by, reason, ..
+            } => (
+                alarm,
+                format!("警報 使用停止（{reason}）"),
+                format!("alarm taken out of service ({reason})"),
+                Some(by),
+            ),
+            Record::AlarmInService { alarm, by, .. } => (
+                alarm,
+                "警報 使用再開".to_owned(),
+                "alarm back in service".to_owned(),
+                by.as_ref(),
             ),
             Record::AlarmReset { alarm, by } => (
                 alarm,

@@ -1,10 +1,11 @@
 //! Records of nodes as they stand in journals in use. A line that changes here is a journal that
 //! does not replay any more: revert, do not update. New records are added at the end.
 
+use room::catalog::Kind;
 use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::record::{NodeEvent, NodeOrder, Record};
-use room::site::Label;
+use room::site::{Label, Priority};
 use shared::wire::{
     Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ListProblem, OpenedBy,
     ReaderProblem, ReaderState, UpdateOutcome, UpdateRefusal,
@@ -185,6 +186,7 @@ fn records() -> Vec<Record> {
         Record::KeyInUse { node: 1, key_id: 2 },
     ]);
     records.extend(incidents());
+    records.extend(alarms());
     records
 }
 
@@ -241,6 +243,72 @@ fn incidents() -> Vec<Record> {
     .into()
 }
 
+fn alarms() -> Vec<Record> {
+    let alarm = || "leak.1.wet".to_owned();
+    let by = || "山田".to_owned();
+    vec![
+        Record::AlarmRaised {
+            alarm: alarm(),
+            priority: Priority::Critical,
+            what: Label::new("漏水", "leak"),
+            place: Label::new("床下", "floor"),
+            action: Label::new("止める", "stop it"),
+            because: Label::new("濡れ", "wet"),
+            latching: true,
+            about: Some(Kind::Leak),
+        },
+        Record::AlarmReturned {
+            alarm: alarm(),
+            unseen: false,
+        },
+        Record::AlarmReturned {
+            alarm: alarm(),
+            unseen: true,
+        },
+        Record::AlarmUnshelved {
+            alarm: alarm(),
+            by: None,
+            again: false,
+        },
+        Record::AlarmUnshelved {
+            alarm: alarm(),
+            by: Some(by()),
+            again: true,
+        },
+        Record::AlarmTaken {
+            alarm: alarm(),
+            by: by(),
+        },
+        Record::AlarmOutOfService {
+            alarm: alarm(),
+            by: by(),
+            minutes: 1440,
+            reason: "交換待ち".to_owned(),
+        },
+        Record::AlarmInService {
+            alarm: alarm(),
+            by: None,
+            again: true,
+        },
+        Record::MaintenanceStarted {
+            window: 1,
+            by: by(),
+            minutes: 60,
+            reason: "点検".to_owned(),
+            work_order: Some("88".to_owned()),
+            scope: vec!["node:node-1".to_owned()],
+            covers: vec!["leak.1".to_owned(), "node-1".to_owned()],
+            alarms: vec![],
+        },
+        Record::MaintenanceEnded { window: 1, by: None },
+        Record::MaintenanceResult {
+            window: 1,
+            by: by(),
+            result: "異常なし".to_owned(),
+        },
+    ]
+}
+
 #[test]
 fn the_lines_of_journals_in_use_stay_as_they_are() {
     let lines: Vec<String> = records()
@@ -259,4 +327,16 @@ fn an_event_of_a_journal_from_before_the_marks_still_replays() {
     let record: Record = serde_json::from_str(line).unwrap();
     assert!(matches!(record, Record::NodeEvent { mark: None, .. }));
     assert_eq!(serde_json::to_string(&record).unwrap(), line);
+}
+
+#[test]
+fn alarms_of_a_journal_from_before_the_kinds_still_replay() {
+    for line in [
+        r#"{"kind":"alarm_raised","alarm":"a","priority":"warning","what":{"ja":"x","en":"x"},"place":{"ja":"x","en":"x"},"action":{"ja":"x","en":"x"},"because":{"ja":"x","en":"x"},"latching":false}"#,
+        r#"{"kind":"alarm_returned","alarm":"a"}"#,
+        r#"{"kind":"alarm_unshelved","alarm":"a"}"#,
+    ] {
+        let record: Record = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&record).unwrap(), line);
+    }
 }

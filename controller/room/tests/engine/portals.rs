@@ -286,7 +286,7 @@ fn a_cut_and_a_shorted_line_are_no_data_with_their_name_until_the_contact_speaks
         assert_eq!(room.point("leak.1"), Err("line_fault".to_owned()));
         assert_eq!(room.state("leak.1.wet"), None, "a broken rope is not wet");
         let alarms = room.engine.snapshot(room.now()).alarms;
-        let alarm = alarms.iter().find(|alarm| alarm.id == "leak.1.no_data").unwrap();
+        let alarm = alarms.iter().find(|alarm| alarm.id == "leak.1.rope").unwrap();
         assert_eq!(
             (alarm.state, alarm.because.ja.as_str()),
             (AlarmState::Unacknowledged, ja)
@@ -294,9 +294,9 @@ fn a_cut_and_a_shorted_line_are_no_data_with_their_name_until_the_contact_speaks
         room.node_event(&contact(LEAK, false));
         assert_eq!(room.point("leak.1"), Ok(0.0));
         room.command(Command::Acknowledge {
-            alarm: "leak.1.no_data".to_owned(),
+            alarm: "leak.1.rope".to_owned(),
         });
-        assert_eq!(room.state("leak.1.no_data"), None);
+        assert_eq!(room.state("leak.1.rope"), None);
     }
 }
 

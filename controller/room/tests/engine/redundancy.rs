@@ -265,7 +265,7 @@ impl Story {
                     because,
                     ..
                 } => writeln!(self.out, "{second:>6}  {priority:?} {alarm}: {}", because.en).unwrap(),
-                Record::AlarmReturned { alarm } => {
+                Record::AlarmReturned { alarm, .. } => {
                     writeln!(self.out, "{second:>6}  over {alarm}").unwrap();
                 }
                 _ => {}

@@ -23,6 +23,7 @@ export const alarm = (id: string, more: Partial<Alarm> = {}): Alarm => ({
   responder: 'facilities',
   procedure: null,
   folded: 0,
+  active: true,
   shelved_by: null,
   shelved_because: null,
   ...more,

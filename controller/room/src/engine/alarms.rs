@@ -1,0 +1,231 @@
+//! The alarms' part of the engine: what operators want of them, what explains them, and
+//! maintenance windows.
+
+use super::Engine;
+use crate::alarm::Definition;
+use crate::catalog::{self, Kind};
+use crate::event::{Command, Refused, Turn};
+use crate::maintenance::{self, Scope};
+use crate::record::Record;
+use crate::site::{ContactKind, DeviceKind, Label, Node, World};
+use crate::snapshot;
+use crate::time::Now;
+
+/// Id that stands for "the power of the room": it is never raised itself, but leads to every alarm
+/// of mains and plan, so that ten thousand devices need not name all of them.
+pub(super) const POWER: &str = "outage.power";
+
+impl<W: World> Engine<W> {
+    // ---- what explains what --------------------------------------------------------------
+
+    /// The power of the room as a cause.
+    pub(super) fn furnish_causes(&mut self) {
+        let upses = self.site.devices.iter();
+        let upses = upses.filter(|device| device.kind == DeviceKind::Ups);
+        let mut causes: Vec<String> = upses.map(|ups| format!("{}.on_battery", ups.name)).collect();
+        causes.extend(after_the_plan());
+        self.book.define(Definition {
+            folded_under: causes,
+            ..Definition::of(Kind::OnBattery, POWER, Label::new("電源", "Power"))
+        });
+    }
+
+    /// What explains that a device is silent or without a feed: its own feeds, if the site says
+    /// which they are, or any loss of mains; and the plan, which stops it.
+    pub(super) fn explains_device(&self, device: &str) -> Vec<String> {
+        match self.site.hosts.iter().find(|host| host.name == device) {
+            Some(host) => {
+                let feeds = host.feeds.iter().map(|ups| format!("{ups}.on_battery"));
+                feeds.chain(after_the_plan()).collect()
+            }
+            None => vec![POWER.to_owned()],
+        }
+    }
+
+    /// What explains that a group has lost something: the plan, if it stops one of its members.
+    pub(super) fn explains_group(&self, members: &[String]) -> Vec<String> {
+        let mut hosts = self.site.hosts.iter();
+        let is_stopped = hosts.any(|host| members.contains(&host.name));
+        after_the_plan().filter(|_| is_stopped).collect()
+    }
+
+    /// A node without doors, water and fire may be silent because its power is gone; the silence
+    /// of any other one leaves something unwatched that must not be.
+    pub(super) fn explains_node(node: &Node) -> Vec<String> {
+        let is_guard = node.channels.iter().any(|channel| {
+            channel
+                .contact
+                .is_some_and(|contact| contact != ContactKind::MainsPresent)
+        });
+        if is_guard {
+            Vec::new()
+        } else {
+            vec![POWER.to_owned()]
+        }
+    }
+
+    /// Without power there is no cooling. What endangers the machines at once comes up all the
+    /// same.
+    pub(super) fn explains_limit(kind: Kind) -> Vec<String> {
+        let is_of_the_air = matches!(
+            kind,
+            Kind::TemperatureHigh
+                | Kind::TemperatureLow
+                | Kind::TemperatureRate
+                | Kind::HumidityHigh
+                | Kind::HumidityLow
+                | Kind::DewPointHigh
+                | Kind::DewPointLow
+        );
+        if is_of_the_air {
+            vec![POWER.to_owned()]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// What explains an alarm of a UPS.
+    pub(super) fn explains_power(id: &str, kind: Kind) -> Vec<String> {
+        let ups = id.rsplit_once('.').map_or(id, |(ups, _)| ups);
+        match kind {
+            Kind::UpsContact => vec![format!("{ups}.lost_on_battery")],
+            _ => Vec::new(),
+        }
+    }
+
+    // ---- operators -----------------------------------------------------------------------
+
+    /// What an operator wants of an alarm or a maintenance window.
+    pub(super) fn alarm_command(
+        &mut self,
+        now: Now,
+        by: &str,
+        command: Command,
+        turn: &mut Turn,
+    ) -> Result<(), Refused> {
+        let record = match command {
+            Command::Acknowledge { alarm } => self.book.acknowledge(&alarm, by)?,
+            Command::Take { alarm } => self.book.take(&alarm, by)?,
+            Command::Reset { alarm } => self.book.reset(&alarm, by)?,
+            Command::Shelve {
+                alarm,
+                minutes,
+                reason,
+            } => self.book.shelve(&alarm, by, minutes, &reason)?,
+            Command::Unshelve { alarm } => self.book.unshelve(&alarm, by)?,
+            Command::OutOfService {
+                alarm,
+                minutes,
+                reason,
+            } => self.book.out_of_service(&alarm, by, minutes, &reason)?,
+            Command::InService { alarm } => self.book.in_service(&alarm, by)?,
+            Command::StartMaintenance {
+                minutes,
+                reason,
+                work_order,
+                scope,
+            } => {
+                let scope = self.scope(&scope)?;
+                let windows = self.book.maintenance();
+                windows.start(by, minutes, &reason, work_order.as_deref(), scope)?
+            }
+            Command::EndMaintenance { window, result } => {
+                return self.end_maintenance(now, by, window, result.as_deref(), turn);
+            }
+            _ => return Err(Refused::Invalid("this is no command of an alarm".to_owned())),
+        };
+        self.commit(now, turn, record);
+        Ok(())
+    }
+
+    /// What of the room a window is asked to cover: `node:`, `device:`, `point:` or `alarm:` and
+    /// a name. A node is covered with all points that are mounted on it.
+    fn scope(&self, asked: &[String]) -> Result<Scope, Refused> {
+        let mut scope = Scope {
+            asked: asked.to_vec(),
+            ..Scope::default()
+        };
+        for word in asked.iter().take(maintenance::MAX_SCOPE + 1) {
+            let (kind, name) = word.split_once(':').unwrap_or(("", word));
+            let is_there = match kind {
+                "node" => {
+                    let node = self.site.nodes.iter().find(|node| node.name == name);
+                    let points = node.iter().flat_map(|node| &node.channels);
+                    scope.covers.extend(points.map(|channel| channel.point.clone()));
+                    scope.covers.push(name.to_owned());
+                    node.is_some()
+                }
+                "device" => {
+                    scope.covers.push(name.to_owned());
+                    self.devices.contains_key(name)
+                }
+                "point" => {
+                    scope.covers.push(name.to_owned());
+                    self.points.contains_key(name)
+                }
+                "alarm" => {
+                    scope.alarms.push(name.to_owned());
+                    self.book.knows(name)
+                }
+                _ => {
+                    return Err(Refused::Invalid(format!(
+                        "{word}: write node:NAME, device:NAME, point:ID or alarm:ID"
+                    )));
+                }
+            };
+            if !is_there {
+                return Err(Refused::NotFound(format!("no {kind} {name}")));
+            }
+        }
+        Ok(scope)
+    }
+
+    fn end_maintenance(
+        &mut self,
+        now: Now,
+        by: &str,
+        window: u32,
+        result: Option<&str>,
+        turn: &mut Turn,
+    ) -> Result<(), Refused> {
+        let records = self.book.maintenance().end(window, by, result)?;
+        let has_result = result.is_some();
+        for record in records {
+            self.commit(now, turn, record);
+        }
+        let alarm = maintenance::result_id(window);
+        if has_result {
+            // Whoever records the result has seen the alarm.
+            if let Ok(record) = self.book.acknowledge(&alarm, by) {
+                self.commit(now, turn, record);
+            }
+            if self.book.is_active(&alarm) {
+                let returned = Record::AlarmReturned { alarm, unseen: false };
+                self.commit(now, turn, returned);
+            }
+        } else if let Some(window) = self.book.maintenance().window(window) {
+            let because = catalog::maintenance_because(window);
+            let definition = catalog::maintenance_result(window);
+            self.book.define(definition);
+            if let Some(record) = self.book.raise_now(&alarm, because) {
+                self.commit(now, turn, record);
+            }
+        }
+        Ok(())
+    }
+
+    // ---- picture -------------------------------------------------------------------------
+
+    /// The maintenance windows, and what is folded under them.
+    pub(super) fn maintenance_rows(&self, now: Now) -> Vec<snapshot::Maintenance> {
+        let folded = self.book.folded();
+        let of = |id: &str| folded.get(id).copied().unwrap_or(0);
+        self.book.maintenance().view(now, of)
+    }
+}
+
+fn after_the_plan() -> impl Iterator<Item = String> {
+    ["outage.run", catalog::HOSTS_STOPPED]
+        .into_iter()
+        .map(str::to_owned)
+}
