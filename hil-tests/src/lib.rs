@@ -6,9 +6,12 @@
 pub mod bench;
 mod binary;
 pub mod cards;
+pub mod certificate;
 pub mod conformance;
+pub mod hook;
 pub mod http;
 pub mod image;
+pub mod mail;
 pub mod memory;
 pub mod mosquitto;
 pub mod nut;

@@ -1,4 +1,4 @@
-//! pymodbus, a Modbus server that is not ours, and the Python it runs in.
+//! pymodbus, a Modbus server that is not ours, and the Python that it and other parts run in.
 //!
 //! The Python environment is made once beside the build's other files, with pinned versions from
 //! PyPI; without Python or without the network the tests that need it say so and are skipped.
@@ -15,11 +15,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// What is installed: a new version is a new environment.
-const PACKAGES: [&str; 2] = ["pymodbus==3.16.1", "pyserial==3.5"];
+const PACKAGES: [&str; 3] = ["pymodbus==3.16.1", "pyserial==3.5", "aiosmtpd==1.4.6"];
 /// Longer than Python takes to start on a loaded machine.
 const BOUND: Duration = Duration::from_secs(120);
 
-/// The Python that has pymodbus; the reason when there is none.
+/// The Python that has pymodbus and aiosmtpd; the reason when there is none.
 ///
 /// # Errors
 /// What is missing, with what to do.

@@ -17,6 +17,8 @@ mod living;
 mod modbus;
 mod mqtt;
 mod node;
+mod notifier_mail;
+mod notifier_web;
 mod nut;
 mod outage;
 mod page;
