@@ -1,15 +1,15 @@
 //! Mails against a server and a reader that are not ours: aiosmtpd and Python's parser.
 
-use controller::core::notifier::Sender;
+use controller::core::notifier::{Ground, Sender};
 use hil_tests::certificate::Certificates;
 use hil_tests::mail::{ACCOUNT, MailServer, Taking};
 use hil_tests::product::write_secret;
 use hil_tests::{cannot_run, lacking, pymodbus};
 use room::notice::text::Language;
 use room::notice::{About, Moment, Notice, SendFailure, Told};
-use room::site::notifier::Endpoint;
 use room::site::notifier::host::Host;
 use room::site::notifier::smtp::{Smtp, SmtpTls};
+use room::site::notifier::{Endpoint, Notifier};
 use room::site::{Label, Priority};
 use room::time::{Millis, Wall};
 use std::net::SocketAddr;
@@ -62,8 +62,17 @@ impl Post {
     }
 }
 
+fn of(to: Endpoint) -> Sender {
+    let notifier = Notifier {
+        name: "mail".into(),
+        label: Label::new("mail", "mail"),
+        to,
+    };
+    Sender::of(&notifier, &Ground::alone(540, Path::new("/nonexistent")))
+}
+
 fn sender(config: Smtp) -> Sender {
-    Sender::of(&Endpoint::Smtp(Box::new(config)), 540)
+    of(Endpoint::Smtp(Box::new(config)))
 }
 
 fn told(moment: Moment) -> Told {

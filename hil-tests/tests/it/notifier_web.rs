@@ -1,6 +1,6 @@
 //! Webhooks against a receiver that verifies, fails, hangs, answers garbage and recovers.
 
-use controller::core::notifier::Sender;
+use controller::core::notifier::{Ground, Sender};
 use hil_tests::certificate::Certificates;
 use hil_tests::hook::{Hook, Manner};
 use hil_tests::product::write_secret;
@@ -8,11 +8,12 @@ use hil_tests::{cannot_run, lacking};
 use room::notice::text::Language;
 use room::notice::{About, Notice, SendFailure};
 use room::site::Label;
-use room::site::notifier::Endpoint;
 use room::site::notifier::host::Host;
 use room::site::notifier::webhook::{Template, UrlFrom, Webhook, url};
+use room::site::notifier::{Endpoint, Notifier};
 use room::time::{Millis, Wall};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,8 +35,17 @@ fn config(address: &str) -> Webhook {
     }
 }
 
+fn of(to: Endpoint) -> Sender {
+    let notifier = Notifier {
+        name: "hook".into(),
+        label: Label::new("hook", "hook"),
+        to,
+    };
+    Sender::of(&notifier, &Ground::alone(540, Path::new("/nonexistent")))
+}
+
 fn sender(config: Webhook) -> Sender {
-    Sender::of(&Endpoint::Webhook(Box::new(config)), 540)
+    of(Endpoint::Webhook(Box::new(config)))
 }
 
 fn notice(key: &str) -> Notice {
