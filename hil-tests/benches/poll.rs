@@ -590,6 +590,8 @@ async fn watch(is_silent: bool) -> (u64, u64, u64, usize) {
             }),
             behind: None,
             uplinks: Vec::new(),
+            commands: Vec::new(),
+            write: None,
             profile: Some("rfc1628".to_owned()),
             poll: Millis(INTERVAL.as_millis() as u64),
             poll_on_battery: Millis(INTERVAL.as_millis() as u64),

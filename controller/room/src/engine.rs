@@ -14,6 +14,7 @@ mod incidents;
 mod limits;
 mod lists;
 mod nodes;
+mod operate;
 mod orders;
 mod points;
 mod portals;
@@ -27,6 +28,7 @@ pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX};
 pub use limits::Proposal;
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
+pub use operate::OPERATION_MAX;
 pub use orders::TELL_KEY_EVERY;
 pub use points::no_data_words;
 pub use portals::{JUDGED_WITHIN, SAID_BY};
@@ -70,6 +72,7 @@ pub struct Engine<W: World> {
     limit_changes: limits::Changes,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
+    operations: operate::Operations,
     outage: Outage,
     redundancies: redundancy::Redundancies,
     troubles: BTreeMap<Part, String>,
@@ -120,6 +123,7 @@ impl<W: World> Engine<W> {
                 .enumerate()
                 .map(|(at, device)| (device.name.clone(), devices::Device::of(at)))
                 .collect(),
+            operations: operate::Operations::default(),
             outage,
             redundancies: redundancy::Redundancies::of(&site),
             troubles: BTreeMap::new(),
@@ -231,6 +235,7 @@ impl<W: World> Engine<W> {
         self.apply_limit(now, record);
         self.apply_key(record);
         self.apply_incident(now, record);
+        self.apply_operation(now, record);
         if !matches!(record, Record::Started { .. }) {
             self.openings_until(now);
         }
@@ -320,6 +325,7 @@ impl<W: World> Engine<W> {
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
         self.resume_occurrences(now);
         self.limits_follow_site(now, &mut turn);
+        self.resume_operations(now);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, &mut turn);
@@ -366,6 +372,7 @@ impl<W: World> Engine<W> {
             Event::ActReady { plan_hash } => {
                 self.power(now, outage::Input::ActReady { plan_hash }, &mut turn);
             }
+            Event::Operated { id, done } => self.operated(now, id, done, &mut turn),
             Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
             // Nobody is told anything yet.
@@ -379,6 +386,7 @@ impl<W: World> Engine<W> {
                     self.commit(now, &mut turn, record);
                 }
                 self.evaluate(now, &mut turn);
+                self.evaluate_operations(now, &mut turn);
                 self.run_lists(now, &mut turn);
                 self.run_updates(now, &mut turn);
                 self.power(now, outage::Input::Tick, &mut turn);
@@ -504,6 +512,11 @@ impl<W: World> Engine<W> {
                 self.power(now, outage::Input::Rehearse { by }, turn);
                 return turn.refused.take().map_or(Ok(()), Err);
             }
+            Command::Device {
+                device,
+                command,
+                value,
+            } => return self.operate(now, by, &device, &command, value, turn),
             Command::RotateKey { node, salt } => return self.rotate_key(now, by, &node, &salt, turn),
             Command::EraseNode { node } => return self.order_node(now, by, &node, NodeOrder::Erase, turn),
             Command::Incident { order } => self.incident_order(by, order)?,
@@ -589,6 +602,7 @@ impl<W: World> Engine<W> {
             .chain(self.portal_deadline())
             .chain(self.list_deadline(now))
             .chain(self.update_deadline(now))
+            .chain(self.operation_deadline())
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()

@@ -4,6 +4,7 @@
 //! records of their turn are on disk, except those for which [`Effect::is_safety`] holds when
 //! the disk fails.
 
+use crate::command::{Done, Operation};
 use crate::device::Poll;
 use crate::notice::{Delivered, Notice};
 use crate::outage::{Order, Outcome, RealOrder};
@@ -31,6 +32,13 @@ pub enum Event {
         order: Order,
         /// What became of it.
         outcome: Outcome,
+    },
+    /// What became of an operator's order to a device.
+    Operated {
+        /// Its id.
+        id: u64,
+        /// What.
+        done: Done,
     },
     /// The act role is there and reads this plan.
     ActReady {
@@ -197,6 +205,15 @@ pub enum Command {
         /// Short name of the node.
         node: String,
     },
+    /// Tell a device what the site allows; never what cuts power.
+    Device {
+        /// Device of the site.
+        device: String,
+        /// Name of the command, as in `device.commands`.
+        command: String,
+        /// Its parameter, where it has one.
+        value: Option<i64>,
+    },
     /// Give a node a new firmware.
     UpdateNode {
         /// Short name of the node.
@@ -243,6 +260,10 @@ pub enum Effect {
     Check(Order),
     /// Let act stop working on a step.
     Cancel(Order),
+    /// Let act tell a device what an operator ordered.
+    Operate(Operation),
+    /// Read this device at once.
+    Poll(String),
     /// Poll at the short interval (`true`) or at the normal one.
     FastPolling(bool),
     /// Let a notifier send this once, and say what became of it.

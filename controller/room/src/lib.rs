@@ -10,6 +10,7 @@
 pub mod access;
 pub mod alarm;
 pub mod catalog;
+pub mod command;
 pub mod derive;
 pub mod device;
 pub mod engine;

@@ -21,6 +21,7 @@
 //! of that name of its parents; names are compared as they are written, the name of the first
 //! row and that of the others alike.
 
+pub mod action;
 mod contradictions;
 pub mod file;
 mod layout;
@@ -45,6 +46,7 @@ pub use unit::{Limits, Unit};
 pub use value::{Oid, Value};
 pub use words::{Reserved, reserved_words};
 
+use crate::command;
 use rule::Rule;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -129,8 +131,12 @@ pub struct Profile {
     probes: Vec<Oid>,
     by_probe_alone: bool,
     preference: i32,
+    /// Takes no command from its parents.
+    no_commands: bool,
     /// Its own, then what it takes from its parents.
     rules: Vec<Arc<Rule>>,
+    /// What its devices can be told, as `rules`.
+    actions: Vec<Arc<action::Action>>,
 }
 
 /// How well a profile fits: arcs of the sysObjectID, then the profile's own preference.
@@ -261,8 +267,44 @@ impl Profile {
         if let Some(at) = used.iter().position(|used| !used) {
             return Err(self.bad(format!("drop: `{}` is no fact of a parent", self.dropped[at])));
         }
+        for action in parents.iter().flat_map(|parent| &parent.actions) {
+            let is_own = self
+                .actions
+                .iter()
+                .any(|own| own.known.pattern == action.known.pattern);
+            if !is_own && !self.no_commands {
+                self.actions.push(Arc::clone(action));
+            }
+        }
         file::check_size(&self)?;
         Ok(self)
+    }
+
+    /// Names of its facts as they are written, with `{i}` and its like.
+    pub fn fact_names(&self) -> impl Iterator<Item = &str> {
+        self.rules
+            .iter()
+            .flat_map(|rule| rule.written.iter().map(String::as_str))
+    }
+
+    /// What its devices can be told.
+    pub fn actions(&self) -> impl Iterator<Item = &action::Action> {
+        self.actions.iter().map(AsRef::as_ref)
+    }
+
+    /// What is to be written for a command, and how it is known to have happened.
+    ///
+    /// # Errors
+    /// [`action::NoAction`]: this model does not have it, or the parameter does not fit.
+    pub fn told(&self, name: command::Name, value: Option<i64>) -> Result<action::Told, action::NoAction> {
+        let action = self.actions().find(|action| *action.known == *name.known());
+        let Some(action) = action else {
+            return Err(action::NoAction::Unknown {
+                profile: self.name.clone(),
+                command: name,
+            });
+        };
+        action.told(name, value)
     }
 }
 

@@ -2,6 +2,7 @@
 //! replay. What happened once is one record; applying the records in order gives the state.
 
 use crate::catalog::Kind;
+use crate::command::Done;
 use crate::event::Part;
 use crate::incident;
 use crate::limits;
@@ -136,6 +137,31 @@ pub enum Record {
         order: NodeOrder,
         /// Who.
         by: String,
+    },
+    /// An operator ordered something of a device.
+    DeviceOrdered {
+        /// Counts up.
+        id: u64,
+        /// Device.
+        device: String,
+        /// Name of the command.
+        command: String,
+        /// Its parameter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        value: Option<i64>,
+        /// Who.
+        by: String,
+    },
+    /// What became of an order to a device.
+    DeviceDone {
+        /// Which order.
+        id: u64,
+        /// Device.
+        device: String,
+        /// Name of the command.
+        command: String,
+        /// What.
+        done: Done,
     },
     /// A node is given a new firmware.
     UpdateBegun {

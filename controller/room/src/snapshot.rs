@@ -46,6 +46,9 @@ pub struct Snapshot {
     /// Maintenance windows: those that are open or wait for their result, and the last closed ones.
     #[serde(default)]
     pub maintenance: Vec<Maintenance>,
+    /// What operators ordered of devices: those under way, then the last that ended, newest first.
+    #[serde(default)]
+    pub operations: Vec<Operation>,
 }
 
 /// An incident.
@@ -719,4 +722,26 @@ pub struct Step {
     pub took_s: Option<f64>,
     /// What went wrong.
     pub problem: Option<String>,
+}
+
+/// What an operator ordered of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Operation {
+    /// Counts up.
+    pub id: u64,
+    /// Device.
+    pub device: String,
+    /// Name of the command, e.g. `test.battery.start`.
+    pub command: String,
+    /// Its parameter.
+    pub value: Option<i64>,
+    /// Who.
+    pub by: String,
+    /// When, milliseconds since 1970 UTC.
+    pub ordered_ms: i64,
+    /// `under_way`, `confirmed`, `accepted` (nobody can look whether it happened), `refused` (it
+    /// did not happen) or `unknown` (it may have happened).
+    pub state: String,
+    /// What was seen, or what is wrong.
+    pub text: String,
 }

@@ -1,6 +1,7 @@
 //! What every action can do, and the list of actions. To add one: a file beside this one and a
 //! variant of `room::site::RealAction`; the matches below then do not compile without it.
 
+use super::device::{self, Tools};
 use super::permit::{Armed, Checked};
 use super::{exec, ssh};
 use room::site::{RealAction, SimulatedAction};
@@ -14,14 +15,26 @@ pub const MAX_PROBLEM: usize = 400;
 /// An action on a host. Requests are safe to repeat: the target takes two as one.
 pub trait Action: Clone + Send + Sync + 'static {
     /// Sees whether the request could be made. Changes nothing.
-    fn check(&self, permit: Checked) -> impl Future<Output = Result<(), Problem>> + Send;
+    fn check(&self, tools: &Tools, permit: Checked) -> impl Future<Output = Result<(), Problem>> + Send;
 
     /// Where the target itself takes the request, when it is the host that does; a host with an
     /// open address runs, whatever its other ports say.
     fn address(&self) -> Option<SocketAddr>;
 
     /// Makes the request; sets `sent` at the moment from which the target may act on it.
-    fn request(&self, permit: Armed, sent: &Sent) -> impl Future<Output = Result<Accepted, Problem>> + Send;
+    fn request(
+        &self,
+        tools: &Tools,
+        permit: Armed,
+        sent: &Sent,
+    ) -> impl Future<Output = Result<Accepted, Problem>> + Send;
+
+    /// True when the target can be looked at after it accepted: [`Self::seen`] is to be asked, also
+    /// by a role that was started again since.
+    fn can_be_seen(&self) -> bool;
+
+    /// Looks until the target shows that it did what was asked, in a bounded time of its own.
+    fn seen(&self, tools: &Tools) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
 /// How the target took the request.
@@ -32,6 +45,8 @@ pub enum Accepted {
     /// It took the request and then went away before it could say how it ended, as a host
     /// does that stops its network first.
     Cut,
+    /// It took the request, or may have; whether it does it is to be seen.
+    ToBeSeen,
 }
 
 /// Why it did not.
@@ -94,44 +109,72 @@ impl Sent {
 }
 
 impl Action for RealAction {
-    async fn check(&self, permit: Checked) -> Result<(), Problem> {
+    async fn check(&self, tools: &Tools, permit: Checked) -> Result<(), Problem> {
         match self {
             Self::Ssh(action) => ssh::check(action, permit).await,
             Self::Exec(action) => exec::check(action, permit),
+            Self::Device(action) => device::check(action, tools, permit).await,
         }
     }
 
     fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ssh(action) => Some(action.addr),
-            Self::Exec(_) => None,
+            // The card of a UPS answers on, whatever its output does.
+            Self::Exec(_) | Self::Device(_) => None,
         }
     }
 
-    async fn request(&self, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+    async fn request(&self, tools: &Tools, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
         match self {
             Self::Ssh(action) => ssh::request(action, permit, sent).await,
             Self::Exec(action) => exec::request(action, permit, sent).await,
+            Self::Device(action) => device::request(action, tools, permit, sent).await,
+        }
+    }
+
+    fn can_be_seen(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+
+    async fn seen(&self, tools: &Tools) -> Result<(), Problem> {
+        match self {
+            Self::Ssh(_) | Self::Exec(_) => Err(Problem::passing("nothing of it can be seen")),
+            Self::Device(action) => device::seen(action, tools).await.map(drop),
         }
     }
 }
 
 impl Action for SimulatedAction {
-    async fn check(&self, permit: Checked) -> Result<(), Problem> {
+    async fn check(&self, tools: &Tools, permit: Checked) -> Result<(), Problem> {
         match self {
             Self::Ssh(action) => ssh::check(action, permit).await,
+            Self::Device(action) => device::check(action, tools, permit).await,
         }
     }
 
     fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ssh(action) => Some(action.addr.into()),
+            Self::Device(_) => None,
         }
     }
 
-    async fn request(&self, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+    async fn request(&self, tools: &Tools, permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
         match self {
             Self::Ssh(action) => ssh::request(action, permit, sent).await,
+            Self::Device(action) => device::request(action, tools, permit, sent).await,
+        }
+    }
+
+    fn can_be_seen(&self) -> bool {
+        matches!(self, Self::Device(_))
+    }
+
+    async fn seen(&self, tools: &Tools) -> Result<(), Problem> {
+        match self {
+            Self::Ssh(_) => Err(Problem::passing("nothing of it can be seen")),
+            Self::Device(action) => device::seen(action, tools).await.map(drop),
         }
     }
 }

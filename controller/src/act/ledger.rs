@@ -15,6 +15,7 @@
 //! with hosts that were started since.
 
 use super::action::Action;
+use super::device::Tools;
 use super::permit::Permit;
 use super::step::{self, Target};
 use crate::link::{FromAct, Order, Outcome};
@@ -67,7 +68,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new<W>(site: &Site<W>, plan_hash: String) -> Self
+    pub(super) fn new<W>(site: &Site<W>, tools: &Arc<Tools>, plan_hash: String) -> Self
     where
         W: World,
         W::Action: Action,
@@ -79,10 +80,14 @@ impl Ledger {
                 visible.insert(host.name.clone());
             }
             let target = Arc::new(Target::of(host));
+            let tools = Arc::clone(tools);
             let start = move |permit, from, cancel, report: Report| -> Work {
-                let target = Arc::clone(&target);
+                let (target, tools) = (Arc::clone(&target), Arc::clone(&tools));
                 Box::pin(async move {
-                    step::carry_out(&target, permit, from, cancel, |outcome| report.send(outcome)).await;
+                    step::carry_out(&target, &tools, permit, from, cancel, |outcome| {
+                        report.send(outcome)
+                    })
+                    .await;
                 })
             };
             steps.insert(host.name.clone(), Box::new(start));
@@ -330,7 +335,7 @@ mod tests {
     }
 
     impl Action for Play {
-        async fn check(&self, _permit: Checked) -> Result<(), Problem> {
+        async fn check(&self, _tools: &Tools, _permit: Checked) -> Result<(), Problem> {
             Ok(())
         }
 
@@ -338,7 +343,15 @@ mod tests {
             None
         }
 
-        async fn request(&self, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+        fn can_be_seen(&self) -> bool {
+            false
+        }
+
+        async fn seen(&self, _tools: &Tools) -> Result<(), Problem> {
+            unreachable!("nothing of it can be seen")
+        }
+
+        async fn request(&self, _tools: &Tools, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
             match self {
                 Self::Succeed => {
                     sent.set();
@@ -367,7 +380,7 @@ mod tests {
             hosts: hosts.into_iter().map(host).collect(),
             ..Site::bare()
         };
-        Ledger::new(&site, "cafe".to_owned())
+        Ledger::new(&site, &Arc::new(Tools::of(&site)), "cafe".to_owned())
     }
 
     fn order(run: u64, step: &str) -> Order {

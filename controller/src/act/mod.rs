@@ -6,8 +6,9 @@
 //! site, whatever the order says, and it takes orders for one plan hash only.
 //!
 //! ```text
-//! core.sock --Execute--> ledger --> one task for each order (step.rs) --> ssh.rs | exec.rs
+//! core.sock --Execute--> ledger --> one task for each order (step.rs) --> ssh.rs | exec.rs | device.rs
 //!           <--Report--- last outcome kept for each order <-- events
+//! core.sock --Operate--> operations: one task for each (device.rs) --Operated-->
 //! ```
 //!
 //! An order that runs while core is away goes on; after the reconnect the last outcome of
@@ -15,17 +16,22 @@
 
 pub mod action;
 pub mod confirm;
+pub mod device;
 pub mod exec;
 mod ledger;
+mod operations;
 pub mod permit;
 pub mod ssh;
 pub mod step;
 
 use crate::link::{FromAct, Role, ToAct, wire};
 use action::Action;
+use device::Tools;
 use ledger::Ledger;
+use operations::Operations;
 use room::site::{Site, World};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// First wait before the next try to reach core.
@@ -53,7 +59,9 @@ where
     W::Action: Action,
 {
     let socket = core_socket(&site.data_dir);
-    let mut ledger = Ledger::new(&site, plan_hash);
+    let tools = Arc::new(Tools::of(&site));
+    let mut ledger = Ledger::new(&site, &tools, plan_hash);
+    let mut operations = Operations::new(tools);
     let work = async {
         let mut wait = RECONNECT_FIRST;
         loop {
@@ -61,7 +69,7 @@ where
                 Ok((reader, writer)) => {
                     wait = RECONNECT_FIRST;
                     tracing::info!("connected to core");
-                    let why = serve(&mut ledger, reader, writer).await;
+                    let why = serve(&mut ledger, &mut operations, reader, writer).await;
                     tracing::warn!(%why, "the link to core ended; orders under way go on");
                 }
                 Err(why) => tracing::debug!(%why, "core is not reachable"),
@@ -69,7 +77,11 @@ where
             // Orders go on while core is away: their events are taken in during the wait.
             let _ = tokio::time::timeout(wait, async {
                 loop {
-                    ledger.next().await;
+                    // Both arms are cancel-safe; what was an operator's is told after the reconnect.
+                    tokio::select! {
+                        _ = ledger.next() => {}
+                        () = operations.settle() => {}
+                    }
                 }
             })
             .await;
@@ -83,11 +95,17 @@ where
 }
 
 /// Serves one connection until it ends; the return value says why it did.
-async fn serve(ledger: &mut Ledger, mut reader: wire::Reader, mut writer: wire::Writer) -> wire::LinkError {
+async fn serve(
+    ledger: &mut Ledger,
+    operations: &mut Operations,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+) -> wire::LinkError {
     let mut waiting = vec![FromAct::Ready {
         plan_hash: ledger.plan_hash().to_owned(),
     }];
     waiting.extend(ledger.last_outcomes());
+    waiting.extend(operations.ended());
     loop {
         for message in waiting.drain(..) {
             match tokio::time::timeout(SEND_TIMEOUT, writer.send(&message)).await {
@@ -104,9 +122,11 @@ async fn serve(ledger: &mut Ledger, mut reader: wire::Reader, mut writer: wire::
                 Ok(ToAct::Execute { order, accepted: true }) => waiting.extend(ledger.go_on(order)),
                 Ok(ToAct::Check { order }) => waiting.extend(ledger.execute(order, false)),
                 Ok(ToAct::Cancel { order }) => ledger.cancel(&order),
+                Ok(ToAct::Operate { operation }) => waiting.extend(operations.begin(operation)),
                 Err(why) => return why,
             },
             report = ledger.next() => waiting.extend(report),
+            () = operations.settle() => waiting.extend(operations.ended()),
         }
     }
 }

@@ -15,6 +15,7 @@
 
 use super::action::{Accepted, Action, Problem, Sent};
 use super::confirm::{self, Asked};
+use super::device::Tools;
 use super::permit::Permit;
 use crate::link::Outcome;
 use room::site::{Confirm, Host, World};
@@ -83,6 +84,7 @@ pub enum From {
 /// `cancel` turns true.
 pub async fn carry_out<A: Action>(
     target: &Target<A>,
+    tools: &Tools,
     permit: Permit,
     from: From,
     mut cancel: watch::Receiver<bool>,
@@ -93,7 +95,7 @@ pub async fn carry_out<A: Action>(
             let result = tokio::select! {
                 biased;
                 () = cancelled(&mut cancel) => Err(Problem::passing("cancelled during the check")),
-                result = target.action.check(checked) => result,
+                result = target.action.check(tools, checked) => result,
             };
             return report(match result {
                 Ok(()) => Outcome::CheckPassed,
@@ -104,8 +106,11 @@ pub async fn carry_out<A: Action>(
     };
 
     let accepted = if from == From::Accepted {
-        // Asked and accepted before; how its command ended is not known any more.
-        Accepted::Cut
+        // Asked and accepted before; how its command ended is not known any more, but may be seen.
+        match target.action.can_be_seen() {
+            true => Accepted::ToBeSeen,
+            false => Accepted::Cut,
+        }
     } else {
         let already = tokio::select! {
             biased;
@@ -116,7 +121,7 @@ pub async fn carry_out<A: Action>(
             return report(Outcome::Confirmed);
         }
         let sent = Sent::default();
-        match request(target, armed, &sent, &mut cancel).await {
+        match request(target, tools, armed, &sent, &mut cancel).await {
             Ok(accepted) => accepted,
             // A host can go down without ever answering; then it is down, whatever we heard. One
             // that we saw stop and cannot reach since has not come back.
@@ -146,6 +151,16 @@ pub async fn carry_out<A: Action>(
                 }
             }
             (Confirm::ActionSucceeded, Accepted::Succeeded) => Outcome::Confirmed,
+            (Confirm::ActionSucceeded, Accepted::ToBeSeen) => {
+                match tokio::time::timeout(target.budget, target.action.seen(tools)).await {
+                    Ok(Ok(())) => Outcome::Confirmed,
+                    Ok(Err(problem)) => failed(problem),
+                    Err(_) => failed(Problem::passing(format!(
+                        "it took the command, and did not show within {} s that it did it",
+                        target.budget.as_secs_f64()
+                    ))),
+                }
+            }
             (Confirm::ActionSucceeded, Accepted::Cut) => failed(Problem::passing(
                 "it accepted the request, but the connection ended before its exit status",
             )),
@@ -159,11 +174,12 @@ pub async fn carry_out<A: Action>(
 
 async fn request<A: Action>(
     target: &Target<A>,
+    tools: &Tools,
     armed: super::permit::Armed,
     sent: &Sent,
     cancel: &mut watch::Receiver<bool>,
 ) -> Result<Accepted, Problem> {
-    let request = target.action.request(armed, sent);
+    let request = target.action.request(tools, armed, sent);
     tokio::pin!(request);
     // Cancel first: an order cancelled while it waited for its turn is never sent.
     tokio::select! {

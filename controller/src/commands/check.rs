@@ -15,6 +15,7 @@ use room::plan::Plan;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
 use room::site::problem::{Kind, Problem, Severity};
+use room::site::write::Write;
 use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, World, is_exposed, listening};
 use russh::keys::PrivateKey;
 use rustix::fs::{Access, access};
@@ -267,6 +268,21 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             }
         }
     }
+    for (index, device) in site.devices.iter().enumerate() {
+        for (key, file, least) in write_secrets(device.write.as_ref()) {
+            let way = [
+                Step::Key("device"),
+                Step::Index(index),
+                Step::Key("write"),
+                Step::Key(key),
+            ];
+            if let Some(secret) = disk.secret(&way, file, SECRET_MODE)
+                && let Err(why) = password(&secret, least)
+            {
+                disk.error(&way, format!("{}: {why}", file.display()), PASSWORD);
+            }
+        }
+    }
     for (index, host) in site.hosts.iter().enumerate() {
         let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
         match &host.action {
@@ -278,6 +294,8 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
                     disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
                 }
             }
+            // Its device is looked at with the others.
+            RealAction::Device(_) => {}
             RealAction::Exec(exec) => {
                 let way = [table.as_slice(), &[Step::Key("program")]].concat();
                 disk.program(&way, &exec.program);
@@ -368,8 +386,29 @@ fn passwords(link: &Link) -> Vec<(&'static str, &Path, usize)> {
     }
 }
 
+/// The secrets that allow to write to a device: their key in the site file, and the fewest
+/// characters.
+fn write_secrets(write: Option<&Write>) -> Vec<(&'static str, &Path, usize)> {
+    match write {
+        None => Vec::new(),
+        Some(Write::Community(file)) => vec![("community_file", file, 1)],
+        Some(Write::Login(_, file)) => vec![("password_file", file, 1)],
+        Some(Write::User(usm)) => {
+            let auth = usm.auth.as_ref().map(|(_, file)| ("auth_password_file", file));
+            let privacy = usm
+                .privacy
+                .as_ref()
+                .map(|(_, file)| ("privacy_password_file", file));
+            let both = auth.into_iter().chain(privacy);
+            both.map(|(key, file)| (key, file.as_path(), PASSWORD_MIN))
+                .collect()
+        }
+    }
+}
+
 /// Every secret has one reader: core the nodes' keys (broker is sent digests of the passwords that
-/// come of them), the devices' passwords and the broker's, act the keys that stop servers.
+/// come of them), the devices' passwords and the broker's, act the keys that stop servers and what allows to write to
+/// devices.
 const SECRET_MODE: u32 = 0o600;
 const NEW_KEY: &str = "64 hex digits, as `yagura node provision` writes them";
 const SSH_KEY: &str =
@@ -621,6 +660,8 @@ mod tests {
             "switch-1.auth",
             "switch-1.priv",
             "desk-ups.password",
+            "write-ups-b",
+            "write-desk-ups",
             "mail.password",
             "webhook.key",
         ] {
@@ -668,7 +709,7 @@ mod tests {
         assert_eq!(problems(&config), Vec::<String>::new());
         let summary = summary(&load::<Real>(&config).unwrap());
         assert!(
-            summary.contains("2 with 9 channels") && summary.contains("4 steps"),
+            summary.contains("2 with 9 channels") && summary.contains("5 steps"),
             "{summary}"
         );
         assert!(
@@ -680,7 +721,7 @@ mod tests {
     #[test]
     fn what_is_wrong_on_the_disk_is_reported_at_its_line() {
         type Spoil = fn(&Path);
-        let cases: [(&str, Spoil, &str); 23] = [
+        let cases: [(&str, Spoil, &str); 24] = [
             (
                 "mail.password",
                 |f| write(&f.join("secrets/mail.password"), "secret", 0o644),
@@ -811,6 +852,11 @@ mod tests {
                 "cards.toml:9:6: error: `id` is not a card's id",
             ),
             (
+                "secrets/write-ups-b",
+                |folder| write(&folder.join("secrets/write-ups-b"), "private\n", 0o644),
+                "600",
+            ),
+            (
                 "cards_file",
                 |folder| fs::remove_file(folder.join("cards.toml")).unwrap(),
                 "make an empty file",
@@ -896,7 +942,7 @@ mod tests {
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 14"), "{found:?}");
+        assert!(found[0].contains("warning: none of the 16"), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 

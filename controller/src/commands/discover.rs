@@ -218,6 +218,8 @@ async fn ask(
             retries: 0,
             behind: None,
             uplinks: Vec::new(),
+            commands: Vec::new(),
+            write: None,
         };
         let mut conversation: Conversation = means.converse(&device);
         if let Ok(reading) = conversation.read().await {

@@ -5,6 +5,7 @@
 mod card;
 mod check;
 mod demo;
+mod device;
 mod discover;
 mod failure;
 mod firewall;
@@ -64,6 +65,8 @@ Examples:
       Logs in to every server of the plan and stops none.
   yagura node provision --config /etc/yagura/site.toml --node node-1 --port /dev/ttyUSB0
       Gives a sensor node its id, keys and mount table, and prints its label.
+  yagura device run --config /etc/yagura/site.toml ups-a test.battery.start
+      Tells a device what the site allows, and waits until it was seen to have happened.
   yagura card enroll --config /etc/yagura/site.toml
       Unknown cards that were just presented, with the id to write into the file of cards.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
@@ -120,6 +123,9 @@ enum Command {
     /// Provision, erase, update and restart sensor nodes (端末)
     #[command(subcommand)]
     Node(node::NodeCommand),
+    /// List devices, and tell them what the site allows (機器)
+    #[command(subcommand)]
+    Device(device::DeviceCommand),
     /// Enroll cards (カード)
     #[command(subcommand)]
     Card(card::CardCommand),
@@ -153,6 +159,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Firewall(args) => firewall::run(&args),
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),
         Command::Node(command) => single_threaded()?.block_on(node::run(command)),
+        Command::Device(command) => single_threaded()?.block_on(device::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;

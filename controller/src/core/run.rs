@@ -276,6 +276,9 @@ impl<W: World> Loop<W> {
             RoleInput::Act(FromAct::Ready { plan_hash }) => {
                 self.event(Event::ActReady { plan_hash }, Held::default());
             }
+            RoleInput::Act(FromAct::Operated { id, done }) => {
+                self.event(Event::Operated { id, done }, Held::default());
+            }
             RoleInput::Act(FromAct::Report { order, outcome }) => {
                 self.event(Event::Outcome { order, outcome }, Held::default());
             }
@@ -639,6 +642,21 @@ impl<W: World> Loop<W> {
                 self.outputs.roles.tell_act(ToAct::Cancel { order });
             }
             Effect::Notify(notice) => self.outputs.notifiers.offer(*notice),
+            Effect::Operate(operation) => {
+                let id = operation.id;
+                if !self.outputs.roles.tell_act(ToAct::Operate { operation }) {
+                    let problem = "the act role is not connected".to_owned();
+                    let done = room::command::Done::Refused { problem };
+                    self.event(Event::Operated { id, done }, Held::default());
+                }
+            }
+            Effect::Poll(device) => {
+                // It is read soon anyway.
+                let _ = self
+                    .outputs
+                    .polling
+                    .try_send(super::source::poll::Control::PollNow(device));
+            }
             Effect::FastPolling(fast) => {
                 if self
                     .outputs

@@ -9,6 +9,7 @@
 
 pub mod wire;
 
+pub use room::command::{Done, Operation};
 pub use room::event::{Command, Refused};
 pub use room::outage::{Order, Outcome};
 use serde::{Deserialize, Serialize};
@@ -223,6 +224,12 @@ pub enum ToAct {
         /// The order.
         order: Order,
     },
+    /// Tell a device what an operator ordered. Act refuses what its own reading of the
+    /// configuration does not allow, and whatever cuts power.
+    Operate {
+        /// What.
+        operation: Operation,
+    },
 }
 
 /// From act to core.
@@ -239,5 +246,12 @@ pub enum FromAct {
         order: Order,
         /// What happened.
         outcome: Outcome,
+    },
+    /// What became of an operator's order.
+    Operated {
+        /// Its id.
+        id: u64,
+        /// What.
+        done: Done,
     },
 }

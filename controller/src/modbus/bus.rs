@@ -533,7 +533,7 @@ fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.75..1.25))
 }
 
-fn attach(line: &Line, port: Port) -> Context {
+pub(super) fn attach(line: &Line, port: Port) -> Context {
     match line.framing() {
         Framing::Tcp => tokio_modbus::client::tcp::attach(port),
         Framing::Rtu => tokio_modbus::client::rtu::attach(port),

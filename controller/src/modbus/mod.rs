@@ -17,7 +17,8 @@
 //! question did, so that a reply that is later still is seen for what it is (`bus`).
 //!
 //! `tokio-modbus` encodes and decodes. Its typed helpers, which panic on a short reply, are not
-//! used; every length and function is checked here. This module reads and never writes, and never
+//! used; every length and function is checked here. A [`Bus`] reads and never writes; [`write()`] is for
+//! commands that the site allows. It never
 //! decides what a value means: `room::profile` does.
 
 mod bus;
@@ -26,6 +27,7 @@ mod lines;
 mod plan;
 mod session;
 mod wire;
+mod write;
 
 pub use bus::{Bus, Counters};
 pub use line::Line;
@@ -33,6 +35,7 @@ pub use lines::Lines;
 pub use plan::{Block, Plan};
 pub use room::profile::register::{Address, Space};
 pub use session::Session;
+pub use write::{NotWritten, write};
 
 use std::time::Duration;
 

@@ -171,6 +171,39 @@ impl Connection {
         }
     }
 
+    /// Asks the server to say what became of commands; false when it is too old to.
+    pub(super) async fn track(&mut self) -> Result<bool, Failure> {
+        match self.command("SET TRACKING", "ON").await {
+            Ok(()) => Ok(true),
+            Err(Failure::Refused(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Gives an order (`INSTCMD ...`, `SET VAR ...`); its number, when the server tracks it.
+    pub(super) async fn order(&mut self, order: &str) -> Result<Option<String>, Failure> {
+        self.send(&format!("{order}\n")).await?;
+        match self.answer().await? {
+            Line::Ok(words) => match words.as_slice() {
+                [tracking, id] if tracking == "TRACKING" => Ok(Some(id.clone())),
+                _ => Ok(None),
+            },
+            Line::Err(token) => Err(Failure::Refused(token)),
+            _ => Err(Failure::Strange("another answer than to an order".to_owned())),
+        }
+    }
+
+    /// Whether a tracked order is done; an error of the driver is [`Failure::Refused`].
+    pub(super) async fn is_done(&mut self, id: &str) -> Result<bool, Failure> {
+        self.send(&format!("GET TRACKING {}\n", name(id)?)).await?;
+        match self.answer().await? {
+            Line::Success => Ok(true),
+            Line::Pending => Ok(false),
+            Line::Err(token) => Err(Failure::Refused(token)),
+            _ => Err(Failure::Strange("another answer than to GET TRACKING".to_owned())),
+        }
+    }
+
     /// Every UPS of the server with its description.
     pub(super) async fn upses(&mut self) -> Result<Vec<(String, String)>, Failure> {
         self.send("LIST UPS\n").await?;

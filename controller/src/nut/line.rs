@@ -30,6 +30,10 @@ pub enum Line {
         /// Description.
         text: String,
     },
+    /// What was asked for earlier is not done yet.
+    Pending,
+    /// What was asked for earlier is done.
+    Success,
     /// Nothing that this client asks for; newer servers may say more.
     Unknown,
 }
@@ -106,6 +110,8 @@ impl Line {
                 name: std::mem::take(name),
                 value: std::mem::take(value),
             },
+            ("PENDING", []) => Self::Pending,
+            ("SUCCESS", []) => Self::Success,
             ("UPS", [name, text]) => Self::Ups {
                 name: std::mem::take(name),
                 text: std::mem::take(text),

@@ -10,12 +10,15 @@
 //!                            ^------ error, time-out, strange line ------------+   back-off
 //! ```
 //!
-//! It only reads. It never logs in as a client that upsd would wait for at a shutdown (`LOGIN`).
+//! A [`Session`] only reads; [`tell()`] is for commands that the site allows. Neither ever logs in
+//! as a client that upsd would wait for at a shutdown (`LOGIN`).
 
 mod connection;
 mod line;
+mod tell;
 
 pub use line::{ErrorToken, Line, quoted};
+pub use tell::{NotTold, Told, tell};
 
 use connection::{Connection, Target};
 use rand::Rng as _;

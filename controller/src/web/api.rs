@@ -5,6 +5,7 @@
 
 mod incidents;
 mod limits;
+mod operate;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::{self, Asked, Json};
@@ -81,6 +82,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(restart_node))
         .routes(routes!(update_node))
         .merge(limits::routes())
+        .routes(routes!(operate::tell_device))
         .routes(routes!(openapi))
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))

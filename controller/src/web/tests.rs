@@ -448,6 +448,15 @@ async fn commands_reach_core_with_name_and_content() {
             },
         ),
         (
+            "/api/v1/devices/ups-a/commands",
+            json!({"by": "当番", "command": "test.battery.start"}),
+            Command::Device {
+                device: "ups-a".into(),
+                command: "test.battery.start".into(),
+                value: None,
+            },
+        ),
+        (
             "/api/v1/nodes/node-1/update",
             json!({"by": "当番", "file": "2-0.3.0.ygimg"}),
             Command::UpdateNode {
@@ -820,6 +829,7 @@ async fn the_document_describes_every_route() {
         "post /api/v1/alarms/{id}/acknowledge",
         "post /api/v1/alarms/{id}/reset",
         "post /api/v1/alarms/{id}/shelve",
+        "post /api/v1/devices/{name}/commands",
         "post /api/v1/nodes/{node}/erase",
         "post /api/v1/nodes/{node}/restart",
         "post /api/v1/nodes/{node}/rotate-key",

@@ -296,7 +296,9 @@ async fn the_site_file_of_the_room_is_a_simulated_site_and_its_steps_reach_the_s
 
     // Every host can be checked with the key and the host key that the file names.
     for host in &site.hosts {
-        let SimulatedAction::Ssh(action) = &host.action;
+        let SimulatedAction::Ssh(action) = &host.action else {
+            panic!("{:?}", host.action);
+        };
         let controller::act::permit::Permit::Check(permit) = controller::act::permit::Permit::of(false)
         else {
             unreachable!("a rehearsal is not armed");

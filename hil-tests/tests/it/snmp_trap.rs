@@ -38,6 +38,8 @@ fn device(name: &str, addr: SocketAddr, access: SnmpAccess) -> Device {
         link: Link::Snmp(SnmpLink { addr, access }),
         behind: None,
         uplinks: Vec::new(),
+        commands: Vec::new(),
+        write: None,
         profile: None,
         poll: Millis::from_secs(3600),
         poll_on_battery: Millis::from_secs(3600),

@@ -44,6 +44,7 @@ impl<W: World> Engine<W> {
             groups: self.group_rows(now),
             incidents: self.shown_incidents(),
             maintenance: self.maintenance_rows(now),
+            operations: self.operation_rows(),
         }
     }
 

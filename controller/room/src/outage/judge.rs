@@ -126,6 +126,12 @@ impl Outage {
         self.ledger(ups).is_some_and(|ledger| ledger.on_battery.is_some())
     }
 
+    /// True while any UPS is on battery, or was when it was last heard.
+    #[must_use]
+    pub fn any_on_battery(&self) -> bool {
+        (0..self.config.ups.len()).any(|ups| self.is_on_battery(ups))
+    }
+
     /// The signs the verdict rests on, in words.
     pub(super) fn evidence(&self, ups: usize, now: Mono) -> Vec<String> {
         let watch = &self.watches[ups];

@@ -151,7 +151,9 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
         probes: oids(&matching.probe)?,
         by_probe_alone: matching.by_probe_alone,
         preference: matching.preference,
+        no_commands: file.no_commands,
         rules: Vec::new(),
+        actions: Vec::new(),
     };
     if profile.extends.is_empty() && file.facts.is_empty() {
         return Err(bad(None, "no [[fact]]".to_owned()));
@@ -164,6 +166,25 @@ pub fn parse(name: &str, text: &str) -> Result<Profile, BadProfile> {
             )
         })?;
         profile.rules.push(Arc::new(rule));
+    }
+    for command in file.commands {
+        let line = line_of(command.span().start);
+        let text = command.into_inner();
+        let name = text.name.clone();
+        let action = super::action::read(text, protocol)
+            .and_then(|action| {
+                let twice = profile
+                    .actions
+                    .iter()
+                    .any(|own| own.known.pattern == action.known.pattern);
+                if twice {
+                    Err("is there twice".to_owned())
+                } else {
+                    Ok(action)
+                }
+            })
+            .map_err(|problem| bad(Some(line), format!("command {name}: {problem}")))?;
+        profile.actions.push(Arc::new(action));
     }
     check_size(&profile)?;
     Ok(profile)

@@ -262,6 +262,42 @@ impl Register {
         self.assemble(&words)
     }
 
+    /// The words of a whole number, to be written; `None` when it does not fit, or when such a
+    /// place cannot be written.
+    #[must_use]
+    pub fn words_of(&self, number: i64) -> Option<Vec<u16>> {
+        if !matches!(self.address.space, Space::Coil | Space::Holding) {
+            return None;
+        }
+        let low = match self.kind {
+            Type::Bit | Type::U16 | Type::U32 | Type::U64 => 0,
+            Type::I16 => i64::from(i16::MIN),
+            Type::I32 => i64::from(i32::MIN),
+            Type::F32 | Type::Text(_) => return None,
+        };
+        let high = match self.kind {
+            Type::Bit => 1,
+            Type::U16 => i64::from(u16::MAX),
+            Type::U32 => i64::from(u32::MAX),
+            Type::I16 => i64::from(i16::MAX),
+            Type::I32 => i64::from(i32::MAX),
+            _ => i64::MAX,
+        };
+        if !(low..=high).contains(&number) {
+            return None;
+        }
+        let bytes = number.to_be_bytes();
+        let all: Vec<u16> = bytes
+            .chunks_exact(2)
+            .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+            .collect();
+        let mut words = all[all.len() - usize::from(self.kind.words())..].to_vec();
+        if self.order == Order::WordSwapped {
+            words.reverse();
+        }
+        Some(words)
+    }
+
     fn assemble(&self, words: &[u16]) -> Value {
         let wide = || -> u64 {
             let join = |value, word: &u16| (value << 16) | u64::from(*word);

@@ -26,6 +26,71 @@ pub(super) struct File {
     pub(super) matching: Option<Spanned<Match>>,
     #[serde(rename = "fact", default)]
     pub(super) facts: Vec<Spanned<FactText>>,
+    #[serde(rename = "command", default)]
+    pub(super) commands: Vec<Spanned<CommandText>>,
+    /// Commands of the parents are not this device's.
+    #[serde(default)]
+    pub(super) no_commands: bool,
+}
+
+/// `[[command]]`: what the device can be told.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandText {
+    pub(super) name: String,
+    pub(super) oid: Option<String>,
+    pub(super) register: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) order: Option<Order>,
+    pub(super) value: ValueText,
+    /// Written before, in this order.
+    #[serde(default)]
+    pub(super) before: Vec<WriteText>,
+    pub(super) parameter: Option<ParameterText>,
+    pub(super) confirm: ConfirmText,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WriteText {
+    pub(super) oid: Option<String>,
+    pub(super) register: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<String>,
+    pub(super) order: Option<Order>,
+    pub(super) value: ValueText,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum ValueText {
+    Number(i64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterText {
+    pub(super) unit: Unit,
+    pub(super) range: (i64, i64),
+    pub(super) usual: Option<i64>,
+    pub(super) multiply: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum ConfirmText {
+    Word(String),
+    Fact(ConfirmFactText),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfirmFactText {
+    pub(super) fact: String,
+    pub(super) is: Vec<String>,
+    pub(super) within_s: u32,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]

@@ -342,7 +342,7 @@ pub(super) fn community(r: &mut Reader<'_>) -> Option<Secret> {
 }
 
 pub(super) fn usm(r: &mut Reader<'_>) -> Option<Usm> {
-    let user = r.text("user", "the agent's user for reading");
+    let user = r.text("user", "a user of the agent");
     let auth = r.word_or("auth", &AUTH);
     let privacy = r.word_or("privacy", &PRIVACY);
     let auth_file = password(

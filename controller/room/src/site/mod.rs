@@ -15,6 +15,7 @@ pub mod doors;
 pub mod groups;
 pub mod link;
 pub mod notifier;
+pub mod write;
 
 mod calendar;
 mod cross;
@@ -95,6 +96,8 @@ pub enum RealAction {
     Ssh(SshAction<SocketAddr>),
     /// A program of this machine, by its path and arguments; no shell.
     Exec(ExecAction),
+    /// A command to a device of the site: the output of a UPS, an outlet.
+    Device(DeviceAction<SocketAddr>),
 }
 
 /// A shutdown action on a simulated server: SSH to loopback and nothing else.
@@ -102,6 +105,8 @@ pub enum RealAction {
 pub enum SimulatedAction {
     /// The real SSH client, towards an address that cannot leave the machine.
     Ssh(SshAction<Loopback>),
+    /// A command to a device that cannot leave the machine.
+    Device(DeviceAction<Loopback>),
 }
 
 /// An address that cannot leave the machine.
@@ -141,6 +146,21 @@ pub struct SshAction<A> {
     pub connect_timeout: Millis,
     /// Longest time until the command ends.
     pub command_timeout: Millis,
+}
+
+/// `device`: what a device of the site is told; how it is asked stands in its `[[device]]`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceAction<A> {
+    /// Device of the site.
+    pub device: String,
+    /// Where it is; `None` for one on a serial port.
+    pub addr: Option<A>,
+    /// Its serial port; `None` for one on the network.
+    pub port: Option<PathBuf>,
+    /// What it is told.
+    pub command: crate::command::Name,
+    /// The command's parameter, where it has one.
+    pub value: Option<i64>,
 }
 
 /// `exec`: a program of this machine.
@@ -435,6 +455,10 @@ pub struct Device {
     pub behind: Option<String>,
     /// Ports of a switch that lead on, by their number in its facts (`port.<number>.status`).
     pub uplinks: Vec<String>,
+    /// What it may be told; empty: it is only read.
+    pub commands: Vec<crate::command::Name>,
+    /// As whom it is told; protocols without credentials have none.
+    pub write: Option<write::Write>,
 }
 
 /// `device.kind`

@@ -12,7 +12,9 @@
 //! when a server does not stop) have none.
 
 use super::problem::{Kind, Problem, Severity, Sink};
-use super::{ExecAction, Loopback, Real, RealAction, Simulated, SimulatedAction, Site, SshAction, World};
+use super::{
+    DeviceAction, ExecAction, Loopback, Real, RealAction, Simulated, SimulatedAction, Site, SshAction, World,
+};
 use crate::time::Millis;
 use shared::Quantity;
 use std::net::SocketAddr;
@@ -134,6 +136,8 @@ pub trait Hands: World {
     fn action(raw: RawAction) -> Result<Self::Action, &'static str>;
 }
 
+const LOOPBACK_ONLY: &str = "a simulated site reaches nothing but loopback (127.0.0.0/8, ::1)";
+
 /// An action as it stands in the file.
 #[derive(Debug, Clone)]
 pub enum RawAction {
@@ -141,6 +145,8 @@ pub enum RawAction {
     Ssh(SshAction<SocketAddr>),
     /// `kind = "exec"`
     Exec(ExecAction),
+    /// `kind = "device"`
+    Device(DeviceAction<SocketAddr>),
 }
 
 impl Hands for Real {
@@ -148,6 +154,7 @@ impl Hands for Real {
         Ok(match raw {
             RawAction::Ssh(ssh) => RealAction::Ssh(ssh),
             RawAction::Exec(exec) => RealAction::Exec(exec),
+            RawAction::Device(told) => RealAction::Device(told),
         })
     }
 }
@@ -156,9 +163,18 @@ impl Hands for Simulated {
     fn action(raw: RawAction) -> Result<SimulatedAction, &'static str> {
         match raw {
             RawAction::Exec(_) => Err("a simulated site has no programs to start"),
+            RawAction::Device(told) => {
+                let addr = told.addr.map(|addr| Loopback::new(addr).ok_or(LOOPBACK_ONLY));
+                Ok(SimulatedAction::Device(DeviceAction {
+                    device: told.device,
+                    addr: addr.transpose()?,
+                    port: told.port,
+                    command: told.command,
+                    value: told.value,
+                }))
+            }
             RawAction::Ssh(ssh) => {
-                let addr = Loopback::new(ssh.addr)
-                    .ok_or("a simulated site reaches nothing but loopback (127.0.0.0/8, ::1)")?;
+                let addr = Loopback::new(ssh.addr).ok_or(LOOPBACK_ONLY)?;
                 Ok(SimulatedAction::Ssh(SshAction {
                     addr,
                     user: ssh.user,

@@ -2,10 +2,11 @@
 //! is missing, it becomes a [`Site`].
 
 use super::link::Link;
+use super::parse::{Hands, RawAction};
 use super::reader::{At, Found};
 use super::{
-    Channel, Confirm, ContactKind, Device, DeviceKind, Hardware, Host, Label, Limit, Mqtt, Node, OnFailure,
-    OutagePolicy, Portal, Priority, Side, Site, Web, World,
+    Channel, Confirm, ContactKind, Device, DeviceAction, DeviceKind, Hardware, Host, Label, Limit, Mqtt,
+    Node, OnFailure, OutagePolicy, Portal, Priority, Side, Site, Web, World,
 };
 use crate::time::Millis;
 use shared::Quantity;
@@ -114,6 +115,8 @@ pub(super) struct RawDevice {
     pub(super) behind: Found<String>,
     pub(super) uplinks: Vec<At<String>>,
     pub(super) battery: Option<super::battery::RawBattery>,
+    pub(super) commands: Vec<At<crate::command::Name>>,
+    pub(super) write: Option<super::write::Write>,
 }
 
 pub(super) struct RawHost<W: World> {
@@ -124,6 +127,8 @@ pub(super) struct RawHost<W: World> {
     pub(super) need: Found<usize>,
     pub(super) depends_on: Vec<At<String>>,
     pub(super) action: Option<W::Action>,
+    /// `kind = "device"`, which only the devices make an action.
+    pub(super) told: Option<RawTold>,
     /// Longest time that the action may take by its own settings.
     pub(super) action_longest: Found<Millis>,
     /// What the action is aimed at, to find the same server twice.
@@ -131,6 +136,12 @@ pub(super) struct RawHost<W: World> {
     pub(super) confirm: Found<Confirm>,
     pub(super) budget: Found<Millis>,
     pub(super) on_failure: Found<OnFailure>,
+}
+
+pub(super) struct RawTold {
+    pub(super) device: At<String>,
+    pub(super) command: At<crate::command::Name>,
+    pub(super) value: Option<i64>,
 }
 
 pub(super) struct RawLimit {
@@ -158,7 +169,7 @@ pub(super) struct RawOutage {
 }
 
 /// The site, when nothing is missing.
-pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
+pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
     let web = Web {
         listen: raw.web?.listen?.value,
     };
@@ -203,6 +214,8 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
         }
         devices.push(build_device(device)?);
     }
+    let hosts = raw.hosts.into_iter().map(|host| build_host(host, &devices));
+    let hosts = hosts.collect::<Option<_>>()?;
     Some(Site {
         name: raw.name?.value,
         data_dir: raw.data_dir?.value,
@@ -228,7 +241,7 @@ pub(super) fn build<W: World>(raw: Raw<W>) -> Option<Site<W>> {
             .into_iter()
             .map(super::notifier::build)
             .collect::<Option<_>>()?,
-        hosts: raw.hosts.into_iter().map(build_host).collect::<Option<_>>()?,
+        hosts,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
         access: super::doors::build(raw.access, portals)?,
@@ -313,17 +326,34 @@ fn build_device(raw: RawDevice) -> Option<Device> {
         retries: raw.retries?.value,
         behind: raw.behind.map(|behind| behind.value),
         uplinks: raw.uplinks.into_iter().map(|port| port.value).collect(),
+        commands: raw.commands.into_iter().map(|name| name.value).collect(),
+        write: raw.write,
     })
 }
 
-fn build_host<W: World>(raw: RawHost<W>) -> Option<Host<W>> {
+fn build_host<W: Hands>(raw: RawHost<W>, devices: &[Device]) -> Option<Host<W>> {
+    let action = match raw.told {
+        None => raw.action?,
+        Some(told) => {
+            let device = devices.iter().find(|device| device.name == told.device.value)?;
+            let action = DeviceAction {
+                device: device.name.clone(),
+                addr: device.link.endpoint().map(|(_, addr)| addr),
+                port: device.link.serial().map(|line| line.path.clone()),
+                command: told.command.value,
+                value: told.value,
+            };
+            // What a simulated site refuses was reported with the device.
+            W::action(RawAction::Device(action)).ok()?
+        }
+    };
     Some(Host {
         name: raw.name?.value,
         label: raw.label?.value,
         feeds: raw.feeds.into_iter().map(|feed| feed.value).collect(),
         need: raw.need?.value,
         depends_on: raw.depends_on.into_iter().map(|host| host.value).collect(),
-        action: raw.action?,
+        action,
         confirm: raw.confirm?.value,
         budget: raw.budget?.value,
         on_failure: raw.on_failure?.value,

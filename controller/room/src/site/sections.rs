@@ -7,7 +7,7 @@ use super::parse::{
     POLL_ON_BATTERY, RETRIES, RawAction, TIMEOUT,
 };
 use super::problem::{Kind, Sink};
-use super::raw::{Raw, RawDevice, RawHost, RawLimit, RawMqtt, RawOutage, RawWeb, side_word};
+use super::raw::{Raw, RawDevice, RawHost, RawLimit, RawMqtt, RawOutage, RawTold, RawWeb, side_word};
 use super::reader::{At, Found, Reader};
 use super::{Confirm, DeviceKind, ExecAction, Label, OnFailure, Priority, Side, SshAction, preset};
 use crate::time::Millis;
@@ -239,11 +239,14 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         Some(poll) if !hurries => poll.value,
         _ => POLL_ON_BATTERY,
     };
+    let link = super::link::link(&mut r);
+    let commands = super::write::commands(&mut r);
+    let write = super::write::write(&mut r, &link, &commands);
     let device = RawDevice {
         label: label(&mut r, &name),
         name,
         kind,
-        link: super::link::link(&mut r),
+        link,
         profile: profile(&mut r, has_profiles),
         poll,
         poll_on_battery: span_or(
@@ -257,6 +260,8 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         behind: r.text_or("behind"),
         uplinks: r.list("uplinks"),
         battery: super::battery::battery(&mut r),
+        commands,
+        write,
     };
     r.finish();
     device
@@ -302,7 +307,12 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
             "a host without a UPS needs no plan; name what supplies it, or take the host out",
         );
     }
-    let (action, action_longest, aim) = action_of::<W>(&mut r);
+    let Asked {
+        action,
+        told,
+        longest: action_longest,
+        aim,
+    } = action_of::<W>(&mut r);
     let host = RawHost {
         span: r.span.clone(),
         label: label(&mut r, &name),
@@ -311,6 +321,7 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
         need,
         depends_on: r.list("depends_on"),
         action,
+        told,
         action_longest,
         aim,
         confirm: confirm(&mut r),
@@ -332,42 +343,74 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
 enum ActionKind {
     Ssh,
     Exec,
+    Device,
 }
 
-fn action_of<W: Hands>(host: &mut Reader<'_>) -> (Option<W::Action>, Found<Millis>, Found<String>) {
-    let hint = "[host.action] with kind = \"ssh\" or \"exec\"";
+/// What `[host.action]` says.
+struct Asked<A> {
+    action: Option<A>,
+    told: Option<RawTold>,
+    longest: Found<Millis>,
+    aim: Found<String>,
+}
+
+fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
+    let nothing = || Asked {
+        action: None,
+        told: None,
+        longest: None,
+        aim: None,
+    };
+    let hint = "[host.action] with kind = \"ssh\", \"exec\" or \"device\"";
     let Some(mut r) = host.table("action", "[host.action]", hint) else {
-        return (None, None, None);
+        return nothing();
     };
     let span = r.span.clone();
-    let kind = r.word("kind", &[("ssh", ActionKind::Ssh), ("exec", ActionKind::Exec)]);
+    let words = [
+        ("ssh", ActionKind::Ssh),
+        ("exec", ActionKind::Exec),
+        ("device", ActionKind::Device),
+    ];
+    let kind = r.word("kind", &words);
+    let mut told = None;
     let raw = match kind.as_ref().map(|kind| kind.value) {
-        None => return (None, None, None),
+        None => return nothing(),
         Some(ActionKind::Ssh) => ssh(&mut r),
         Some(ActionKind::Exec) => exec(&mut r),
+        Some(ActionKind::Device) => super::write::told(&mut r).map(|(found, longest, aim)| {
+            told = Some(found);
+            (None, longest, aim)
+        }),
     };
     r.finish();
     let Some((raw, longest, aim)) = raw else {
-        return (None, None, None);
+        return nothing();
     };
-    let longest = Some(At {
-        value: longest,
-        span: span.clone(),
-    });
-    let aim = Some(At {
-        value: aim,
-        span: span.clone(),
-    });
-    match W::action(raw) {
-        Ok(action) => (Some(action), longest, aim),
+    fn at<T>(span: &std::ops::Range<usize>, value: T) -> Found<T> {
+        Some(At {
+            value,
+            span: span.clone(),
+        })
+    }
+    let asked = |action| Asked {
+        action,
+        told,
+        longest: at(&span, longest),
+        aim: at(&span, aim),
+    };
+    match raw.map(W::action).transpose() {
+        Ok(action) => asked(action),
         Err(why) => {
             host.sink().error(Kind::Value, &span, why);
-            (None, longest, aim)
+            asked(None)
         }
     }
 }
 
-fn ssh(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
+/// An action, the longest time it may take, and what it is aimed at.
+type RawAsked = Option<(Option<RawAction>, Millis, String)>;
+
+fn ssh(r: &mut Reader<'_>) -> RawAsked {
     let range = (Millis(100), Millis::from_secs(3600));
     let addr = r.addr("addr", "\"192.168.10.21:22\"");
     let user = r.text(
@@ -416,10 +459,10 @@ fn ssh(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
         connect_timeout: connect.value,
         command_timeout: length.value,
     });
-    Some((action, longest, aim))
+    Some((Some(action), longest, aim))
 }
 
-fn exec(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
+fn exec(r: &mut Reader<'_>) -> RawAsked {
     let program = r.text("program", "the absolute path of the program; there is no shell");
     let args = r.list("args");
     let timeout = span_or(
@@ -446,7 +489,7 @@ fn exec(r: &mut Reader<'_>) -> Option<(RawAction, Millis, String)> {
         args,
         timeout,
     });
-    Some((action, timeout, aim))
+    Some((Some(action), timeout, aim))
 }
 
 #[derive(Clone, Copy)]

@@ -97,7 +97,9 @@ fn the_small_site_is_good_in_both_worlds() {
     assert_eq!(site.limits[0].id, "room.temperature.high");
     assert_eq!(site.devices[0].poll, super::parse::POLL);
     let site = simulated(GOOD, Path::new("/x")).unwrap();
-    let SimulatedAction::Ssh(ssh) = &site.hosts[0].action;
+    let SimulatedAction::Ssh(ssh) = &site.hosts[0].action else {
+        panic!("{:?}", site.hosts[0].action);
+    };
     assert_eq!(ssh.user, "stop");
 }
 
@@ -108,7 +110,7 @@ fn the_example_is_good_and_without_a_warning() {
     let site = outcome.site.unwrap();
     assert_eq!(
         (site.nodes.len(), site.devices.len(), site.hosts.len()),
-        (2, 8, 4)
+        (2, 8, 5)
     );
     // A place of 18 limits, a load of two, and two written out.
     assert_eq!(site.limits.len(), 22);

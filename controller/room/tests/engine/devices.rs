@@ -28,6 +28,8 @@ fn server(limit: f64) -> Site<Real> {
         retries: 1,
         behind: None,
         uplinks: Vec::new(),
+        commands: Vec::new(),
+        write: None,
     });
     site.limits.push(Limit {
         id: "db1.fan.7.speed.low".to_owned(),

@@ -2,6 +2,7 @@
 //! does not replay any more: revert, do not update. New records are added at the end.
 
 use room::catalog::Kind;
+use room::command::Done;
 use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::record::{NodeEvent, NodeOrder, Record};
@@ -26,6 +27,15 @@ fn event(event: NodeEvent) -> Record {
 
 fn door(door: DoorEvent) -> NodeEvent {
     NodeEvent::Door { portal: 0, door }
+}
+
+fn done(done: Done) -> Record {
+    Record::DeviceDone {
+        id: 1,
+        device: "ups-a".to_owned(),
+        command: "test.battery.start".to_owned(),
+        done,
+    }
 }
 
 fn records() -> Vec<Record> {
@@ -187,6 +197,25 @@ fn records() -> Vec<Record> {
     ]);
     records.extend(incidents());
     records.extend(alarms());
+    records.extend([
+        Record::DeviceOrdered {
+            id: 1,
+            device: "ups-a".to_owned(),
+            command: "test.battery.start".to_owned(),
+            value: None,
+            by: "山田".to_owned(),
+        },
+        done(Done::Confirmed {
+            seen: "ups.test.result is running".to_owned(),
+        }),
+        done(Done::Accepted),
+        done(Done::Refused {
+            problem: "no".to_owned(),
+        }),
+        done(Done::Unknown {
+            problem: "silence".to_owned(),
+        }),
+    ]);
     records
 }
 

@@ -10,6 +10,7 @@ mod journal;
 mod keys;
 mod limits;
 mod lists;
+mod operate;
 mod portals;
 mod redundancy;
 mod story;

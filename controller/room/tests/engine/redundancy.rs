@@ -76,6 +76,8 @@ fn device(name: &str, options: &[&str]) -> Device {
         behind: option("behind").map(str::to_owned),
         uplinks: option("uplinks")
             .map_or_else(Vec::new, |ports| ports.split(',').map(str::to_owned).collect()),
+        commands: Vec::new(),
+        write: None,
     }
 }
 

@@ -809,6 +809,8 @@ pub(crate) fn site_with(ups: &[&str], policy: OutagePolicy) -> Site<Real> {
         retries: 1,
         behind: None,
         uplinks: Vec::new(),
+        commands: Vec::new(),
+        write: None,
     };
     Site {
         devices: ups.iter().map(device).collect(),

@@ -423,6 +423,8 @@ mod tests {
             retries: 1,
             behind: None,
             uplinks: Vec::new(),
+            commands: Vec::new(),
+            write: None,
         }
     }
 
