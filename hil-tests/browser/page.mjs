@@ -2,18 +2,19 @@
 //
 //   node page.mjs STEP BASE_URL OUTPUT_DIR [--point ID] [--scenario NAME] [--alarm PREFIX] [--by NAME]
 //
-// STEP is one of
+// STEP is one of these, or some of them with commas between, in one browser
 //   live    a measured value changes by itself, and its age stays young
 //   ack     starts a scenario (leak), sees its alarm, acknowledges it with a name, and finds it under
 //           "in progress" with its owner
 //   flood   shows ten thousand alarms, made of one that stands, within a second
+//   limits  tries a limit on the past, saves it with a reason, and finds who changed it
 //   nodata  waits until a point is shown as missing, with a reason and without a number; whoever calls
 //           this has stopped the node
 //   lost    waits until the page says that it has lost the controller; whoever calls this has stopped it
-//   words   the English page has no Japanese left, and the choice survives a reload
+//   words   every view is English, reachable, with a title of its own; the choice survives a reload
 //   phone   the page fits 390 px without scrolling sideways
 //   contract  the API document of the product is the one from which the page's types are made
-//   all     contract, live, words, phone, ack, flood
+//   all     contract, live, words, phone, limits, ack, flood
 // Every step saves OUTPUT_DIR/STEP.png (also when it fails), runs axe-core, and fails on a request to a
 // foreign origin, an error on the console, or a serious violation. Exit 0 when it held, 1 when not,
 // 2 when it was called wrongly. It never waits longer than STEP_WITHIN for anything.
@@ -49,7 +50,7 @@ const PHONE = { width: 390, height: 844 };
 
 class Broken extends Error {}
 
-const STEPS = { live, ack, flood, nodata, lost, words, phone, contract };
+const STEPS = { live, ack, flood, limits, nodata, lost, words, phone, contract };
 
 /** A value that a sensor measures changes while we look, and it is young. */
 async function live(page) {
@@ -188,19 +189,74 @@ async function lost(page) {
   return flat(await page.locator('[data-lost] strong').innerText());
 }
 
-/** The other language, and that it is remembered. */
+/** The other language, that it is remembered, and every view in it: title, focus, accessibility. */
 async function words(page) {
   await page.locator('button[lang="en"]').click(patience());
   await until(() => page.evaluate(() => document.documentElement.lang === 'en'), 'the page stayed Japanese');
   await page.reload({ waitUntil: 'domcontentloaded' });
   await seen(page.locator('[data-link="live"]'), 'the page did not come back after a reload');
-  const left = await page.evaluate(() => {
-    const clone = document.body.cloneNode(true);
-    clone.querySelectorAll('[lang="ja"], script, noscript').forEach((node) => node.remove());
-    return [...new Set(clone.textContent.match(/[぀-ヿ一-龯]+/g) ?? [])];
-  });
-  if (left.length > 0) throw new Broken(`the English page says ${left.slice(0, 8).join(', ')}`);
-  return 'the page is English and stays so';
+  const views = await page.$$eval('[data-nav]', (links) => links.map((link) => link.dataset.nav));
+  const titles = new Set();
+  for (const view of views) {
+    await page.locator(`[data-nav="${view}"]`).click(patience());
+    const shown = page.locator(`[data-view="${view}"]:not([hidden])`);
+    await seen(shown, `the view ${view} is not shown`);
+    await until(
+      () =>
+        shown.evaluate((section) => section === document.activeElement || section.dataset.view === 'room'),
+      `the focus did not go to ${view}`,
+    );
+    titles.add(await page.title());
+    const found = await violations(page);
+    if (found.length > 0) throw new Broken(`${view}: axe: ${found.join('; ')}`);
+    const left = await page.evaluate(() => {
+      const clone = document.body.cloneNode(true);
+      clone.querySelectorAll('[lang="ja"], script, noscript, .by').forEach((node) => node.remove());
+      return [...new Set(clone.textContent.match(/[぀-ヿ一-龯]+/g) ?? [])];
+    });
+    if (left.length > 0) throw new Broken(`the English ${view} says ${left.slice(0, 8).join(', ')}`);
+  }
+  if (titles.size !== views.length) throw new Broken(`views share a title: ${[...titles].join(', ')}`);
+  return `${views.length} views are English and stay so`;
+}
+
+/** A limit is tried on the past, saved with a reason, and the change is listed with who and why. */
+async function limits(page, { by }) {
+  await page.locator('[data-nav="limits"]').click(patience());
+  const first = page.locator('[data-limit] a').first();
+  await seen(first, 'no limit is listed');
+  await first.click(patience());
+  const value = page.locator('[data-value="limit"]');
+  await seen(value, 'the limit did not open');
+  const before = Number(await value.inputValue());
+  await value.fill(String(before + 1));
+  const save = page.locator('[data-save]');
+  if (!(await save.isDisabled())) throw new Broken('a limit can be saved without having been tried');
+  // What is half typed survives a look at another view.
+  await page.locator('[data-nav="equipment"]').click(patience());
+  await page.locator('[data-nav="limits"]').click(patience());
+  await seen(value, 'the limit was not there any more');
+  if (Number(await value.inputValue()) !== before + 1) throw new Broken('what was typed is lost');
+  await page.locator('[data-try]').click(patience());
+  await seen(page.locator('[data-preview]'), 'the preview said nothing');
+  const said = flat(await page.locator('[data-preview] .summary').innerText());
+  await page.screenshot({ path: page.shot('limits-tried') });
+  await save.click(patience());
+  await page.locator('dialog [data-field="reason"]').fill('季節の切り替え');
+  await page.locator('dialog [data-field="name"]').fill(by);
+  await page.locator('dialog [data-ok]').click(patience());
+  await until(
+    async () =>
+      (
+        await page
+          .locator('[data-changes]')
+          .first()
+          .innerText()
+          .catch(() => '')
+      ).includes(by),
+    'the change is not listed with its name',
+  );
+  return `${before} → ${before + 1}: ${said}`;
 }
 
 async function phone(page) {
@@ -337,10 +393,13 @@ async function main() {
     },
   });
   const [step, base, output] = positionals;
-  const steps = step === 'all' ? ['contract', 'live', 'words', 'phone', 'ack', 'flood'] : [step];
+  const steps =
+    step === 'all'
+      ? ['contract', 'live', 'words', 'phone', 'limits', 'ack', 'flood']
+      : (step ?? '').split(',');
   if (!base || !output || !steps.every((name) => Object.hasOwn(STEPS, name))) {
     console.error(
-      `usage: node page.mjs ${Object.keys(STEPS).join('|')}|all BASE_URL OUTPUT_DIR [--point ID]`,
+      `usage: node page.mjs ${Object.keys(STEPS).join('|')}|all[,...] BASE_URL OUTPUT_DIR [--point ID]`,
     );
     return 2;
   }

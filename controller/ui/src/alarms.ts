@@ -30,6 +30,9 @@ export function standingCounts(alarms: readonly Alarm[]): Record<Priority, numbe
 
 export type Tab = 'new' | 'owned' | 'returned' | 'shelved';
 export const TABS: readonly Tab[] = ['new', 'owned', 'returned', 'shelved'];
+/** The lists of the view: the tabs of the alarms, and the forecasts, which are none. */
+export type List = Tab | 'forecast';
+export const LISTS: readonly List[] = [...TABS, 'forecast'];
 
 const TAB_OF: Record<AlarmState, Tab | null> = {
   unacknowledged: 'new',
@@ -107,8 +110,9 @@ export function inGroups(
  * The tab to show. A person's choice stands while it is fresh or still has something to show; a wall
  * display, which nobody touches, always shows the most urgent tab that is not empty.
  */
-export function shownTab(tabs: Record<Tab, Alarm[]>, chosen: Tab | null, fresh: boolean): Tab {
-  if (chosen && (fresh || (tabs[chosen].length > 0 && tabs.new.length === 0))) return chosen;
+export function shownTab(tabs: Record<Tab, Alarm[]>, chosen: List | null, fresh: boolean): List {
+  const full = chosen === 'forecast' || (chosen !== null && tabs[chosen].length > 0);
+  if (chosen && (fresh || (full && tabs.new.length === 0))) return chosen;
   return TABS.find((tab) => tabs[tab].length > 0) ?? 'new';
 }
 

@@ -19,6 +19,7 @@ export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
 export type Step = Sent<Schemas['Step']>;
 export type Power = Sent<Schemas['Power']>;
+export type Maintenance = Sent<Schemas['Maintenance']>;
 export type Limit = Sent<Schemas['Limit']>;
 export type LimitValues = Sent<Schemas['LimitValues']>;
 export type LimitChange = Sent<Schemas['LimitChange']>;
@@ -26,7 +27,13 @@ export type LimitRun = Sent<Schemas['LimitRun']>;
 export type LimitPreview = Sent<Schemas['LimitPreview']>;
 export type Incident = Sent<Schemas['Incident']>;
 export type IncidentDocument = Sent<Schemas['Document']>;
-export type Snapshot = Sent<Schemas['Snapshot']>;
+import type { Forecast, NoticesView } from './api-more';
+export type * from './api-more';
+export type Snapshot = Sent<Schemas['Snapshot']> & {
+  notices: NoticesView;
+  maintenance: Maintenance[];
+  forecasts: Forecast[];
+};
 
 /** A committed record; further fields depend on `kind`. */
 export interface Entry {
@@ -116,10 +123,39 @@ const alarm = (id: string, verb: string) => `/api/v1/alarms/${encodeURIComponent
 export const acknowledge = (id: string, by: string) => command(alarm(id, 'acknowledge'), { by });
 export const shelve = (id: string, by: string, minutes: number, reason: string) =>
   command(alarm(id, 'shelve'), { by, minutes, reason });
+/** Takes it over from whoever has it. */
+export const take = (id: string, by: string) => command(alarm(id, 'take'), { by });
+/** Ends a shelf before its time. */
+export const unshelve = (id: string, by: string) => command(alarm(id, 'unshelve'), { by });
+export const outOfService = (id: string, by: string, minutes: number, reason: string) =>
+  command(alarm(id, 'out-of-service'), { by, minutes, reason });
+export const inService = (id: string, by: string) => command(alarm(id, 'in-service'), { by });
 export const reset = (id: string, by: string) => command(alarm(id, 'reset'), { by });
+export interface MaintenanceOrder {
+  minutes: number;
+  reason: string;
+  work_order: string | null;
+  /** `node:NAME`, `device:NAME`, `point:ID`, `alarm:ID`. */
+  scope: string[];
+}
+export const startMaintenance = (by: string, order: MaintenanceOrder) =>
+  command('/api/v1/maintenance', { by, ...order });
+/** Ends a window with what came of the work, or records that of one that has ended by itself. */
+export const endMaintenance = (id: number, by: string, result: string) =>
+  command(`/api/v1/maintenance/${id}/end`, { by, result });
 export const rehearse = (by: string) => command('/api/v1/plan/rehearse', { by });
 export const scenario = (name: string, by: string) =>
   command(`/api/v1/scenarios/${encodeURIComponent(name)}`, { by });
+
+/** A test call of one contact, or of all. */
+export const testCall = (by: string, contact: string | null) =>
+  command(
+    contact === null
+      ? '/api/v1/notices/test'
+      : `/api/v1/notices/contacts/${encodeURIComponent(contact)}/test`,
+    { by },
+  );
+export const lampTest = (by: string) => command('/api/v1/notices/lamp-test', { by });
 
 /** Every limit as it is now. @throws CommandError */
 export const limits = () => get<Limit[]>('/api/v1/limits');

@@ -18,6 +18,14 @@ const MAX_ENTRIES = 50;
 const MAX_HISTORY_POINTS = 64;
 const HISTORY_BUCKETS = 60;
 
+/** What an older controller does not send: a page that is left open lives through an update being taken back. */
+const NEWER = {
+  maintenance: [],
+  forecasts: [],
+  incidents: [],
+  notices: { contacts: [], notifiers: [], told: [], failed: [], under_way: 0, test_due: null },
+} satisfies Partial<Snapshot>;
+
 /** `core`: the page server lives, but what it shows comes from nobody. */
 export type Link = 'connecting' | 'live' | 'core' | 'lost';
 
@@ -138,7 +146,8 @@ export class Live {
   }
 
   /** Takes a snapshot over. */
-  receive(snapshot: Snapshot) {
+  receive(sent: Snapshot) {
+    const snapshot = { ...NEWER, ...sent };
     const first = this.snapshot === null;
     // A page that has just been opened announces nothing: the alarms are on the screen already.
     const raised = first ? [] : newAlarms(this.snapshot?.alarms ?? [], snapshot.alarms);

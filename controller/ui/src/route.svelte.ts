@@ -1,7 +1,7 @@
 // Which view is shown. Views are hash routes: the page is one file that any server can hand out, a view has
 // an address that can be sent by mail or kept as a bookmark, and "back" does what people expect.
 
-export const VIEWS = ['room', 'alarms', 'limits', 'incidents', 'equipment'] as const;
+export const VIEWS = ['room', 'alarms', 'limits', 'contacts', 'incidents', 'equipment'] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Place {
@@ -36,6 +36,8 @@ export const hrefOf = (view: View, ...rest: string[]) =>
 
 class Route {
   #place = $state.raw<Place>(HOME);
+  /** What was open in each view when it was left. */
+  #open = $state.raw<Partial<Record<View, readonly string[]>>>({});
   /** Where each view was left, pixels from the top. */
   #left = new Map<View, number>();
   /** Counts up with every change of the view that a person made: the page then moves the focus. */
@@ -52,11 +54,19 @@ class Route {
     return this.#left.get(this.view) ?? 0;
   }
 
+  /** The address of a view as it was left; of the one that is shown, its beginning. */
+  back(view: View): string {
+    // The alarms begin anew: what is most urgent now, and not what was looked at an hour ago.
+    const again = view !== this.view && view !== 'alarms';
+    return hrefOf(view, ...((again && this.#open[view]) || []));
+  }
+
   /** Takes an address over. */
   take(hash: string) {
     const place = placeOf(hash);
     if (!place) return;
     const same = place.view === this.view;
+    if (!same) this.#open = { ...this.#open, [this.view]: this.rest };
     this.#place = place;
     if (!same) this.moves += 1;
   }

@@ -68,12 +68,14 @@ fn judge(name: &str, output: &Output) {
         "{name}: {said}{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let screen = screens().join(format!("{name}.png"));
-    assert!(screen.is_file(), "no {}", screen.display());
+    for step in name.split(',') {
+        let screen = screens().join(format!("{step}.png"));
+        assert!(screen.is_file(), "no {}", screen.display());
+    }
     eprint!("{said}");
 }
 
-/// Lets the browser do one step.
+/// Lets one browser do a step, or some with commas between.
 fn step(demo: &Yagura, name: &str, options: &[&str]) {
     judge(name, &browser(demo, name, options).output().unwrap());
 }
@@ -101,13 +103,11 @@ async fn the_page_shows_live_values_owners_of_alarms_and_what_is_missing() {
             let alive = picture.nodes.iter().filter(|node| node.state == "alive").count();
             (alive == 3).then_some(())
         });
-        step(&demo, "live", &[]);
         step(
             &demo,
-            "ack",
+            "live,words,limits,ack,flood",
             &["--scenario", "leak", "--alarm", "leak", "--by", "施設課 佐藤"],
         );
-        step(&demo, "flood", &[]);
         // The name is not the page's own memory: it is in the journal.
         let records = demo.records();
         let taken = records
@@ -117,6 +117,10 @@ async fn the_page_shows_live_values_owners_of_alarms_and_what_is_missing() {
             taken.is_some_and(|row| row["alarm"].as_str().is_some_and(|id| id.starts_with("leak"))),
             "{records:?}"
         );
+        let changed = records
+            .iter()
+            .any(|row| row["kind"] == "limit_changed" && row["by"] == "施設課 佐藤");
+        assert!(changed, "{records:?}");
     });
     scenario::send(dir.path(), Scenario::Link).await.unwrap();
     tokio::task::block_in_place(|| {

@@ -69,6 +69,100 @@ describe('the page', () => {
     expect(away).toContain('室温が高い');
   });
 
+  it('names who was told of an alarm, and who stands in for whom', () => {
+    const snapshot = room();
+    const contact = {
+      name: 'facilities',
+      label: { ja: '施設管理担当', en: 'Facilities' },
+      on_duty: false,
+      deputy: 'duty',
+      via: ['mail'],
+      called: false,
+      last_test: null,
+    };
+    snapshot.alarms = [alarm('leak.1.wet')];
+    snapshot.notices = {
+      ...snapshot.notices,
+      contacts: [contact, { ...contact, name: 'duty', label: { ja: '宿直', en: 'Duty' }, deputy: null }],
+      notifiers: [
+        {
+          name: 'mail',
+          label: { ja: '庁内メール', en: 'Mail' },
+          state: 'failing',
+          problem: '接続できません',
+          last_success_ms: null,
+        },
+      ],
+      told: [
+        {
+          alarm: 'leak.1.wet',
+          contact: 'duty',
+          deputy_for: 'facilities',
+          notifier: 'mail',
+          moment: 'raised',
+          at_ms: snapshot.wall_ms,
+          in_summary: false,
+        },
+      ],
+    };
+    const card = page(snapshot, 'alarms').split('data-told="1"')[1]!.split('</dd>')[0]!;
+    expect(card).toContain('宿直');
+    const html = page(snapshot, 'contacts');
+    const one = html.split('data-contact="facilities"')[1]!.split('</li>')[0]!;
+    for (const text of ['時間外', '今日は代理の「宿直」へ', '庁内メール', 'テスト連絡はまだ届いていません'])
+      expect(one).toContain(text);
+    expect(html.split('data-notifier="mail"')[1]!.split('</li>')[0]!).toContain('接続できません');
+  });
+
+  it('keeps forecasts apart from alarms: no colour of theirs, no count among them', () => {
+    const snapshot = room();
+    snapshot.forecasts = [
+      {
+        id: 'ups-a.battery.wear',
+        kind: 'battery_wear',
+        what: { ja: '蓄電池の寿命が近い', en: 'Battery near its end' },
+        place: { ja: 'UPS-A', en: 'UPS-A' },
+        because: { ja: '2.1年使用', en: '2.1 years' },
+        action: { ja: '交換の予算を要求する', en: 'Ask for the money' },
+        at_ms: snapshot.wall_ms + 400 * 86_400_000,
+        earliest_ms: null,
+        latest_ms: null,
+        confidence: 'medium',
+        confidence_words: { ja: 'ふつう', en: 'fair' },
+        used_percent: 81,
+        budget: null,
+      },
+    ];
+    const home = page(snapshot);
+    expect(home).toContain('予兆 1 件');
+    route.take('#/alarms/forecast');
+    const html = render(App, { props: { given: snapshot } }).body;
+    const tab = html.split('data-tab="forecast"')[1]!.split('</button>')[0]!;
+    expect(tab).not.toMatch(/class="count[^"]*(critical|warning|advisory)/);
+  });
+
+  it('lists what is being worked on, and asks for the result of what has ended', () => {
+    const snapshot = room();
+    const window = {
+      id: 1,
+      state: 'open' as const,
+      scope: ['device:ups-a'],
+      reason: '点検',
+      work_order: '88',
+      by: '施設課 佐藤',
+      since_ms: snapshot.wall_ms - 60_000,
+      until_ms: snapshot.wall_ms + 60_000,
+      left_s: 60,
+      folded: 2,
+      result: null,
+      result_by: null,
+    };
+    snapshot.maintenance = [window, { ...window, id: 2, state: 'awaits_result', left_s: null }];
+    expect(page(snapshot).split('data-away="2"')[1]!.split('</div>')[0]!).toContain('結果の記入待ち');
+    const tab = page(snapshot, 'alarms').split('data-tab="shelved"')[1]!.split('</button>')[0]!;
+    expect(tab).toContain('>2<');
+  });
+
   it('draws no watermark and no scenario on a real site', () => {
     const snapshot = room();
     snapshot.simulated = false;

@@ -27,4 +27,15 @@ describe('an address', () => {
     route.take('#/room');
     expect(route.moves).toBe(moves + 1);
   });
+
+  it('leads back to what was open in a view, and once more to its beginning', () => {
+    route.take('#/limits/room.temperature.high');
+    route.take('#/room');
+    expect(route.back('limits')).toBe('#/limits/room.temperature.high');
+    route.take(route.back('limits'));
+    expect(route.back('limits')).toBe('#/limits');
+    route.take('#/alarms/owned');
+    route.take('#/room');
+    expect(route.back('alarms')).toBe('#/alarms');
+  });
 });
