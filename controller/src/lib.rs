@@ -9,6 +9,7 @@ pub mod link;
 pub mod listen;
 pub mod modbus;
 pub mod nut;
+pub mod nutd;
 pub mod profiles;
 pub mod serial;
 pub mod snmp;

@@ -233,16 +233,18 @@ pub const fn part_id(part: Part) -> &'static str {
         Part::History => "system.history",
         Part::Mqtt => "system.mqtt",
         Part::Web => "system.web",
+        Part::Nut => "system.nut",
     }
 }
 
 /// Every part.
-pub const PARTS: [Part; 5] = [
+pub const PARTS: [Part; 6] = [
     Part::Journal,
     Part::JournalBroken,
     Part::History,
     Part::Mqtt,
     Part::Web,
+    Part::Nut,
 ];
 
 /// Alarm id for frames of nodes that the site does not know.
@@ -279,6 +281,7 @@ pub fn part(part: Part) -> Definition {
         Part::History => (Kind::History, Millis(0)),
         Part::Mqtt => (Kind::MqttDown, ROLE_ON_DELAY),
         Part::Web => (Kind::WebDown, ROLE_ON_DELAY),
+        Part::Nut => (Kind::NutServerDown, ROLE_ON_DELAY),
     };
     Definition {
         on_delay,

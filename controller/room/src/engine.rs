@@ -19,6 +19,7 @@ mod orders;
 mod points;
 mod portals;
 mod redundancy;
+mod served;
 mod updates;
 mod view;
 mod witness;

@@ -101,6 +101,8 @@ pub enum Part {
     Mqtt,
     /// The web role.
     Web,
+    /// The server for NUT's clients.
+    Nut,
 }
 
 /// What an operator can ask for.

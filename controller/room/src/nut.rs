@@ -7,6 +7,7 @@
 //! one. `ups.status` is weighed by [`status`]. What a variable cannot mean becomes a reason, with
 //! the raw text kept.
 
+pub mod served;
 pub mod status;
 
 use crate::device::{Fact, FactValue, Reading};

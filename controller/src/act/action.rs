@@ -3,7 +3,7 @@
 
 use super::device::{self, Tools};
 use super::permit::{Armed, Checked};
-use super::{exec, ssh};
+use super::{exec, nut, ssh};
 use room::site::{RealAction, SimulatedAction};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -114,6 +114,7 @@ impl Action for RealAction {
             Self::Ssh(action) => ssh::check(action, permit).await,
             Self::Exec(action) => exec::check(action, permit),
             Self::Device(action) => device::check(action, tools, permit).await,
+            Self::Nut(action) => nut::check(action, permit).await,
         }
     }
 
@@ -121,7 +122,7 @@ impl Action for RealAction {
         match self {
             Self::Ssh(action) => Some(action.addr),
             // The card of a UPS answers on, whatever its output does.
-            Self::Exec(_) | Self::Device(_) => None,
+            Self::Exec(_) | Self::Nut(_) | Self::Device(_) => None,
         }
     }
 
@@ -129,6 +130,7 @@ impl Action for RealAction {
         match self {
             Self::Ssh(action) => ssh::request(action, permit, sent).await,
             Self::Exec(action) => exec::request(action, permit, sent).await,
+            Self::Nut(_) => Ok(nut::request(permit, sent)),
             Self::Device(action) => device::request(action, tools, permit, sent).await,
         }
     }
@@ -139,7 +141,7 @@ impl Action for RealAction {
 
     async fn seen(&self, tools: &Tools) -> Result<(), Problem> {
         match self {
-            Self::Ssh(_) | Self::Exec(_) => Err(Problem::passing("nothing of it can be seen")),
+            Self::Ssh(_) | Self::Exec(_) | Self::Nut(_) => Err(Problem::passing("nothing of it can be seen")),
             Self::Device(action) => device::seen(action, tools).await.map(drop),
         }
     }

@@ -19,6 +19,7 @@ pub mod confirm;
 pub mod device;
 pub mod exec;
 mod ledger;
+mod nut;
 mod operations;
 pub mod permit;
 pub mod ssh;

@@ -296,6 +296,8 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
             }
             // Its device is looked at with the others.
             RealAction::Device(_) => {}
+            // It has no file of its own.
+            RealAction::Nut(_) => {}
             RealAction::Exec(exec) => {
                 let way = [table.as_slice(), &[Step::Key("program")]].concat();
                 disk.program(&way, &exec.program);

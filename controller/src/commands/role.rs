@@ -5,7 +5,7 @@
 //! the system does when the supervisor is gone, however it went: nothing is left behind.
 
 use super::{Failure, load};
-use crate::{act, broker, core, web};
+use crate::{act, broker, core, nutd, web};
 use clap::{Args, Subcommand};
 use room::plan::Plan;
 use room::site::parse::Hands;
@@ -37,6 +37,8 @@ pub(super) enum RoleCommand {
     Broker(SiteArgs),
     /// Pages and API
     Web(SiteArgs),
+    /// The server for NUT's clients
+    Nut(SiteArgs),
     /// The simulated room of `yagura demo`
     Simroom(SimroomArgs),
 }
@@ -78,6 +80,8 @@ pub(super) enum Role {
     Broker,
     /// Pages and API.
     Web,
+    /// The server for NUT's clients.
+    Nut,
 }
 
 impl Role {
@@ -88,6 +92,7 @@ impl Role {
             Self::Act => "act",
             Self::Broker => "broker",
             Self::Web => "web",
+            Self::Nut => "nut",
         }
     }
 }
@@ -99,6 +104,7 @@ pub(super) async fn run(command: RoleCommand) -> Result<ExitCode, Failure> {
         RoleCommand::Act(args) => (Role::Act, args),
         RoleCommand::Broker(args) => (Role::Broker, args),
         RoleCommand::Web(args) => (Role::Web, args),
+        RoleCommand::Nut(args) => (Role::Nut, args),
         RoleCommand::Simroom(args) => return simulate(args).await,
     };
     if args.simulated {
@@ -128,6 +134,9 @@ where
                 Ok(())
             }
             Role::Broker => broker::role(&site, stopping)
+                .await
+                .map_err(|error| failed(role, &error)),
+            Role::Nut => nutd::role(&site, stopping)
                 .await
                 .map_err(|error| failed(role, &error)),
             Role::Web => web::run(site, stopping.cancelled_owned())

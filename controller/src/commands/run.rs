@@ -58,6 +58,9 @@ impl House {
         if matches!(site.mqtt, Mqtt::Builtin { .. }) {
             roles.push(Role::Broker);
         }
+        if site.nut_server.is_some() {
+            roles.push(Role::Nut);
+        }
         Self {
             data_dir: site.data_dir.clone(),
             config: config.to_owned(),
@@ -133,7 +136,7 @@ enum Stage {
 
 const fn stop_at(role: Role) -> Stage {
     match role {
-        Role::Web | Role::Broker => Stage::Edge,
+        Role::Web | Role::Broker | Role::Nut => Stage::Edge,
         Role::Act => Stage::Hands,
         Role::Core => Stage::All,
     }
@@ -169,7 +172,7 @@ pub(super) fn prepare(data_dir: &Path) -> Result<(), Failure> {
         .mode(0o700)
         .create(&run_dir)
         .map_err(|error| failed(&run_dir, error))?;
-    for role in [Role::Web, Role::Broker] {
+    for role in [Role::Web, Role::Broker, Role::Nut] {
         let path = listen::address_file(data_dir, role.word());
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&path, error)),

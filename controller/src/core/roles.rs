@@ -6,10 +6,12 @@
 
 use crate::core::source::Message;
 use crate::link::{
-    self, Account, FromAct, FromBroker, FromWeb, MAX_WAITING, Role, ToAct, ToBroker, ToWeb, wire,
+    self, Account, FromAct, FromBroker, FromNut, FromWeb, MAX_WAITING, Role, ToAct, ToBroker, ToNut, ToWeb,
+    wire,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use room::nut::served::Served;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -35,6 +37,8 @@ pub(super) enum RoleInput {
     Act(FromAct),
     /// Counters of the endpoint.
     BrokerCounters(Vec<(String, u64)>),
+    /// Counters of the server for NUT's clients.
+    NutCounters(Vec<(String, u64)>),
     /// Web asks; answers go to the sender.
     Web(FromWeb, mpsc::Sender<ToWeb>),
 }
@@ -49,6 +53,7 @@ enum To {
     Web(mpsc::Sender<ToWeb>, watch::Sender<Vec<u8>>),
     Broker(mpsc::Sender<ToBroker>),
     Act(mpsc::Sender<ToAct>),
+    Nut(watch::Sender<Served>),
 }
 
 impl Outbox {
@@ -65,6 +70,7 @@ impl Outbox {
             To::Web(..) => Role::Web,
             To::Broker(_) => Role::Broker,
             To::Act(_) => Role::Act,
+            To::Nut(_) => Role::Nut,
         }
     }
 }
@@ -83,6 +89,8 @@ pub(super) struct Outboxes {
     snapshot: Option<watch::Sender<Vec<u8>>>,
     broker: Option<Slot<ToBroker>>,
     act: Option<Slot<ToAct>>,
+    /// What NUT's clients read: latest wins.
+    nut: Option<(u64, watch::Sender<Served>)>,
 }
 
 impl Outboxes {
@@ -95,6 +103,7 @@ impl Outboxes {
             }
             To::Broker(to) => self.broker = Some(Slot { id, to: Some(to) }),
             To::Act(to) => self.act = Some(Slot { id, to: Some(to) }),
+            To::Nut(to) => self.nut = Some((id, to)),
         }
     }
 
@@ -110,6 +119,7 @@ impl Outboxes {
             }
             Role::Broker => leave(&mut self.broker, id),
             Role::Act => leave(&mut self.act, id),
+            Role::Nut => self.nut.take_if(|(current, _)| *current == id).is_some(),
         }
     }
 
@@ -120,6 +130,17 @@ impl Outboxes {
     pub(super) fn show(&self, snapshot: Vec<u8>) {
         if let Some(to) = &self.snapshot {
             to.send_replace(snapshot);
+        }
+    }
+
+    pub(super) const fn has_nut(&self) -> bool {
+        self.nut.is_some()
+    }
+
+    /// Wakes the role in any case: an unchanged picture says that core lives.
+    pub(super) fn serve(&self, served: Served) {
+        if let Some((_, to)) = &self.nut {
+            to.send_replace(served);
         }
     }
 
@@ -242,6 +263,7 @@ async fn session(
         Role::Web => web(id, reader, writer, &loop_.others).await,
         Role::Act => act(id, reader, writer, &loop_.act).await,
         Role::Broker => broker(id, reader, writer, accounts, &loop_.others, messages).await,
+        Role::Nut => nut(id, reader, writer, &loop_.others).await,
     }
 }
 
@@ -254,6 +276,7 @@ fn may_be(peer: u32, own: u32, role: Role, passwd: &str) -> bool {
         Role::Web => "yagura-web",
         Role::Broker => "yagura-broker",
         Role::Act => "yagura-act",
+        Role::Nut => "yagura-nut",
     };
     // `name:x:uid:...`
     passwd.lines().any(|line| {
@@ -319,6 +342,42 @@ async fn act(
     }
     .await;
     left(loop_, Role::Act, id).await;
+    result
+}
+
+async fn nut(
+    id: u64,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+    loop_: &mpsc::Sender<RoleInput>,
+) -> Result<(), wire::LinkError> {
+    let (to, mut served) = watch::channel(Served::default());
+    joined(loop_, id, To::Nut(to)).await?;
+    let mut last = None;
+    let result = async {
+        loop {
+            // Both arms are cancel-safe receives.
+            tokio::select! {
+                changed = served.changed() => {
+                    changed.map_err(|_| wire::LinkError::Closed)?;
+                    let now = served.borrow_and_update().clone();
+                    let message = if last.as_ref() == Some(&now) {
+                        ToNut::Unchanged
+                    } else {
+                        last = Some(now.clone());
+                        ToNut::Served(now)
+                    };
+                    write(&mut writer, &message).await?;
+                }
+                message = reader.next::<FromNut>() => {
+                    let FromNut::Counters(counters) = message?;
+                    forward(loop_, RoleInput::NutCounters(counters)).await?;
+                }
+            }
+        }
+    }
+    .await;
+    left(loop_, Role::Nut, id).await;
     result
 }
 

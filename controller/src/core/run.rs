@@ -291,6 +291,15 @@ impl<W: World> Loop<W> {
                     Held::default(),
                 );
             }
+            RoleInput::NutCounters(counters) => {
+                self.event(
+                    Event::Counters {
+                        role: "nut",
+                        counters,
+                    },
+                    Held::default(),
+                );
+            }
             RoleInput::Web(message, answer) => self.web(message, answer),
         }
     }
@@ -799,6 +808,9 @@ impl<W: World> Loop<W> {
     fn publish_snapshot(&mut self) {
         self.snapshot_due = None;
         self.snapshot_last = Instant::now();
+        if self.outputs.roles.has_nut() {
+            self.outputs.roles.serve(self.engine.served(clock::now()));
+        }
         if !self.outputs.roles.has_web() {
             return;
         }
@@ -842,6 +854,7 @@ const fn part_of(role: Role) -> Option<Part> {
     match role {
         Role::Web => Some(Part::Web),
         Role::Broker => Some(Part::Mqtt),
+        Role::Nut => Some(Part::Nut),
         Role::Act => None,
     }
 }

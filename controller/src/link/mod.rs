@@ -30,6 +30,8 @@ pub enum Role {
     Broker,
     /// The holder of shutdown keys.
     Act,
+    /// The server for NUT's clients.
+    Nut,
 }
 
 /// First message of the role.
@@ -254,4 +256,20 @@ pub enum FromAct {
         /// What.
         done: Done,
     },
+}
+
+/// From core to nut.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToNut {
+    /// The UPSes as clients are to read them; sent on connect and after a change.
+    Served(room::nut::served::Served),
+    /// Core lives, and nothing has changed.
+    Unchanged,
+}
+
+/// From nut to core.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum FromNut {
+    /// What it refused, and who is logged in, by name.
+    Counters(Vec<(String, u64)>),
 }

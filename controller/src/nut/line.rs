@@ -122,7 +122,7 @@ impl Line {
 }
 
 /// The words of a line; `None` for one that ends inside of quotes or has too many.
-fn words(text: &str) -> Option<Vec<String>> {
+pub(crate) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {

@@ -14,7 +14,7 @@
 //! as a client that upsd would wait for at a shutdown (`LOGIN`).
 
 mod connection;
-mod line;
+pub(crate) mod line;
 mod tell;
 
 pub use line::{ErrorToken, Line, quoted};

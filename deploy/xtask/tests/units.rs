@@ -44,7 +44,7 @@ fn cannot_run(test: &str) -> bool {
 #[test]
 fn every_service_is_hardened() {
     let services = units(".service");
-    assert_eq!(services.len(), 5, "one service, or one for each of four roles");
+    assert_eq!(services.len(), 6, "one service, or one for each of five roles");
     if cannot_run("every_service_is_hardened") {
         return;
     }

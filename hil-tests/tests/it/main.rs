@@ -20,6 +20,7 @@ mod node;
 mod notifier_mail;
 mod notifier_web;
 mod nut;
+mod nut_server;
 mod outage;
 mod page;
 mod provision;

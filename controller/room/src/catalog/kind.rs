@@ -337,6 +337,8 @@ pub enum Kind {
     MqttDown,
     /// The web role is down.
     WebDown,
+    /// The server for NUT's clients is down.
+    NutServerDown,
     /// The clock is off.
     Clock,
     /// Backup or witness overdue.
@@ -353,7 +355,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 94] = [
+    pub const ALL: [Self; 95] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -442,6 +444,7 @@ impl Kind {
         Self::History,
         Self::MqttDown,
         Self::WebDown,
+        Self::NutServerDown,
         Self::Clock,
         Self::BackupOverdue,
         Self::Notifier,
@@ -542,6 +545,7 @@ impl Kind {
             Self::History => &system::HISTORY,
             Self::MqttDown => &system::MQTT_DOWN,
             Self::WebDown => &system::WEB_DOWN,
+            Self::NutServerDown => &system::NUT_SERVER_DOWN,
             Self::Clock => &system::CLOCK,
             Self::BackupOverdue => &system::BACKUP_OVERDUE,
             Self::Notifier => &system::NOTIFIER,

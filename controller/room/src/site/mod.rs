@@ -15,6 +15,7 @@ pub mod doors;
 pub mod groups;
 pub mod link;
 pub mod notifier;
+pub mod nut_server;
 pub mod write;
 
 mod calendar;
@@ -69,6 +70,12 @@ pub trait World: std::fmt::Debug + Clone + Send + Sync + 'static {
     type Action: std::fmt::Debug + Clone + PartialEq + Send + Sync + serde::Serialize;
     /// Drawn as a watermark on every page.
     const SIMULATED: bool;
+
+    /// Name of the UPS that NUT's clients on the host watch, when that is how it is stopped.
+    #[must_use]
+    fn served_ups(_action: &Self::Action) -> Option<&str> {
+        None
+    }
 }
 
 /// A site with real servers.
@@ -82,6 +89,13 @@ pub enum Simulated {}
 impl World for Real {
     type Action = RealAction;
     const SIMULATED: bool = false;
+
+    fn served_ups(action: &RealAction) -> Option<&str> {
+        match action {
+            RealAction::Nut(nut) => Some(&nut.ups),
+            RealAction::Ssh(_) | RealAction::Exec(_) | RealAction::Device(_) => None,
+        }
+    }
 }
 
 impl World for Simulated {
@@ -98,6 +112,8 @@ pub enum RealAction {
     Exec(ExecAction),
     /// A command to a device of the site: the output of a UPS, an outlet.
     Device(DeviceAction<SocketAddr>),
+    /// The word of a UPS to NUT's clients on the host.
+    Nut(NutAction),
 }
 
 /// A shutdown action on a simulated server: SSH to loopback and nothing else.
@@ -163,6 +179,16 @@ pub struct DeviceAction<A> {
     pub value: Option<i64>,
 }
 
+/// `nut`: NUT's clients on the host (upsmon, a NAS) watch a UPS that `[nut_server]` serves for it
+/// alone, and shut the host down when that UPS says so.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct NutAction {
+    /// Name of that UPS; a name that no device has.
+    pub ups: String,
+    /// Where `[nut_server]` is reached from this machine; a rehearsal asks it who is logged in.
+    pub addr: SocketAddr,
+}
+
 /// `exec`: a program of this machine.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ExecAction {
@@ -196,6 +222,8 @@ pub struct Site<W: World = Real> {
     /// `snmp.trap_listen`: where traps and informs of the devices are heard; nowhere unless
     /// written.
     pub traps: Option<SocketAddr>,
+    /// `[nut_server]`: NUT's clients are served; `None`: they are not.
+    pub nut_server: Option<nut_server::NutServer>,
     /// Where notices can go.
     pub notifiers: Vec<notifier::Notifier>,
     /// Servers that a plan stops.
@@ -227,6 +255,7 @@ impl<W: World> Site<W> {
             devices: Vec::new(),
             groups: Vec::new(),
             traps: None,
+            nut_server: None,
             notifiers: Vec::new(),
             hosts: Vec::new(),
             derived: Vec::new(),
@@ -628,6 +657,9 @@ pub fn listening<W: World>(site: &Site<W>) -> Vec<(&'static str, &'static str, S
     let mut ports = vec![("web", "tcp", site.web.listen)];
     if let Mqtt::Builtin { listen } = site.mqtt {
         ports.push(("broker", "tcp", listen));
+    }
+    if let Some(server) = &site.nut_server {
+        ports.push(("nut", "tcp", server.listen));
     }
     if let Some(listen) = site.traps {
         ports.push(("traps", "udp", listen));

@@ -13,7 +13,8 @@
 
 use super::problem::{Kind, Problem, Severity, Sink};
 use super::{
-    DeviceAction, ExecAction, Loopback, Real, RealAction, Simulated, SimulatedAction, Site, SshAction, World,
+    DeviceAction, ExecAction, Loopback, NutAction, Real, RealAction, Simulated, SimulatedAction, Site,
+    SshAction, World,
 };
 use crate::time::Millis;
 use shared::Quantity;
@@ -147,6 +148,8 @@ pub enum RawAction {
     Exec(ExecAction),
     /// `kind = "device"`
     Device(DeviceAction<SocketAddr>),
+    /// `kind = "nut"`
+    Nut(NutAction),
 }
 
 impl Hands for Real {
@@ -155,6 +158,7 @@ impl Hands for Real {
             RawAction::Ssh(ssh) => RealAction::Ssh(ssh),
             RawAction::Exec(exec) => RealAction::Exec(exec),
             RawAction::Device(told) => RealAction::Device(told),
+            RawAction::Nut(nut) => RealAction::Nut(nut),
         })
     }
 }
@@ -173,6 +177,7 @@ impl Hands for Simulated {
                     value: told.value,
                 }))
             }
+            RawAction::Nut(_) => Err("a simulated site stops its servers by ssh alone"),
             RawAction::Ssh(ssh) => {
                 let addr = Loopback::new(ssh.addr).ok_or(LOOPBACK_ONLY)?;
                 Ok(SimulatedAction::Ssh(SshAction {

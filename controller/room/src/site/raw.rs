@@ -29,6 +29,7 @@ pub(super) struct Raw<W: World> {
     pub(super) devices: Vec<RawDevice>,
     pub(super) groups: Vec<super::groups::RawGroup>,
     pub(super) traps: Found<SocketAddr>,
+    pub(super) nut_server: Option<super::nut_server::RawNutServer>,
     pub(super) notifiers: Vec<super::notifier::RawNotifier>,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) derived: Vec<super::derived::RawDerived>,
@@ -236,6 +237,10 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             .into_iter()
             .map(super::groups::build)
             .collect::<Option<_>>()?,
+        nut_server: match raw.nut_server {
+            Some(server) => Some(super::nut_server::build(server)?),
+            None => None,
+        },
         notifiers: raw
             .notifiers
             .into_iter()

@@ -9,7 +9,9 @@ use super::parse::{
 use super::problem::{Kind, Sink};
 use super::raw::{Raw, RawDevice, RawHost, RawLimit, RawMqtt, RawOutage, RawTold, RawWeb, side_word};
 use super::reader::{At, Found, Reader};
-use super::{Confirm, DeviceKind, ExecAction, Label, OnFailure, Priority, Side, SshAction, preset};
+use super::{
+    Confirm, DeviceKind, ExecAction, Label, NutAction, OnFailure, Priority, Side, SshAction, preset,
+};
 use crate::time::Millis;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -60,6 +62,9 @@ pub(super) fn sections<'a, W: Hands>(
             .map(super::groups::group)
             .collect(),
         traps: r.table_or("snmp", "[snmp]").and_then(traps),
+        nut_server: r
+            .table_or("nut_server", "[nut_server]")
+            .map(super::nut_server::section),
         notifiers: r
             .tables("notifier", "[[notifier]]", super::notifier::MAX_NOTIFIERS)
             .into_iter()
@@ -344,6 +349,7 @@ enum ActionKind {
     Ssh,
     Exec,
     Device,
+    Nut,
 }
 
 /// What `[host.action]` says.
@@ -361,7 +367,7 @@ fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
         longest: None,
         aim: None,
     };
-    let hint = "[host.action] with kind = \"ssh\", \"exec\" or \"device\"";
+    let hint = "[host.action] with kind = \"ssh\", \"exec\", \"nut\" or \"device\"";
     let Some(mut r) = host.table("action", "[host.action]", hint) else {
         return nothing();
     };
@@ -369,6 +375,7 @@ fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
     let words = [
         ("ssh", ActionKind::Ssh),
         ("exec", ActionKind::Exec),
+        ("nut", ActionKind::Nut),
         ("device", ActionKind::Device),
     ];
     let kind = r.word("kind", &words);
@@ -381,6 +388,7 @@ fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
             told = Some(found);
             (None, longest, aim)
         }),
+        Some(ActionKind::Nut) => nut(&mut r),
     };
     r.finish();
     let Some((raw, longest, aim)) = raw else {
@@ -460,6 +468,14 @@ fn ssh(r: &mut Reader<'_>) -> RawAsked {
         command_timeout: length.value,
     });
     Some((Some(action), longest, aim))
+}
+
+fn nut(r: &mut Reader<'_>) -> RawAsked {
+    let ups = r.name("ups");
+    let addr = r.addr("addr", "where [nut_server] listens, e.g. \"192.168.10.2:3493\"");
+    let (ups, addr) = (ups?.value, addr?.value);
+    let aim = format!("nut {ups}");
+    Some((Some(RawAction::Nut(NutAction { ups, addr })), Millis(0), aim))
 }
 
 fn exec(r: &mut Reader<'_>) -> RawAsked {

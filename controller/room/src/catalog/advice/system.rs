@@ -136,6 +136,28 @@ pub(in crate::catalog) const WEB_DOWN: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const NUT_SERVER_DOWN: Advice = Advice {
+    word: "nut_server_down",
+    class: CLASS,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new("NUT の窓口が止まっている", "The server for NUT's clients is down"),
+    cause: Text::new(
+        "NUT の窓口のプログラムが異常終了しました。",
+        "The program that serves NUT's clients has ended badly.",
+    ),
+    consequence: Text::new(
+        "NUT で停電を知るサーバや NAS に、停止の合図が届きません。",
+        "Servers and NAS boxes that learn of an outage by NUT are not told to stop.",
+    ),
+    action: Text::new(
+        "自動で再起動します。10 分たっても戻らなければ情報システム管理者へ連絡し、停電に備えて該当の機器を手で止められるようにしてください。",
+        "It restarts by itself. If it is not back after 10 minutes, call the system administrator, and be ready to stop those machines by hand.",
+    ),
+    respond_within: hours(1),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const CLOCK: Advice = Advice {
     word: "clock",
     class: CLASS,

@@ -1,0 +1,52 @@
+//! What NUT's clients read: every UPS as it is judged, and for each host that stops by NUT a UPS
+//! of its own, which is told when its turn has come.
+
+use super::Engine;
+use crate::nut::served::{self, Served, ServedUps};
+use crate::site::World;
+use crate::snapshot;
+use crate::time::Now;
+
+impl<W: World> Engine<W> {
+    /// The UPSes for the role `nut`.
+    #[must_use]
+    pub fn served(&self, now: Now) -> Served {
+        let power = self.outage.view(now);
+        let mut upses: std::collections::BTreeMap<String, ServedUps> = power
+            .ups
+            .iter()
+            .map(|judged| {
+                let facts = self.device_facts(now, &judged.name);
+                (judged.name.clone(), served::ups(judged, facts.as_ref(), false))
+            })
+            .collect();
+        for host in &self.site.hosts {
+            let Some(name) = W::served_ups(&host.action) else {
+                continue;
+            };
+            let feeds: Vec<&snapshot::Ups> = power
+                .ups
+                .iter()
+                .filter(|ups| host.feeds.contains(&ups.name))
+                .collect();
+            let forced = is_told_to_stop(&power, &host.name);
+            upses.insert(
+                name.to_owned(),
+                served::of_host(&host.label, &feeds, host.need, forced),
+            );
+        }
+        Served { upses }
+    }
+}
+
+/// From the start of its step until it is confirmed to have stopped. Not longer: a latch would
+/// stop the host again when it comes back. A step that was given up keeps telling while its run
+/// goes on.
+fn is_told_to_stop(power: &snapshot::Power, host: &str) -> bool {
+    let real = power
+        .run
+        .as_ref()
+        .is_some_and(|run| run.kind == "real" && run.state == "running");
+    let step = power.steps.iter().find(|step| step.id == host);
+    real && step.is_some_and(|step| matches!(step.state.as_str(), "started" | "abandoned"))
+}
