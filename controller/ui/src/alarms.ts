@@ -82,10 +82,11 @@ export interface Group {
  * explains them and is never in a group, as long as there are few of its kind.
  */
 export function inGroups(
-  alarms: readonly Alarm[],
+  given: readonly Alarm[],
   folded: ReadonlyMap<string, unknown>,
 ): { singly: Alarm[]; groups: Group[] } {
-  if (alarms.length <= SINGLY) return { singly: [...alarms], groups: [] };
+  const alarms = given.toSorted((a, b) => URGENCY[b.priority] - URGENCY[a.priority]);
+  if (alarms.length <= SINGLY) return { singly: alarms, groups: [] };
   const causes = alarms.filter((a) => folded.has(a.id)).slice(0, SINGLY);
   const chosen = new Set(causes);
   for (const alarm of alarms) {

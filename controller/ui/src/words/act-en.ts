@@ -122,7 +122,7 @@ export const actEn: Record<keyof typeof actJa, string> = {
   'limit.side.low': 'below {value}',
   'limit.is_changed': 'changed',
   'limit.draft': '(being edited)',
-  'limit.chart': '{label}: the last {days} days and the bands of its limits',
+  'limit.chart': '{label}: its past and the bands of its limits',
   'limit.no_history': 'There are no values of this point yet.',
   'limit.proposed': '(proposed)',
   'limit.limit': 'Limit',

@@ -119,7 +119,7 @@ export const actJa = {
   'limit.side.low': '{value} を下回ったら',
   'limit.is_changed': '変更あり',
   'limit.draft': '（入力中）',
-  'limit.chart': '{label} の過去 {days} 日と、しきい値の帯',
+  'limit.chart': '{label} の推移と、しきい値の帯',
   'limit.no_history': 'この測定点の記録はまだありません。',
   'limit.proposed': '（案）',
   'limit.limit': 'しきい値',
