@@ -10,6 +10,7 @@ mod alarms;
 mod derive;
 mod devices;
 mod events;
+mod forecast;
 mod incidents;
 mod limits;
 mod lists;
@@ -26,6 +27,7 @@ mod witness;
 mod words;
 
 pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX};
+pub use forecast::MAX_FORECASTS;
 pub use limits::Proposal;
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
@@ -71,6 +73,7 @@ pub struct Engine<W: World> {
     limits: BTreeMap<String, Vec<Limit>>,
     derivations: derive::Derivations,
     limit_changes: limits::Changes,
+    forecasts: forecast::Forecasts,
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     operations: operate::Operations,
@@ -117,6 +120,7 @@ impl<W: World> Engine<W> {
             limits: BTreeMap::new(),
             derivations: derive::Derivations::new(&site.derived),
             limit_changes: limits::Changes::default(),
+            forecasts: forecast::Forecasts::of(&site),
             nodes: site.nodes.iter().map(|node| (node.id, Node::default())).collect(),
             devices: site
                 .devices
@@ -216,6 +220,7 @@ impl<W: World> Engine<W> {
         }
         self.furnish_redundancy();
         self.furnish_derived();
+        self.furnish_forecasts();
         for part in catalog::PARTS {
             self.book.define(catalog::part(part));
         }
@@ -226,6 +231,7 @@ impl<W: World> Engine<W> {
         for limit in self.limits.get(&definition.id).cloned().unwrap_or_default() {
             self.book.define(self.limit_alarm(&limit, &definition));
         }
+        self.furnish_runaway(&definition);
         self.points.insert(definition.id.clone(), Point::new(definition));
     }
 
@@ -234,6 +240,7 @@ impl<W: World> Engine<W> {
         self.book.apply(now, record);
         self.apply_list(record);
         self.apply_limit(now, record);
+        self.apply_forecast(now, record);
         self.apply_key(record);
         self.apply_incident(now, record);
         self.apply_operation(now, record);
@@ -327,6 +334,7 @@ impl<W: World> Engine<W> {
         self.resume_occurrences(now);
         self.limits_follow_site(now, &mut turn);
         self.resume_operations(now);
+        self.forecast_days(now, &mut turn);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, &mut turn);
@@ -357,6 +365,7 @@ impl<W: World> Engine<W> {
     pub fn handle(&mut self, now: Now, event: Event) -> Turn {
         let mut turn = Turn::default();
         self.version += 1;
+        self.turn_day(now, &mut turn);
         // What is due was due before this.
         self.evaluate_portals(now, &mut turn);
         match event {
@@ -558,6 +567,7 @@ impl<W: World> Engine<W> {
         self.evaluate_portals(now, turn);
         self.evaluate_groups(now, turn);
         self.evaluate_derived(now, turn);
+        self.evaluate_runaways(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
             self.evaluate_point(now, &id, turn);
         }

@@ -15,6 +15,7 @@ pub mod derive;
 pub mod device;
 pub mod engine;
 pub mod event;
+pub mod forecast;
 pub mod hex;
 pub mod incident;
 pub mod keys;

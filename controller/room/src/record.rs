@@ -4,6 +4,7 @@
 use crate::catalog::Kind;
 use crate::command::Done;
 use crate::event::Part;
+use crate::forecast::days::DayMean;
 use crate::incident;
 use crate::limits;
 use crate::node::Stray;
@@ -364,6 +365,13 @@ pub enum Record {
         before: limits::Values,
         /// What the file says; `None` when it has the limit no more.
         after: Option<limits::Values>,
+    },
+    /// The means of a day, of the points that the long forecasts stand on.
+    DailyMeans {
+        /// Days since 1970, local time.
+        day: u16,
+        /// At most [`crate::forecast::days::MAX_TRACKED`].
+        points: Vec<DayMean>,
     },
     /// Power, plan and run.
     Power {

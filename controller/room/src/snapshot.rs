@@ -40,6 +40,9 @@ pub struct Snapshot {
     /// Devices of which some are enough.
     #[serde(default)]
     pub groups: Vec<Group>,
+    /// What will be due, the soonest first; a list of its own, without sound and without notice.
+    #[serde(default)]
+    pub forecasts: Vec<Forecast>,
     /// Open incidents, newest first; at most [`crate::incident::MAX_SHOWN`].
     #[serde(default)]
     pub incidents: Vec<Incident>,
@@ -600,6 +603,78 @@ pub struct LimitOccurrence {
     pub lasted_s: u64,
     /// The value furthest outside meanwhile.
     pub worst: f64,
+}
+
+/// Something that will be due. It has no sound and is no notice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Forecast {
+    /// `ups-a.battery.wear`; the same as long as it is about the same.
+    pub id: String,
+    /// What it is about.
+    pub kind: ForecastKind,
+    /// What will happen.
+    pub what: Label,
+    /// Where.
+    pub place: Label,
+    /// The figures it stands on.
+    pub because: Label,
+    /// What to do about it.
+    pub action: Label,
+    /// When it is expected, milliseconds since 1970 UTC; `null` when it has no date.
+    pub at_ms: Option<i64>,
+    /// The earliest by its own error,
+    pub earliest_ms: Option<i64>,
+    /// and the latest; `null` when it may never come.
+    pub latest_ms: Option<i64>,
+    /// How sure.
+    pub confidence: Confidence,
+    /// The same in words.
+    pub confidence_words: Label,
+    /// Life used, in percent, of what wears.
+    pub used_percent: Option<f64>,
+    /// When to ask for the money of what must be replaced.
+    pub budget: Option<Budget>,
+}
+
+/// What a forecast is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ForecastKind {
+    /// A temperature runs towards its critical limit.
+    Runaway,
+    /// A load or a runtime grows out of its limit.
+    Capacity,
+    /// A battery wears.
+    BatteryWear,
+    /// Humidity or dew point creeps towards a limit.
+    HumidityCreep,
+    /// A link is lost again and again.
+    FlappingLink,
+}
+
+/// How sure a forecast is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// A hint.
+    Low,
+    /// Roughly.
+    Medium,
+    /// Quite sure.
+    High,
+}
+
+/// When a replacement is due and when its money is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Budget {
+    /// Month of the replacement, `2027-10`.
+    pub replace: String,
+    /// Fiscal year (April to March) whose money pays for it.
+    pub fiscal_year: i32,
+    /// Month in which that year's money is asked for.
+    pub request: String,
+    /// The same in a sentence.
+    pub words: Label,
 }
 
 /// The power of the room.

@@ -245,6 +245,9 @@ impl<W: World> Engine<W> {
             });
         }
         self.evaluate_point(now, id, turn);
+        if is_new {
+            self.forecast_point(now, id, turn);
+        }
     }
 }
 

@@ -138,6 +138,9 @@ impl<W: World> Engine<W> {
         let device = &self.site.devices[at];
         let id = format!("{}.{}", device.name, fact.name);
         if !self.is_point(&id) {
+            if let Ok(FactValue::Number(value)) = fact.value {
+                self.forecast_value(now, &id, value);
+            }
             return self.hear_fact(now, at, id, answered, fact, turn);
         }
         if !self.points.contains_key(&id) {

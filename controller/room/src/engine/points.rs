@@ -34,6 +34,7 @@ impl<W: World> Engine<W> {
             });
         }
         self.evaluate_point(now, id, turn);
+        self.forecast_point(now, id, turn);
         self.derive_from(now, id, turn);
     }
 

@@ -42,6 +42,7 @@ impl<W: World> Engine<W> {
                 .map(|index| self.portal_row(now, index))
                 .collect(),
             groups: self.group_rows(now),
+            forecasts: self.forecast_rows(now),
             incidents: self.shown_incidents(),
             maintenance: self.maintenance_rows(now),
             operations: self.operation_rows(),

@@ -5,6 +5,7 @@
 mod bench;
 mod derive;
 mod devices;
+mod forecast;
 mod incidents;
 mod journal;
 mod keys;
