@@ -23,6 +23,7 @@ pub mod rack;
 pub mod sitefile;
 pub mod sshd;
 pub mod standin;
+pub mod tower;
 
 pub use binary::yagura_bin;
 
