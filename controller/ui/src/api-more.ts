@@ -42,18 +42,3 @@ export interface NoticesView {
   under_way: number;
   test_due: Label | null;
 }
-export interface Forecast {
-  id: string;
-  kind: string;
-  what: Label;
-  place: Label;
-  because: Label;
-  action: Label;
-  at_ms: number | null;
-  earliest_ms: number | null;
-  latest_ms: number | null;
-  confidence: 'low' | 'medium' | 'high';
-  confidence_words: Label;
-  used_percent: number | null;
-  budget: { replace: string; fiscal_year: number; request: string; words: Label } | null;
-}

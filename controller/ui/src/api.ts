@@ -19,6 +19,7 @@ export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
 export type Step = Sent<Schemas['Step']>;
 export type Power = Sent<Schemas['Power']>;
+export type Forecast = Sent<Schemas['Forecast']>;
 export type Maintenance = Sent<Schemas['Maintenance']>;
 export type Limit = Sent<Schemas['Limit']>;
 export type LimitValues = Sent<Schemas['LimitValues']>;
@@ -27,7 +28,7 @@ export type LimitRun = Sent<Schemas['LimitRun']>;
 export type LimitPreview = Sent<Schemas['LimitPreview']>;
 export type Incident = Sent<Schemas['Incident']>;
 export type IncidentDocument = Sent<Schemas['Document']>;
-import type { Forecast, NoticesView } from './api-more';
+import type { NoticesView } from './api-more';
 export type * from './api-more';
 export type Snapshot = Sent<Schemas['Snapshot']> & {
   notices: NoticesView;
