@@ -5,7 +5,7 @@
 // STEP is one of these, or some of them with commas between, in one browser
 //   live    a measured value changes by itself, and its age stays young
 //   ack     starts a scenario (leak), sees its alarm, acknowledges it with a name, and finds it under
-//           "in progress" with its owner
+//           "in progress" with its owner; shelves it, and finds it named on the home view
 //   flood   shows ten thousand alarms, made of one that stands, within a second
 //   limits  tries a limit on the past, saves it with a reason, and finds who changed it
 //   nodata  waits until a point is shown as missing, with a reason and without a number; whoever calls
@@ -105,7 +105,16 @@ async function ack(page, { scenario, alarm, by }) {
   const owner = flat(await owned.locator('[data-owner]').innerText());
   if (owner !== by) throw new Broken(`${id} is owned by "${owner}", not by "${by}"`);
   await owned.scrollIntoViewIfNeeded();
-  return `${id} (${what}) is in progress, owner ${owner}`;
+  await page.screenshot({ path: page.shot('ack-owned') });
+  // Put away for a while: the home view says so for as long as it lasts.
+  await owned.locator('[data-shelve]').click(patience());
+  await page.locator('dialog [data-field="reason"]').fill('床下を拭いている');
+  await page.locator('dialog [data-ok]').click(patience());
+  await page.locator('[data-nav="room"]').click(patience());
+  await seen(page.locator('[data-view="room"] [data-away]'), 'the home view does not list what was put away');
+  const away = flat(await page.locator('[data-view="room"] [data-away]').innerText());
+  if (!away.includes(what)) throw new Broken(`the home view lists "${away}", and not ${what}`);
+  return `${id} (${what}) was in progress, owner ${owner}, and is listed as put away`;
 }
 
 /**
