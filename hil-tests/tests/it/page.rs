@@ -124,7 +124,7 @@ async fn the_page_shows_live_values_owners_of_alarms_and_what_is_missing() {
     });
     scenario::send(dir.path(), Scenario::Link).await.unwrap();
     tokio::task::block_in_place(|| {
-        step(&demo, "nodata", &["--point", ON_THE_CUT_NODE]);
+        step(&demo, "nodata,live", &["--point", ON_THE_CUT_NODE]);
         // Silence of one node takes nothing from the others.
         let picture = demo.snapshot().unwrap();
         let other = picture
@@ -133,7 +133,6 @@ async fn the_page_shows_live_values_owners_of_alarms_and_what_is_missing() {
             .find(|point| point.id == ON_ANOTHER_NODE)
             .unwrap();
         assert!(other.value.is_some(), "{other:?}");
-        step(&demo, "live", &[]);
     });
     // A page that was live says so when its controller is gone.
     let mut demo = demo;
