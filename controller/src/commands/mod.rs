@@ -10,6 +10,7 @@ mod discover;
 mod failure;
 mod firewall;
 mod http;
+mod limit;
 mod node;
 mod plan;
 mod probe;
@@ -67,6 +68,8 @@ Examples:
       Gives a sensor node its id, keys and mount table, and prints its label.
   yagura device run --config /etc/yagura/site.toml ups-a test.battery.start
       Tells a device what the site allows, and waits until it was seen to have happened.
+  yagura limit preview inlet.r3.temperature.high.advisory --limit 28 --config /etc/yagura/site.toml
+      How often this limit would have been an alarm in the last 30 days; `limit set` changes it.
   yagura card enroll --config /etc/yagura/site.toml
       Unknown cards that were just presented, with the id to write into the file of cards.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
@@ -126,6 +129,9 @@ enum Command {
     /// List devices, and tell them what the site allows (機器)
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Show, try and change alarm limits (警報の限界値)
+    #[command(subcommand)]
+    Limit(limit::LimitCommand),
     /// Enroll cards (カード)
     #[command(subcommand)]
     Card(card::CardCommand),
@@ -160,6 +166,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),
         Command::Node(command) => single_threaded()?.block_on(node::run(command)),
         Command::Device(command) => single_threaded()?.block_on(device::run(command)),
+        Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;

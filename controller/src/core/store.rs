@@ -910,6 +910,55 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_preview_of_a_limit_counts_what_the_history_holds_and_keeps_to_its_days() {
+        use room::site::{Label, Limit, Priority, Side};
+        let dir = tempfile::tempdir().unwrap();
+        fill_history(dir.path());
+        let reader = open_reader(dir.path());
+        let present = Limit {
+            id: "a.high".to_owned(),
+            point: "a".to_owned(),
+            side: Side::High,
+            limit: 9.0,
+            deadband: 0.5,
+            on_delay: room::time::Millis(0),
+            off_delay: room::time::Millis(0),
+            priority: Priority::Warning,
+            action: Label::default(),
+        };
+        let proposed = Limit {
+            limit: 1.8,
+            ..present.clone()
+        };
+        let ask = async |now: i64| {
+            let proposal = room::engine::Proposal {
+                present: present.clone(),
+                proposed: proposed.clone(),
+                unit: "V",
+            };
+            let preview = Preview {
+                proposal,
+                days: 1,
+                now: Wall(now),
+            };
+            let answer = reader.ask(Query::LimitPreview(Box::new(preview))).await.unwrap();
+            serde_json::from_slice::<room::snapshot::LimitPreview>(&answer).unwrap()
+        };
+        // 1, 2, a gap, 7: it is raised at 2 and stands over the gap.
+        let preview = ask(6_000).await;
+        assert_eq!((preview.rows, preview.from_ms), (4, Some(0)));
+        assert_eq!((preview.proposed.count, preview.present.count), (1, 0));
+        assert!(preview.proposed.stands);
+        assert_eq!(preview.proposed.last[0].raised_ms, 500);
+        let preview = ask(10 * 24 * 3_600_000).await;
+        assert_eq!(
+            (preview.rows, preview.proposed.count),
+            (0, 0),
+            "nothing of the last day"
+        );
+    }
+
     /// The writing thread ends with its sender; a second opening waits for its lock.
     fn fill_history(dir: &Path) {
         let path = dir.join("history.db");

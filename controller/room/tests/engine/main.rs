@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
 mod bench;
+mod climate;
 mod derive;
 mod devices;
 mod forecast;
