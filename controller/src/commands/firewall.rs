@@ -6,6 +6,7 @@
 use super::{Failure, load};
 use clap::Args;
 use room::site::link::Link;
+use room::site::notifier::Reach;
 use room::site::{Confirm, Mqtt, Real, RealAction, Site, is_exposed, listening};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -124,6 +125,26 @@ fn outgoing(site: &Site<Real>) -> Result<Vec<(String, Flow)>, String> {
     Ok(flows)
 }
 
+/// Where notices go: flows, and a remark about each notifier whose address only the administrator
+/// knows.
+fn told(site: &Site<Real>) -> (Vec<(String, Flow)>, Vec<String>) {
+    let (mut flows, mut remarks) = (Vec::new(), Vec::new());
+    for notifier in &site.notifiers {
+        let name = &notifier.name;
+        let mut add = |transport, addr| flows.push((format!("notify {name}"), Flow { transport, addr }));
+        match notifier.to.reach() {
+            Reach::Nothing => remarks.push(format!("notifier {name} is a program: open what it needs")),
+            Reach::Unknown => remarks.push(format!("notifier {name}: its address is a secret of the site")),
+            Reach::Udp(addr) => add("udp", addr),
+            Reach::Tcp(host) => match host.ip() {
+                Some(ip) => add("tcp", (ip, host.port).into()),
+                None => remarks.push(format!("notifier {name} goes to {host}, and needs a name server")),
+            },
+        }
+    }
+    (flows, remarks)
+}
+
 /// The table, or what of the site cannot be named in a firewall.
 fn rules(site: &Site<Real>, args: &FirewallArgs) -> Result<String, String> {
     let mut text = String::from(
@@ -185,7 +206,13 @@ fn rules(site: &Site<Real>, args: &FirewallArgs) -> Result<String, String> {
     text.push_str("    ct state established,related accept\n    oif lo accept\n");
     text.push_str("    icmp type { echo-request, echo-reply, destination-unreachable } accept\n");
     text.push_str("    icmpv6 type { echo-request, echo-reply, destination-unreachable, packet-too-big, nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept\n");
+    let (told, remarks) = told(site);
+    for remark in remarks {
+        // Only an address can be a rule.
+        let _ = writeln!(text, "    # {remark}; --out tcp/ADDRESS:PORT opens it");
+    }
     let mut flows = outgoing(site)?;
+    flows.extend(told);
     flows.extend(args.out.iter().map(|flow| ("asked for".to_owned(), *flow)));
     let mut seen = BTreeSet::new();
     for (what, flow) in flows {
@@ -280,6 +307,11 @@ mod tests {
             "ip daddr 192.168.10.11 udp dport 161 accept comment \"poll ups-a\"",
             "ip saddr 192.168.10.11/32 udp dport 162 ct state new",
             "ip daddr 192.168.10.22 tcp dport 22 accept comment \"stop db1\"",
+            "ip daddr 192.168.10.6 tcp dport 6514 accept comment \"notify log\"",
+            "ip daddr 192.168.10.7 udp dport 162 accept comment \"notify nms\"",
+            "ip daddr 192.168.10.8 tcp dport 10000 accept comment \"notify tower\"",
+            "# notifier mail goes to mail.city.example:587, and needs a name server; --out",
+            "# notifier chat: its address is a secret of the site; --out",
         ] {
             assert!(text.contains(rule), "{rule} in\n{text}");
         }

@@ -9,9 +9,9 @@
 //! <topic>/available        "online", retained; the broker says "offline" for us     last will
 //! ```
 //! A notice is sent when the broker has acknowledged each of its messages (PUBACK). One at a time is
-//! under way, so an acknowledgement is never taken for another's. A connection that broke is made
-//! anew; rumqttc then sends again what was not acknowledged, and a program that sees a `key` twice
-//! drops the second.
+//! under way, so an acknowledgement is never taken for another's. A session in which a notice failed
+//! is dropped with what it still holds, and the next attempt has a new one: nothing old is sent
+//! after something newer. A program that sees a `key` twice drops the second.
 //!
 //! It subscribes to nothing and takes no commands.
 

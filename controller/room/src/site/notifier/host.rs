@@ -34,6 +34,15 @@ impl Host {
     }
 }
 
+impl From<std::net::SocketAddr> for Host {
+    fn from(addr: std::net::SocketAddr) -> Self {
+        Self {
+            name: addr.ip().to_string(),
+            port: addr.port(),
+        }
+    }
+}
+
 impl std::fmt::Display for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.name.contains(':') {

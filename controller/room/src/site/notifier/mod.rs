@@ -69,6 +69,27 @@ impl Endpoint {
         }
     }
 
+    /// What it makes the controller connect to.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        match self {
+            Self::Command(_) => Reach::Nothing,
+            Self::Smtp(smtp) => Reach::Tcp(smtp.server.clone()),
+            Self::Webhook(webhook) => match (&webhook.proxy, &webhook.url) {
+                (Some(proxy), _) => Reach::Tcp(proxy.clone()),
+                (None, webhook::UrlFrom::Site(url)) => Reach::Tcp(url.host.clone()),
+                (None, webhook::UrlFrom::File(_)) => Reach::Unknown,
+            },
+            Self::Syslog(syslog) => match syslog.transport {
+                syslog::Transport::Udp => Reach::Udp(syslog.addr),
+                syslog::Transport::Tcp | syslog::Transport::Tls { .. } => Reach::Tcp(syslog.addr.into()),
+            },
+            Self::Snmp(snmp) => Reach::Udp(snmp.addr),
+            Self::Mqtt(mqtt) => Reach::Tcp(mqtt.broker.clone()),
+            Self::Patlite(tower) => Reach::Tcp(tower.addr.into()),
+        }
+    }
+
     /// Why a simulated site cannot have it; `None` when it reaches nothing but this machine.
     fn leaves_the_machine(&self) -> Option<&'static str> {
         const LEAVES: &str = "a simulated site reaches nothing but loopback (127.0.0.0/8, ::1)";
@@ -83,6 +104,19 @@ impl Endpoint {
         };
         (!stays).then_some(LEAVES)
     }
+}
+
+/// What a notifier connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// A program does what it does.
+    Nothing,
+    /// Over UDP.
+    Udp(std::net::SocketAddr),
+    /// Over TCP.
+    Tcp(host::Host),
+    /// Its address stands in a file that only core reads.
+    Unknown,
 }
 
 #[derive(Clone, Copy)]
