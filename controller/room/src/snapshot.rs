@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
+/// Most alarms of one picture, the most urgent ones. It goes to the pages whole with every change, and
+/// a flood of ten thousand would fit no message between the roles.
+pub const MAX_ALARMS: usize = 500;
+
 /// The picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, Default)]
 pub struct Snapshot {
@@ -24,8 +28,11 @@ pub struct Snapshot {
     pub simulated: bool,
     /// Every point of the room.
     pub points: Vec<Point>,
-    /// Alarms that are not normal, most urgent first.
+    /// Alarms that are not normal, most urgent first; at most [`MAX_ALARMS`].
     pub alarms: Vec<Alarm>,
+    /// Alarms that are not normal and for which the picture has no room.
+    #[serde(default)]
+    pub alarms_left_out: u32,
     /// Sensor nodes.
     pub nodes: Vec<Node>,
     /// Polled devices.

@@ -20,6 +20,7 @@ const HISTORY_BUCKETS = 60;
 
 /** What an older controller does not send: a page that is left open lives through an update being taken back. */
 const NEWER = {
+  alarms_left_out: 0,
   maintenance: [],
   forecasts: [],
   incidents: [],

@@ -17,13 +17,17 @@ impl<W: World> Engine<W> {
                     .map(|(name, value)| (format!("{role}_{name}"), *value)),
             );
         }
+        let mut alarms = self.book.view(now);
+        let left_out = alarms.len().saturating_sub(snapshot::MAX_ALARMS);
+        alarms.truncate(snapshot::MAX_ALARMS);
         Snapshot {
             version: self.version,
             wall_ms: now.wall.0,
             site: self.site.name.clone(),
             simulated: W::SIMULATED,
             points: self.shown_points(now),
-            alarms: self.book.view(now),
+            alarms,
+            alarms_left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
             nodes: self
                 .site
                 .nodes

@@ -257,4 +257,6 @@ export const actEn: Record<keyof typeof actJa, string> = {
   'forecast.battery_wear': 'Battery wear',
   'forecast.humidity_creep': 'Humidity creep',
   'forecast.flapping_link': 'Flapping link',
+  'alarms.left_out':
+    'The {shown} most urgent are shown. There are {n} more; they come up as these are dealt with.',
 };

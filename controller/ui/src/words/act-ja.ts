@@ -255,4 +255,6 @@ export const actJa = {
   'forecast.battery_wear': '蓄電池の劣化',
   'forecast.humidity_creep': '湿度の上昇',
   'forecast.flapping_link': '不安定な接続',
+  'alarms.left_out':
+    '緊急度の高い {shown} 件を表示しています。ほかに {n} 件あります。件数が減ると、順に表示されます。',
 } as const;
