@@ -29,6 +29,8 @@ pub enum Taking<'a> {
 /// A mail as the server took it and Python's parser reads it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Mail {
+    /// When its last byte was there, in milliseconds since 1970.
+    pub accepted_ms: i64,
     /// Of MAIL FROM.
     pub from: String,
     /// Of RCPT TO.

@@ -26,6 +26,8 @@ pub(crate) enum What {
     Node,
     /// SNMP: processor time of a poll beside the limit and peers, memory, SNMPv3, lateness
     Poll,
+    /// Alarm to the mail server's word that it has the mail
+    Notice,
 }
 
 /// Starts of the binary that are measured.
@@ -47,6 +49,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Latency,
         What::Node,
         What::Poll,
+        What::Notice,
     ];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
     let profile = if dev { "dev" } else { "release" };
@@ -70,6 +73,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Latency => with_firmware("latency", profile, &binary),
             What::Node => with_firmware("node", profile, &binary),
             What::Poll => in_bench("hil-tests", "poll", profile, &binary),
+            What::Notice => in_bench("hil-tests", "notice", profile, &binary),
         };
         // One figure that cannot be had does not hide the others.
         failed.extend(result.err());

@@ -17,6 +17,7 @@ import email.policy
 import json
 import ssl
 import sys
+import time
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -45,9 +46,11 @@ class Handler:
         if self.mode == "close":
             server.transport.abort()
             return "250 never heard"
+        accepted = time.time_ns() // 1_000_000
         raw = envelope.original_content
         mail = email.message_from_bytes(raw, policy=email.policy.default)
         say(json.dumps({
+            "accepted_ms": accepted,
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "tls": session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None,

@@ -22,6 +22,7 @@ mod notifier_mqtt;
 mod notifier_patlite;
 mod notifier_snmp;
 mod notifier_syslog;
+mod notifier_product;
 mod notifier_web;
 mod nut;
 mod nut_server;

@@ -343,7 +343,7 @@ async fn a_server_that_is_silent_strange_or_talks_without_end_costs_its_time_and
             passing(result, words);
         }
     });
-    side_by_side(tries).await;
+    Box::pin(side_by_side(tries)).await;
 }
 
 /// All of them, side by side: each waits for its own time-out.
