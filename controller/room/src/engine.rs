@@ -150,6 +150,9 @@ impl<W: World> Engine<W> {
 
     /// Points and alarms of the site.
     fn furnish(&mut self) {
+        let procedures = self.site.procedures.iter();
+        let procedures = procedures.map(|procedure| (procedure.kind, procedure.link.clone()));
+        self.book.set_procedures(procedures.collect());
         self.furnish_causes();
         for limit in &self.site.limits {
             self.limits

@@ -45,6 +45,19 @@ pub(super) fn reachable(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, addr.port())
 }
 
+/// A name as one part of a path.
+pub(super) fn escaped(name: &str) -> String {
+    let mut part = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            part.push(char::from(byte));
+        } else {
+            part.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    part
+}
+
 /// `GET`.
 pub(super) async fn get(addr: SocketAddr, path: &str) -> io::Result<Answer> {
     exchange(addr, &request("GET", addr, path, "")).await

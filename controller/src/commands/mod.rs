@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, progress and the log to standard error.
 
+mod alarm;
 mod card;
 mod check;
 mod demo;
@@ -11,6 +12,7 @@ mod failure;
 mod firewall;
 mod http;
 mod limit;
+mod maintenance;
 mod node;
 mod plan;
 mod probe;
@@ -64,6 +66,10 @@ Examples:
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
       Logs in to every server of the plan and stops none.
+  yagura alarm list --config /etc/yagura/site.toml
+      What stands, most urgent first, and what to do about it.
+  yagura maintenance start --config /etc/yagura/site.toml --minutes 60 --reason cabling node:node-1
+      Holds the alarms of a node back for an hour; `end` records what came of the work.
   yagura node provision --config /etc/yagura/site.toml --node node-1 --port /dev/ttyUSB0
       Gives a sensor node its id, keys and mount table, and prints its label.
   yagura device run --config /etc/yagura/site.toml ups-a test.battery.start
@@ -123,6 +129,12 @@ enum Command {
     /// Show or rehearse the shutdown plan (停止計画)
     #[command(subcommand)]
     Plan(plan::PlanCommand),
+    /// List, take, shelve and export alarms (警報)
+    #[command(subcommand)]
+    Alarm(alarm::AlarmCommand),
+    /// Hold alarms back while somebody works, and record the result (作業)
+    #[command(subcommand)]
+    Maintenance(maintenance::MaintenanceCommand),
     /// Provision, erase, update and restart sensor nodes (端末)
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -164,6 +176,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(args) => Ok(check::run(&args)),
         Command::Firewall(args) => firewall::run(&args),
         Command::Plan(command) => single_threaded()?.block_on(plan::run(command)),
+        Command::Alarm(command) => single_threaded()?.block_on(alarm::run(command)),
+        Command::Maintenance(command) => single_threaded()?.block_on(maintenance::run(command)),
         Command::Node(command) => single_threaded()?.block_on(node::run(command)),
         Command::Device(command) => single_threaded()?.block_on(device::run(command)),
         Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),

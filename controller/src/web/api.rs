@@ -3,6 +3,7 @@
 //! Every route is registered with its description in one step (`routes!`), so that the document
 //! cannot miss one. Handlers check what they are given and pass it on; core decides.
 
+mod alarms;
 mod incidents;
 mod limits;
 mod operate;
@@ -87,6 +88,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))
         .merge(incidents::routes())
+        .merge(alarms::routes())
         .split_for_parts();
     let document = document.to_json().unwrap_or_else(|error| {
         // Only a map with keys that are no strings fails, and the document has none.

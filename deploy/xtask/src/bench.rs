@@ -22,6 +22,8 @@ pub(crate) enum What {
     Memory,
     /// Journal append with sync
     Journal,
+    /// Ten thousand standing alarms, and a restart with a hundred thousand records of alarms
+    Alarms,
     /// The sensor node: memory, card to strike, contact to broker, outage, idle load
     Node,
     /// SNMP: processor time of a poll beside the limit and peers, memory, SNMPv3, lateness
@@ -47,6 +49,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Memory,
         What::Journal,
         What::Latency,
+        What::Alarms,
         What::Node,
         What::Poll,
         What::Notice,
@@ -70,6 +73,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Start => start(&binary),
             What::Memory => memory(&binary),
             What::Journal => in_bench("controller", "journal", profile, &binary),
+            What::Alarms => in_bench("room", "alarms", profile, &binary),
             What::Latency => with_firmware("latency", profile, &binary),
             What::Node => with_firmware("node", profile, &binary),
             What::Poll => in_bench("hil-tests", "poll", profile, &binary),

@@ -4,6 +4,7 @@
 //! deadlines wait in a queue, what is shown has a list of its own, and what an alarm is folded
 //! under is worked out when one of its causes changes, not when it is asked for.
 
+use super::fold;
 use super::machine::{Cover, Covering, Input, Standing, cover, next};
 use super::{Condition, Definition};
 use crate::catalog::{self, Kind};
@@ -28,6 +29,8 @@ pub(super) struct Known {
     pub(super) window: Option<u32>,
     /// The alarm at the root of the chain that it is folded under now.
     pub(super) folded: Option<Arc<str>>,
+    /// It has returned, and explains what has not caught up yet until then.
+    lingers: Option<Mono>,
     /// It was not folded at some moment since it was raised.
     came_up: bool,
     /// Running delay: towards raise or return, since when.
@@ -60,6 +63,7 @@ impl Known {
             cover: None,
             window: None,
             folded: None,
+            lingers: None,
             came_up: false,
             running: None,
             queued: None,
@@ -83,7 +87,12 @@ impl Known {
             .as_ref()
             .map(|(input, since, _)| since.after(self.delay(*input)));
         let put = self.cover.as_ref().map(|put| put.until);
-        [delay, put].into_iter().flatten().min()
+        [delay, put, self.lingers].into_iter().flatten().min()
+    }
+
+    /// True while it explains others.
+    pub(super) const fn explains(&self) -> bool {
+        self.standing.is_active() || self.lingers.is_some()
     }
 
     fn is_shown(&self) -> bool {
@@ -100,7 +109,7 @@ pub struct Book {
     pub(super) shown: BTreeSet<usize>,
     queue: BTreeSet<(Mono, usize)>,
     /// By a cause: what names it as such.
-    pub(super) explains: BTreeMap<Arc<str>, BTreeSet<usize>>,
+    pub(super) by_cause: BTreeMap<Arc<str>, BTreeSet<usize>>,
     changed: BTreeSet<usize>,
     maintenance: Maintenance,
     procedures: BTreeMap<Kind, String>,
@@ -121,7 +130,7 @@ impl Book {
             Some(at) => {
                 let at = *at;
                 for cause in std::mem::replace(&mut self.known[at].definition, definition).folded_under {
-                    if let Some(explained) = self.explains.get_mut(cause.as_str()) {
+                    if let Some(explained) = self.by_cause.get_mut(cause.as_str()) {
                         explained.remove(&at);
                     }
                 }
@@ -136,7 +145,7 @@ impl Book {
         let mut causes = std::mem::take(&mut self.known[at].definition.folded_under);
         causes.retain(|cause| !self.leads_to(cause, &id));
         for cause in &causes {
-            self.explains.entry(cause.as_str().into()).or_default().insert(at);
+            self.by_cause.entry(cause.as_str().into()).or_default().insert(at);
         }
         let known = &mut self.known[at];
         known.definition.folded_under = causes;
@@ -184,6 +193,12 @@ impl Book {
     #[must_use]
     pub fn is_active(&self, id: &str) -> bool {
         self.standing(id).is_active()
+    }
+
+    /// True while an alarm explains others: it stands, or has returned a moment ago.
+    #[must_use]
+    pub fn explains(&self, id: &str) -> bool {
+        self.get(id).is_some_and(Known::explains)
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Known> {
@@ -253,6 +268,7 @@ impl Book {
         let due = self.queue.iter().take_while(|(until, _)| *until <= now.mono);
         let due: Vec<usize> = due.map(|(_, at)| *at).collect();
         let mut records = Vec::new();
+        self.end_lingering(now.mono);
         for at in due {
             let known = &self.known[at];
             let alarm = &known.definition.id;
@@ -297,6 +313,9 @@ impl Book {
 
     /// Applies a record, at its own time. Records of other kinds are ignored.
     pub fn apply(&mut self, at: Now, record: &Record) {
+        if !matches!(record, Record::Started { .. }) {
+            self.end_lingering(at.mono);
+        }
         match record {
             Record::Started { boot_id, .. } => self.started(at, boot_id),
             Record::AlarmRaised {
@@ -319,7 +338,7 @@ impl Book {
                         ..Definition::of(about.unwrap_or(Kind::NotConfigured), alarm, place.clone())
                     });
                 }
-                self.step(alarm, Input::Raise, |known| {
+                self.step(at, alarm, Input::Raise, |known| {
                     known.because = because.clone();
                     known.since = Some(at);
                     known.owner = None;
@@ -333,15 +352,17 @@ impl Book {
                 } else {
                     Input::Return
                 };
-                self.step(alarm, input, |_| {});
+                self.step(at, alarm, input, |_| {});
             }
             Record::AlarmAcknowledged { alarm, by } => {
-                self.step(alarm, Input::Acknowledge, |known| known.owner = Some(by.clone()));
+                self.step(at, alarm, Input::Acknowledge, |known| {
+                    known.owner = Some(by.clone())
+                });
             }
             Record::AlarmTaken { alarm, by } => {
-                self.step(alarm, Input::Take, |known| known.owner = Some(by.clone()));
+                self.step(at, alarm, Input::Take, |known| known.owner = Some(by.clone()));
             }
-            Record::AlarmReset { alarm, .. } => self.step(alarm, Input::Reset, |_| {}),
+            Record::AlarmReset { alarm, .. } => self.step(at, alarm, Input::Reset, |_| {}),
             Record::AlarmShelved {
                 alarm,
                 by,
@@ -362,8 +383,10 @@ impl Book {
                 Covering::TakeOut,
                 put(at, Cover::OutOfService, *minutes, by, reason),
             ),
-            Record::AlarmUnshelved { alarm, again, .. } => self.uncover(alarm, Covering::Unshelve, *again),
-            Record::AlarmInService { alarm, again, .. } => self.uncover(alarm, Covering::PutBack, *again),
+            Record::AlarmUnshelved { alarm, again, .. } => {
+                self.uncover(at, alarm, Covering::Unshelve, *again)
+            }
+            Record::AlarmInService { alarm, again, .. } => self.uncover(at, alarm, Covering::PutBack, *again),
             Record::MaintenanceStarted { .. }
             | Record::MaintenanceEnded { .. }
             | Record::MaintenanceResult { .. } => {
@@ -375,7 +398,7 @@ impl Book {
         self.last = at.mono;
     }
 
-    fn step(&mut self, id: &str, input: Input, then: impl FnOnce(&mut Known)) {
+    fn step(&mut self, now: Now, id: &str, input: Input, then: impl FnOnce(&mut Known)) {
         let Some(at) = self.index.get(id).copied() else {
             return;
         };
@@ -383,7 +406,13 @@ impl Book {
         let Some(standing) = next(known.standing, input, known.definition.latching) else {
             return;
         };
-        let was_active = known.standing.is_active();
+        let explained = known.explains();
+        let linger = fold::linger(known.definition.kind);
+        known.lingers = match (known.standing.is_active(), standing.is_active()) {
+            (true, false) if linger > Millis(0) => Some(now.mono.after(linger)),
+            (false, false) => known.lingers,
+            _ => None,
+        };
         known.standing = standing;
         known.running = None;
         then(known);
@@ -392,7 +421,21 @@ impl Book {
             known.owner = None;
         }
         self.settle(at);
-        if was_active != standing.is_active() {
+        if explained != self.known[at].explains() {
+            self.refold_explained_by(at);
+        }
+    }
+
+    /// What has returned a while ago explains nothing any more.
+    fn end_lingering(&mut self, now: Mono) {
+        let due = self.queue.iter().take_while(|(until, _)| *until <= now);
+        let due: Vec<usize> = due
+            .map(|(_, at)| *at)
+            .filter(|at| self.known[*at].lingers.is_some_and(|until| until <= now))
+            .collect();
+        for at in due {
+            self.known[at].lingers = None;
+            self.queue(at);
             self.refold_explained_by(at);
         }
     }
@@ -408,7 +451,7 @@ impl Book {
         }
     }
 
-    fn uncover(&mut self, id: &str, covering: Covering, again: bool) {
+    fn uncover(&mut self, now: Now, id: &str, covering: Covering, again: bool) {
         let Some(at) = self.index.get(id).copied() else {
             return;
         };
@@ -418,7 +461,7 @@ impl Book {
         }
         known.cover = None;
         if again {
-            self.step(id, Input::Surface, |known| known.owner = None);
+            self.step(now, id, Input::Surface, |known| known.owner = None);
         }
         self.settle(at);
     }
@@ -439,7 +482,13 @@ impl Book {
             if let Some(since) = &mut known.since {
                 since.mono = at.mono;
             }
-            let Some(put) = &mut known.cover else { continue };
+            if known.lingers.take().is_some() {
+                self.queue(number);
+                self.refold_explained_by(number);
+            }
+            let Some(put) = &mut self.known[number].cover else {
+                continue;
+            };
             put.until = match put.cover {
                 Cover::OutOfService => at.mono.after(put.until.since(self.last)),
                 Cover::Open | Cover::Shelved => at.mono,

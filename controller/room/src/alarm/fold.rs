@@ -8,14 +8,31 @@
 //! is lost, a switch that has not yet been missed explains nothing, but the outage does. What lies
 //! in a maintenance window is folded under that. Water, smoke, the fire panel, the extinguishing
 //! agent and doors are never folded under a cause. A consequence that still stands when its cause
-//! has ended comes up by itself.
+//! has ended comes up by itself, a little later: a switch needs minutes to start when mains is
+//! back, and a node that answers again brings its values one by one.
 
 use super::book::{Book, Known};
+use crate::catalog::{Class, Kind};
+use crate::time::Millis;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Longest chain of causes that is followed.
-pub const MAX_CHAIN: usize = 8;
+pub const MAX_CHAIN: usize = 32;
+
+/// How long loss of power goes on explaining after it has ended: what lost its supply must start.
+const LINGER_POWER: Millis = Millis(180_000);
+/// How long a silence goes on explaining: a minute is what the slowest sensor takes.
+const LINGER_DEVICE: Millis = Millis(60_000);
+
+/// How long an alarm goes on explaining others after it has returned.
+pub(super) const fn linger(kind: Kind) -> Millis {
+    match kind.class() {
+        Class::Power => LINGER_POWER,
+        Class::Device => LINGER_DEVICE,
+        Class::Environment | Class::Water | Class::Fire | Class::Door | Class::System => Millis(0),
+    }
+}
 
 impl Book {
     /// True when folding `id` under `cause` would close a circle.
@@ -48,13 +65,13 @@ impl Book {
         known.definition.folded_under.iter().find_map(|cause| {
             let (id, at) = self.index.get_key_value(cause.as_str())?;
             let cause = &self.known[*at];
-            let is_active = cause.standing.is_active();
+            let explains = cause.explains();
             // A window explains only what stands in it.
-            let window = cause.window.filter(|_| is_active);
+            let window = cause.window.filter(|_| explains);
             window
                 .map(|window| crate::maintenance::id(window).into())
                 .or_else(|| self.explained(cause, depth + 1))
-                .or_else(|| is_active.then(|| id.clone()))
+                .or_else(|| explains.then(|| id.clone()))
         })
     }
 
@@ -72,7 +89,7 @@ impl Book {
         let mut seen = BTreeSet::new();
         while let Some(cause) = left.pop() {
             let id = self.known[cause].definition.id.as_str();
-            let explained: Vec<usize> = self.explains.get(id).into_iter().flatten().copied().collect();
+            let explained: Vec<usize> = self.by_cause.get(id).into_iter().flatten().copied().collect();
             for at in explained {
                 let root = self.root(&self.known[at]);
                 self.fold(at, root);

@@ -237,6 +237,30 @@ fn a_chain_of_causes_is_folded_under_its_root_even_through_a_link_that_does_not_
 }
 
 #[test]
+fn what_lost_its_power_may_start_before_it_is_blamed() {
+    let mains = Definition::of(Kind::OnBattery, "mains", Label::default());
+    let mut room = Room::with(&[under("quick", &["mains"]), under("dead", &["mains"]), mains]);
+    room.holds("mains");
+    room.ask(|book| book.acknowledge("mains", "当番")).unwrap();
+    room.holds("quick");
+    room.holds("dead");
+    room.gone("mains");
+    assert_eq!(
+        room.cause("dead").as_deref(),
+        Some("mains"),
+        "it has just returned"
+    );
+    room.pass(60_000);
+    room.gone("quick");
+    assert_eq!(room.state("quick"), None, "it caught up, and nobody need know");
+    room.pass(119_999);
+    assert_eq!(room.state("dead"), Some(AlarmState::Suppressed));
+    room.pass(1);
+    assert_eq!(room.state("dead"), Some(AlarmState::Unacknowledged));
+    assert!(room.book.take_changed().contains(&"dead".to_owned()));
+}
+
+#[test]
 fn a_circle_of_causes_is_not_closed() {
     let mut room = Room::with(&[under("a", &["b"]), under("b", &["c"]), under("c", &["a", "c"])]);
     for id in ["a", "b", "c"] {

@@ -52,7 +52,7 @@ impl Book {
         let mut left = vec![id];
         let mut seen = std::collections::BTreeSet::new();
         while let Some(cause) = left.pop() {
-            for at in self.explains.get(cause).into_iter().flatten() {
+            for at in self.by_cause.get(cause).into_iter().flatten() {
                 if seen.insert(*at) {
                     left.push(&self.known[*at].definition.id);
                 }

@@ -41,6 +41,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::battery::check(raw, sink);
     super::notifier::check(raw, sink);
     super::nut_server::check(raw, sink, simulated);
+    super::procedures::check(raw, sink);
     hosts(raw, sink, simulated);
     super::write::check(raw, sink);
     cycles(&raw.hosts, sink);

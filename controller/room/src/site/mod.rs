@@ -16,6 +16,7 @@ pub mod groups;
 pub mod link;
 pub mod notifier;
 pub mod nut_server;
+pub mod procedures;
 pub mod write;
 
 mod calendar;
@@ -226,6 +227,8 @@ pub struct Site<W: World = Real> {
     pub nut_server: Option<nut_server::NutServer>,
     /// Where notices can go.
     pub notifiers: Vec<notifier::Notifier>,
+    /// Where the site's own procedures stand.
+    pub procedures: Vec<procedures::Procedure>,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
     /// Points that are worked out from others.
@@ -257,6 +260,7 @@ impl<W: World> Site<W> {
             traps: None,
             nut_server: None,
             notifiers: Vec::new(),
+            procedures: Vec::new(),
             hosts: Vec::new(),
             derived: Vec::new(),
             batteries: Vec::new(),

@@ -31,6 +31,7 @@ pub(super) struct Raw<W: World> {
     pub(super) traps: Found<SocketAddr>,
     pub(super) nut_server: Option<super::nut_server::RawNutServer>,
     pub(super) notifiers: Vec<super::notifier::RawNotifier>,
+    pub(super) procedures: Vec<super::procedures::RawProcedure>,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) derived: Vec<super::derived::RawDerived>,
     pub(super) limits: Vec<RawLimit>,
@@ -247,6 +248,11 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             .map(super::notifier::build)
             .collect::<Option<_>>()?,
         hosts,
+        procedures: raw
+            .procedures
+            .into_iter()
+            .map(super::procedures::build)
+            .collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
         access: super::doors::build(raw.access, portals)?,

@@ -70,6 +70,11 @@ pub(super) fn sections<'a, W: Hands>(
             .into_iter()
             .map(super::notifier::notifier)
             .collect(),
+        procedures: r
+            .tables("procedure", "[[procedure]]", super::procedures::MAX_PROCEDURES)
+            .into_iter()
+            .map(super::procedures::procedure)
+            .collect(),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
             .into_iter()

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
+mod alarms;
+mod alarms_random;
 mod bench;
 mod climate;
 mod derive;
