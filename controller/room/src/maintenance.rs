@@ -121,6 +121,12 @@ impl Maintenance {
         self.open().map(|window| window.until).min()
     }
 
+    /// True when there is no window to show.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
     /// A window by its number, open, waiting or lately closed.
     #[must_use]
     pub fn window(&self, id: u32) -> Option<&Window> {

@@ -87,7 +87,7 @@ impl Known {
             .as_ref()
             .map(|(input, since, _)| since.after(self.delay(*input)));
         let put = self.cover.as_ref().map(|put| put.until);
-        [delay, put, self.lingers].into_iter().flatten().min()
+        [delay, put].into_iter().flatten().min()
     }
 
     /// True while it explains others.
@@ -108,6 +108,9 @@ pub struct Book {
     /// Not normal, or covered.
     pub(super) shown: BTreeSet<usize>,
     queue: BTreeSet<(Mono, usize)>,
+    /// What has returned and still explains, in the order in which that ends: apart from the
+    /// queue, because it is asked at every record, also while ten thousand delays are due.
+    lingering: BTreeSet<(Mono, usize)>,
     /// By a cause: what names it as such.
     pub(super) by_cause: BTreeMap<Arc<str>, BTreeSet<usize>>,
     changed: BTreeSet<usize>,
@@ -408,11 +411,15 @@ impl Book {
         };
         let explained = known.explains();
         let linger = fold::linger(known.definition.kind);
-        known.lingers = match (known.standing.is_active(), standing.is_active()) {
+        let lingers = match (known.standing.is_active(), standing.is_active()) {
             (true, false) if linger > Millis(0) => Some(now.mono.after(linger)),
             (false, false) => known.lingers,
             _ => None,
         };
+        if let Some(before) = std::mem::replace(&mut known.lingers, lingers) {
+            self.lingering.remove(&(before, at));
+        }
+        self.lingering.extend(lingers.map(|until| (until, at)));
         known.standing = standing;
         known.running = None;
         then(known);
@@ -428,14 +435,9 @@ impl Book {
 
     /// What has returned a while ago explains nothing any more.
     fn end_lingering(&mut self, now: Mono) {
-        let due = self.queue.iter().take_while(|(until, _)| *until <= now);
-        let due: Vec<usize> = due
-            .map(|(_, at)| *at)
-            .filter(|at| self.known[*at].lingers.is_some_and(|until| until <= now))
-            .collect();
-        for at in due {
+        while let Some((until, at)) = self.lingering.first().copied().filter(|(until, _)| *until <= now) {
+            self.lingering.remove(&(until, at));
             self.known[at].lingers = None;
-            self.queue(at);
             self.refold_explained_by(at);
         }
     }
@@ -482,8 +484,8 @@ impl Book {
             if let Some(since) = &mut known.since {
                 since.mono = at.mono;
             }
-            if known.lingers.take().is_some() {
-                self.queue(number);
+            if let Some(until) = known.lingers.take() {
+                self.lingering.remove(&(until, number));
                 self.refold_explained_by(number);
             }
             let Some(put) = &mut self.known[number].cover else {
