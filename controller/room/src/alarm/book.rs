@@ -306,7 +306,8 @@ impl Book {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Mono> {
         let first = self.queue.first().map(|(at, _)| *at);
-        [first, self.maintenance.next_deadline()]
+        let linger = self.lingering.first().map(|(at, _)| *at);
+        [first, linger, self.maintenance.next_deadline()]
             .into_iter()
             .flatten()
             .min()
