@@ -45,7 +45,7 @@ pub fn dew_point(temperature: f64, humidity: f64) -> Result<f64, NoData> {
 }
 
 /// Two inputs into one value.
-#[must_use]
+pub fn of_two(a: Input, b: Input, value: impl FnOnce(f64, f64) -> Result<f64, NoData>) -> Input {
     let at = oldest([a.1, b.1].into_iter());
     match (a.0, b.0) {
         (Ok(a), Ok(b)) => (value(a, b), at),
@@ -66,7 +66,7 @@ pub enum Of {
 
 /// One of several inputs, of which at least `need` must have a value; the reason of the first one
 /// without is told when too few have.
-#[must_use]
+pub fn of_many(of: Of, inputs: &[Input], need: usize) -> Input {
     let known: Vec<(f64, Option<Mono>)> = inputs
         .iter()
         .filter_map(|(value, at)| Some((value.ok()?, *at)))
@@ -202,7 +202,7 @@ impl Window {
     /// The change per hour of `input` over the window. What is missing has the input's reason;
     /// a window that is not filled is [`NoData::NeverHeard`] at first and [`NoData::Stale`] after a
     /// gap.
-    #[must_use]
+    pub fn rate(&self, now: Mono, input: Input) -> Input {
         let value = input.0.and_then(|_| match self.line(now) {
             Some(line) => Ok(line.slope),
             None if self.is_filled(now) => Err(NoData::Stale),
