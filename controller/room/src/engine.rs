@@ -15,6 +15,7 @@ mod incidents;
 mod limits;
 mod lists;
 mod nodes;
+mod notices;
 mod operate;
 mod orders;
 mod points;
@@ -31,6 +32,7 @@ pub use forecast::MAX_FORECASTS;
 pub use limits::Proposal;
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};
 pub use nodes::{OCCURRENCE_HOLDS, REFUSAL_RECORD_EVERY};
+pub use notices::{TEST_DUE, notifier_id};
 pub use operate::OPERATION_MAX;
 pub use orders::TELL_KEY_EVERY;
 pub use points::no_data_words;
@@ -61,6 +63,7 @@ pub struct Engine<W: World> {
     keys: KeyRings,
     without_key: BTreeMap<u16, Label>,
     book: Book,
+    desk: crate::notice::Desk,
     points: BTreeMap<String, Point>,
     channels: BTreeMap<(u16, u8), String>,
     mounted: BTreeMap<String, (u16, u8)>,
@@ -108,6 +111,7 @@ impl<W: World> Engine<W> {
                 .collect(),
             without_key: BTreeMap::new(),
             book: Book::default(),
+            desk: notices::desk(&site),
             points: BTreeMap::new(),
             channels: BTreeMap::new(),
             mounted: BTreeMap::new(),
@@ -222,6 +226,7 @@ impl<W: World> Engine<W> {
             }
         }
         self.furnish_redundancy();
+        self.furnish_notices();
         self.furnish_derived();
         self.furnish_forecasts();
         for part in catalog::PARTS {
@@ -241,6 +246,7 @@ impl<W: World> Engine<W> {
     /// Replays a record of the journal.
     pub fn apply(&mut self, now: Now, record: &Record) {
         self.book.apply(now, record);
+        self.apply_notice(now, record);
         self.apply_list(record);
         self.apply_limit(now, record);
         self.apply_forecast(now, record);
@@ -341,6 +347,8 @@ impl<W: World> Engine<W> {
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, &mut turn);
+        self.desk.start(now, same_boot);
+        self.tell_people(now, &mut turn);
         turn
     }
 
@@ -388,8 +396,7 @@ impl<W: World> Engine<W> {
             Event::Operated { id, done } => self.operated(now, id, done, &mut turn),
             Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
-            // Nobody is told anything yet.
-            Event::Delivered(_) => self.count("notices_unasked"),
+            Event::Delivered(delivered) => self.delivered(now, &delivered, &mut turn),
             Event::Checkpoint { size, root } => self.give_checkpoint(now, size, &root, &mut turn),
             Event::Counters { role, counters } => {
                 self.role_counters.insert(role, counters);
@@ -406,6 +413,7 @@ impl<W: World> Engine<W> {
             }
         }
         self.judge_incidents(now, &mut turn);
+        self.tell_people(now, &mut turn);
         turn
     }
 
@@ -539,6 +547,10 @@ impl<W: World> Engine<W> {
             Command::UpdateNode { node, file, image } => {
                 return self.update_node(now, by, &node, &file, &image, turn);
             }
+            Command::TestCall { contact } => {
+                return self.test_call(now, by, contact.as_deref(), turn);
+            }
+            Command::LampTest => return self.lamp_test(now, by, turn),
             Command::Scenario { name } => {
                 if !W::SIMULATED {
                     return Err(Refused::NotFound(
@@ -617,6 +629,7 @@ impl<W: World> Engine<W> {
             .chain(self.list_deadline(now))
             .chain(self.update_deadline(now))
             .chain(self.operation_deadline())
+            .chain(self.notice_deadline(now))
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())
             .min()

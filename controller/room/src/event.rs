@@ -181,6 +181,13 @@ pub enum Command {
     },
     /// Check every step of the plan without stopping anything.
     Rehearse,
+    /// Call a contact, or all of them, to see that notices arrive.
+    TestCall {
+        /// Short name of the contact; `None`: all.
+        contact: Option<String>,
+    },
+    /// Let every light of the signal towers burn for a moment.
+    LampTest,
     /// A scenario of the simulated room; refused on a real site. Core forwards it, the engine
     /// only records it.
     Scenario {
@@ -273,10 +280,14 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Safety effects do not wait for a failing disk.
+    /// Safety effects do not wait for a failing disk. Notices are among them: that the journal
+    /// cannot be written is something to be told, and told twice is better than not at all.
     #[must_use]
     pub const fn is_safety(&self) -> bool {
-        matches!(self, Self::Execute(_) | Self::Cancel(_) | Self::FastPolling(_))
+        matches!(
+            self,
+            Self::Execute(_) | Self::Cancel(_) | Self::FastPolling(_) | Self::Notify(_)
+        )
     }
 }
 

@@ -385,6 +385,11 @@ pub enum Record {
         /// `None` when it is well again.
         problem: Option<String>,
     },
+    /// Somebody was told, could not be told, or was called.
+    Notice {
+        /// The record of the desk.
+        record: crate::notice::record::Record,
+    },
     /// An operator let the simulated room play a scenario.
     Scenario {
         /// Its name.

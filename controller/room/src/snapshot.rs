@@ -6,6 +6,7 @@
 
 use crate::catalog::{Class, Kind, Owner, Text};
 use crate::incident::{Evidence, Nature};
+use crate::notice::Moment;
 use crate::site::{ContactKind, DeviceKind, Label, Priority, Side};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -50,6 +51,9 @@ pub struct Snapshot {
     /// What will be due, the soonest first; a list of its own, without sound and without notice.
     #[serde(default)]
     pub forecasts: Vec<Forecast>,
+    /// Who is told of alarms, and who was.
+    #[serde(default)]
+    pub notices: NoticesView,
     /// Open incidents, newest first; at most [`crate::incident::MAX_SHOWN`].
     #[serde(default)]
     pub incidents: Vec<Incident>,
@@ -826,4 +830,102 @@ pub struct Operation {
     pub state: String,
     /// What was seen, or what is wrong.
     pub text: String,
+}
+
+/// Who is told of alarms, and who was.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct NoticesView {
+    /// Who can be told.
+    pub contacts: Vec<ContactRow>,
+    /// By what.
+    pub notifiers: Vec<NotifierRow>,
+    /// Who was told of the alarms that stand, the latest first; at most 200 rows.
+    pub told: Vec<ToldRow>,
+    /// What could not be told, the latest first; at most 20 rows.
+    pub failed: Vec<FailedRow>,
+    /// Messages that wait or are being sent.
+    pub under_way: u32,
+    /// Who was not reached by a test call for too long; `null` when all were.
+    pub test_due: Option<Label>,
+}
+
+/// Somebody who can be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContactRow {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// Within the hours of duty now.
+    pub on_duty: bool,
+    /// Who is told instead today.
+    pub deputy: Option<String>,
+    /// Notifiers by which it is reached, the preferred one first.
+    pub via: Vec<String>,
+    /// A test call is on its way.
+    pub called: bool,
+    /// The last test call that arrived.
+    pub last_test: Option<TestRow>,
+}
+
+/// A test call that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TestRow {
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Who asked for it.
+    pub by: String,
+    /// By which notifier it arrived.
+    pub notifier: String,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// A means by which people or machines outside are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NotifierRow {
+    /// Short name.
+    pub name: String,
+    /// Shown name.
+    pub label: Label,
+    /// `working`, `failing`, or `untried` since the controller started.
+    pub state: String,
+    /// Why it fails.
+    pub problem: Option<String>,
+    /// When it last took something, milliseconds since 1970 UTC.
+    pub last_success_ms: Option<i64>,
+}
+
+/// Somebody was told of an alarm that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToldRow {
+    /// Alarm id.
+    pub alarm: String,
+    /// Who.
+    pub contact: String,
+    /// As the deputy of this one.
+    pub deputy_for: Option<String>,
+    /// By what.
+    pub notifier: String,
+    /// What was told last.
+    pub moment: Moment,
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Only in a summary, with others.
+    pub in_summary: bool,
+}
+
+/// Something could not be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailedRow {
+    /// When, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Who was to be told.
+    pub contact: String,
+    /// Of what, when it was about an alarm.
+    pub alarm: Option<String>,
+    /// Why not.
+    pub problem: String,
+    /// It is not tried again.
+    pub given_up: bool,
 }

@@ -14,6 +14,7 @@ mod http;
 mod limit;
 mod maintenance;
 mod node;
+mod notice;
 mod plan;
 mod probe;
 mod profile;
@@ -78,6 +79,8 @@ Examples:
       How often this limit would have been an alarm in the last 30 days; `limit set` changes it.
   yagura card enroll --config /etc/yagura/site.toml
       Unknown cards that were just presented, with the id to write into the file of cards.
+  yagura notice test --config /etc/yagura/site.toml
+      Calls every contact, and says who was reached by what and how fast.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
       nftables rules that let in and out what the site file names, and nothing else.
   yagura run --config /etc/yagura/site.toml
@@ -144,6 +147,9 @@ enum Command {
     /// Show, try and change alarm limits (警報の限界値)
     #[command(subcommand)]
     Limit(limit::LimitCommand),
+    /// Who is told of alarms; test calls and lamp tests (通報)
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
     /// Enroll cards (カード)
     #[command(subcommand)]
     Card(card::CardCommand),
@@ -181,6 +187,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Node(command) => single_threaded()?.block_on(node::run(command)),
         Command::Device(command) => single_threaded()?.block_on(device::run(command)),
         Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),
+        Command::Notice(command) => single_threaded()?.block_on(notice::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;

@@ -6,6 +6,7 @@
 mod alarms;
 mod incidents;
 mod limits;
+mod notices;
 mod operate;
 
 use super::error::{ApiError, ErrorBody};
@@ -89,6 +90,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(metric::metrics))
         .merge(incidents::routes())
         .merge(alarms::routes())
+        .merge(notices::routes())
         .split_for_parts();
     let document = document.to_json().unwrap_or_else(|error| {
         // Only a map with keys that are no strings fails, and the document has none.

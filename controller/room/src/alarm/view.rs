@@ -38,6 +38,13 @@ impl Book {
         Some(row)
     }
 
+    /// One alarm in words, also while it is normal: that it is over is told, too.
+    #[must_use]
+    pub fn shown(&self, now: Now, id: &str) -> Option<snapshot::Alarm> {
+        let known = self.get(id)?;
+        Some(self.row_of(now, known, &BTreeMap::new()))
+    }
+
     /// State of an alarm; `None` while it is normal and uncovered, or unknown.
     #[must_use]
     pub fn state(&self, id: &str) -> Option<AlarmState> {

@@ -345,6 +345,8 @@ pub enum Kind {
     BackupOverdue,
     /// Notices cannot be sent.
     Notifier,
+    /// The last test call lies too far back.
+    TestCallOverdue,
     /// Too much time was not watched.
     Coverage,
     /// The result of the work is not recorded.
@@ -355,7 +357,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 95] = [
+    pub const ALL: [Self; 96] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -448,6 +450,7 @@ impl Kind {
         Self::Clock,
         Self::BackupOverdue,
         Self::Notifier,
+        Self::TestCallOverdue,
         Self::Coverage,
         Self::MaintenanceResult,
         Self::NotConfigured,
@@ -549,6 +552,7 @@ impl Kind {
             Self::Clock => &system::CLOCK,
             Self::BackupOverdue => &system::BACKUP_OVERDUE,
             Self::Notifier => &system::NOTIFIER,
+            Self::TestCallOverdue => &system::TEST_CALL_OVERDUE,
             Self::Coverage => &system::COVERAGE,
             Self::MaintenanceResult => &system::MAINTENANCE_RESULT,
             Self::NotConfigured => &system::NOT_CONFIGURED,

@@ -50,6 +50,7 @@ impl<W: World> Engine<W> {
             incidents: self.shown_incidents(),
             maintenance: self.maintenance_rows(now),
             operations: self.operation_rows(),
+            notices: self.desk.view(now),
         }
     }
 

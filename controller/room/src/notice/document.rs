@@ -114,6 +114,8 @@ pub struct Summary {
     pub advisory: usize,
     /// Some of them, most urgent first.
     pub some: Vec<Listed>,
+    /// How many that were told before are over.
+    pub returned: usize,
 }
 
 /// One alarm of a summary.
@@ -175,6 +177,7 @@ pub fn document(notice: &Notice, language: Language, utc_offset_min: i16) -> Doc
                         place: both(place),
                     })
                     .collect(),
+                returned: summary.returned,
             });
             "summary"
         }

@@ -5,12 +5,34 @@
 //! reports back ([`Delivered`]). Nothing here reads a clock or knows a protocol.
 
 pub mod document;
+pub mod duty;
+pub mod fold;
+pub mod lamp;
+pub mod record;
 pub mod template;
 pub mod text;
+
+mod case;
+mod delivery;
+mod desk;
+mod order;
+mod route;
+mod seen;
+mod tower;
+mod view;
 
 #[cfg(test)]
 mod text_tests;
 
+pub use case::{Brief, Quiet};
+pub use delivery::{
+    MAX_NAMED, MAX_ROUNDS_AFTER, MAX_TRIES, NEXT_ROUND, NO_WORD_AFTER, PATIENCE, RETRY_AFTER, TRIAL_EVERY,
+};
+pub use desk::{Alarms, Desk, Out, Settings, Size};
+pub use seen::Seen;
+pub use tower::{CHANGE_EVERY, LAMP_TEST, RENEW_EVERY};
+
+use crate::catalog::Class;
 use crate::site::{Label, Priority};
 use crate::time::{Millis, Wall};
 use serde::{Deserialize, Serialize};
@@ -86,7 +108,9 @@ pub enum About {
 }
 
 /// What happened to an alarm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// It was raised.
@@ -164,7 +188,15 @@ pub struct Summary {
     pub counts: [usize; 3],
     /// Some of them by what and where, most urgent first.
     pub some: Vec<(Priority, Label, Label)>,
+    /// How many that were told before are over.
+    #[serde(default)]
+    pub returned: usize,
 }
+
+/// Alarms of doors are urgent whatever their priority.
+const DOOR: &str = Class::Door.word();
+/// Alarms about the watchtower itself.
+const SYSTEM: &str = Class::System.word();
 
 /// What a signal tower shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -285,6 +285,8 @@ impl Writer {
         .map(|(priority, count)| format!("{} {count}", self.priority(priority)))
         .join(self.say("、", ", "));
         let subject = match self.language {
+            Language::Ja if all == 0 => format!("【まとめ】警報 {} 件が復旧 {site}", summary.returned),
+            Language::En if all == 0 => format!("[Summary] {} alarms returned {site}", summary.returned),
             Language::Ja => format!("【まとめ】警報 {all} 件({split}) {site}"),
             Language::En => format!("[Summary] {all} alarms ({split}) {site}"),
         };
@@ -316,6 +318,13 @@ impl Writer {
             let _ = match self.language {
                 Language::Ja => writeln!(body, "  ほか {more} 件"),
                 Language::En => writeln!(body, "  and {more} more"),
+            };
+        }
+        let over = summary.returned;
+        if over > 0 {
+            let _ = match self.language {
+                Language::Ja => writeln!(body, "復旧: 先に知らせた警報のうち {over} 件が復旧しました。"),
+                Language::En => writeln!(body, "Over: {over} of the alarms told before have returned."),
             };
         }
         (subject, body)

@@ -277,7 +277,27 @@ fn summary() -> Notice {
                 Label::default(),
             ),
         ],
+        returned: 0,
     }))
+}
+
+#[test]
+fn what_is_over_is_told_together_too() {
+    let over = |counts| {
+        let mut notice = summary();
+        if let About::Summary(summary) = &mut notice.about {
+            summary.counts = counts;
+            summary.returned = 3;
+            summary.some.clear();
+        }
+        let told = text(&notice, Language::Ja, 540);
+        (told.subject, told.body.contains("3 件が復旧しました"))
+    };
+    assert_eq!(
+        over([0, 0, 0]),
+        ("【まとめ】警報 3 件が復旧 本庁サーバー室".to_owned(), true)
+    );
+    assert!(over([1, 0, 0]).1);
 }
 
 #[test]
@@ -460,35 +480,36 @@ fn the_json_of_a_notice_is_a_contract() {
     golden(
         &json(&summary())["summary"],
         expect![[r#"
-        {
-          "advisory": 2,
-          "critical": 1,
-          "some": [
             {
-              "place": {
-                "en": "UPS 1",
-                "ja": "UPS 1"
-              },
-              "priority": "critical",
-              "what": {
-                "en": "Power lost",
-                "ja": "停電"
-              }
-            },
-            {
-              "place": {
-                "en": "",
-                "ja": ""
-              },
-              "priority": "warning",
-              "what": {
-                "en": "Silent",
-                "ja": "応答なし"
-              }
-            }
-          ],
-          "warning": 7
-        }"#]],
+              "advisory": 2,
+              "critical": 1,
+              "returned": 0,
+              "some": [
+                {
+                  "place": {
+                    "en": "UPS 1",
+                    "ja": "UPS 1"
+                  },
+                  "priority": "critical",
+                  "what": {
+                    "en": "Power lost",
+                    "ja": "停電"
+                  }
+                },
+                {
+                  "place": {
+                    "en": "",
+                    "ja": ""
+                  },
+                  "priority": "warning",
+                  "what": {
+                    "en": "Silent",
+                    "ja": "応答なし"
+                  }
+                }
+              ],
+              "warning": 7
+            }"#]],
     );
     let lamp = json(&notice(About::Lamp(Lamp::default())));
     golden(
@@ -840,6 +861,7 @@ fn any_notice() -> impl Strategy<Value = Notice> {
         About::Summary(Summary {
             counts,
             some: some.collect(),
+            returned: counts[0],
         })
     });
     let about = prop_oneof![told, summary, any_text().prop_map(|by| About::Test { by })];

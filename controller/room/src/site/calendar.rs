@@ -49,6 +49,14 @@ pub(super) fn step(text: &str) -> Option<u8> {
     (minutes.is_multiple_of(10) && step <= 144).then(|| u8::try_from(step).ok())?
 }
 
+/// Minutes from midnight of a time `HH:MM`, 00:00 to 24:00.
+pub(super) fn minute(text: &str) -> Option<u16> {
+    let (hours, minutes) = hours_and_minutes(text)?;
+    u16::try_from(hours * 60 + minutes)
+        .ok()
+        .filter(|minute| *minute <= 24 * 60)
+}
+
 /// Minutes of a distance from UTC, `+09:00`, at most 14 hours.
 pub(super) fn utc_offset(text: &str) -> Option<i16> {
     let (sign, text) = match text.strip_prefix('-') {

@@ -42,11 +42,37 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::notifier::check(raw, sink);
     super::nut_server::check(raw, sink, simulated);
     super::procedures::check(raw, sink);
+    super::notice::check(&raw.notices, &told(raw), sink);
     hosts(raw, sink, simulated);
     super::write::check(raw, sink);
     cycles(&raw.hosts, sink);
     limits(raw, sink);
     outage(raw, sink);
+}
+
+/// What routes and contacts may name.
+fn told<W: World>(raw: &Raw<W>) -> super::notice::Known<'_> {
+    let nodes = raw.nodes.iter().filter_map(|node| node.name.as_ref());
+    let channels = raw.nodes.iter().flat_map(|node| &node.channels);
+    let points = channels.filter_map(|channel| channel.point.as_ref());
+    let portals = raw.nodes.iter().filter_map(|node| node.portal.as_ref());
+    let doors = portals.filter_map(|portal| portal.name.as_ref());
+    let devices = raw.devices.iter().filter_map(|device| device.name.as_ref());
+    let groups = raw.groups.iter().filter_map(super::groups::name);
+    super::notice::Known {
+        notifiers: raw.notifiers.iter().filter_map(super::notifier::named).collect(),
+        sources: nodes
+            .chain(points)
+            .chain(doors)
+            .chain(devices)
+            .chain(groups)
+            .map(|name| name.value.as_str())
+            .collect(),
+        classes: crate::catalog::Class::ALL
+            .map(crate::catalog::Class::word)
+            .to_vec(),
+        kinds: crate::catalog::Kind::ALL.map(crate::catalog::Kind::word).to_vec(),
+    }
 }
 
 /// Reports every value that was there before.

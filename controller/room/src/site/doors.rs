@@ -470,7 +470,7 @@ fn time(r: &mut Reader<'_>, key: &'static str, default: u8) -> Option<u8> {
     step
 }
 
-fn date(r: &mut Reader<'_>, key: &'static str) -> Found<u16> {
+pub(super) fn date(r: &mut Reader<'_>, key: &'static str) -> Found<u16> {
     let text = r.text_or(key)?;
     let day = calendar::day(&text.value);
     if day.is_none() {
@@ -487,7 +487,7 @@ fn date(r: &mut Reader<'_>, key: &'static str) -> Found<u16> {
     })
 }
 
-fn days(r: &mut Reader<'_>) -> Option<u8> {
+pub(super) fn days(r: &mut Reader<'_>) -> Option<u8> {
     if !r.has("days") {
         return Some(WORKING_DAYS);
     }
@@ -496,8 +496,8 @@ fn days(r: &mut Reader<'_>) -> Option<u8> {
         r.sink().error_hint(
             Kind::Value,
             &r.span,
-            "`days` is no list of days: the card would open nothing",
-            "name its days, leave `days` out for Monday to Friday, or write suspended = true",
+            "`days` is no list of days: this would never be in force",
+            "name its days, or leave `days` out for Monday to Friday; a card is blocked with suspended = true",
         );
         return None;
     }

@@ -103,6 +103,11 @@ fn serving(mut r: Reader<'_>) -> Option<Serving> {
     })
 }
 
+/// Its name, if it could be read.
+pub(super) fn name(group: &RawGroup) -> Option<&At<String>> {
+    group.name.as_ref()
+}
+
 pub(super) fn build(raw: RawGroup) -> Option<Group> {
     Some(Group {
         name: raw.name?.value,

@@ -14,6 +14,7 @@ pub mod derived;
 pub mod doors;
 pub mod groups;
 pub mod link;
+pub mod notice;
 pub mod notifier;
 pub mod nut_server;
 pub mod procedures;
@@ -229,6 +230,8 @@ pub struct Site<W: World = Real> {
     pub notifiers: Vec<notifier::Notifier>,
     /// Where the site's own procedures stand.
     pub procedures: Vec<procedures::Procedure>,
+    /// Who is told of what.
+    pub notices: notice::Notices,
     /// Servers that a plan stops.
     pub hosts: Vec<Host<W>>,
     /// Points that are worked out from others.
@@ -261,6 +264,7 @@ impl<W: World> Site<W> {
             nut_server: None,
             notifiers: Vec::new(),
             procedures: Vec::new(),
+            notices: notice::Notices::default(),
             hosts: Vec::new(),
             derived: Vec::new(),
             batteries: Vec::new(),

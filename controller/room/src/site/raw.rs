@@ -32,6 +32,7 @@ pub(super) struct Raw<W: World> {
     pub(super) nut_server: Option<super::nut_server::RawNutServer>,
     pub(super) notifiers: Vec<super::notifier::RawNotifier>,
     pub(super) procedures: Vec<super::procedures::RawProcedure>,
+    pub(super) notices: super::notice::RawNotices,
     pub(super) hosts: Vec<RawHost<W>>,
     pub(super) derived: Vec<super::derived::RawDerived>,
     pub(super) limits: Vec<RawLimit>,
@@ -247,6 +248,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             .into_iter()
             .map(super::notifier::build)
             .collect::<Option<_>>()?,
+        notices: super::notice::build(raw.notices)?,
         hosts,
         procedures: raw
             .procedures

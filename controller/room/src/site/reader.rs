@@ -633,7 +633,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-const DURATIONS: &str = "a whole number with ms, s, m or h, e.g. \"500ms\", \"5s\", \"3m\", \"2h\"";
+const DURATIONS: &str = "a whole number with ms, s, m, h or d, e.g. \"500ms\", \"5s\", \"3m\", \"2h\"";
 
 /// `"500ms"`, `"5s"`, `"3m"`, `"2h"`.
 fn duration(text: &str) -> Result<Millis, &'static str> {
@@ -647,6 +647,7 @@ fn duration(text: &str) -> Result<Millis, &'static str> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         "" => return Err("the unit is missing"),
         _ if unit.starts_with(['.', ',']) => return Err("fractions are not read; use the smaller unit"),
         _ => return Err("the unit is not known"),
@@ -663,6 +664,7 @@ fn duration(text: &str) -> Result<Millis, &'static str> {
 pub(super) fn shown(length: Millis) -> String {
     match length.0 {
         0 => "0s".to_owned(),
+        ms if ms % 86_400_000 == 0 && ms > 86_400_000 => format!("{}d", ms / 86_400_000),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),

@@ -75,6 +75,7 @@ pub(super) fn sections<'a, W: Hands>(
             .into_iter()
             .map(super::procedures::procedure)
             .collect(),
+        notices: super::notice::notices(&mut r),
         hosts: r
             .tables("host", "[[host]]", MAX_HOSTS)
             .into_iter()

@@ -5,6 +5,8 @@ use room::catalog::Kind;
 use room::command::Done;
 use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
+use room::notice::Moment;
+use room::notice::record::{Group, Record as Told};
 use room::record::{NodeEvent, NodeOrder, Record};
 use room::site::{Label, Priority};
 use shared::wire::{
@@ -216,7 +218,68 @@ fn records() -> Vec<Record> {
             problem: "silence".to_owned(),
         }),
     ]);
+    records.extend(notices());
     records
+}
+
+fn notices() -> Vec<Record> {
+    [
+        Told::Sent {
+            key: "leak.1.wet/7/facilities/escalated-1".to_owned(),
+            contact: "facilities".to_owned(),
+            deputy_for: Some("system".to_owned()),
+            notifier: "mail".to_owned(),
+            alarm: "leak.1.wet".to_owned(),
+            occurrence: 7,
+            moment: Moment::Escalated,
+            step: 1,
+            nth: 0,
+            urgent: true,
+            attempts: 2,
+            took_ms: 5_200,
+        },
+        Told::SummarySent {
+            key: "summary/facilities/1/8-20-13".to_owned(),
+            contact: "facilities".to_owned(),
+            deputy_for: None,
+            notifier: "mail".to_owned(),
+            groups: vec![Group {
+                moment: Moment::Raised,
+                step: 0,
+                nth: 0,
+                also_singly: false,
+                occurrences: vec![(8, 18), (20, 20)],
+            }],
+            took_ms: 300,
+        },
+        Told::Failed {
+            key: "leak.1.wet/7/chief/returned".to_owned(),
+            contact: "chief".to_owned(),
+            alarm: Some("leak.1.wet".to_owned()),
+            occurrence: 7,
+            moment: Some(Moment::Returned),
+            nth: 0,
+            problem: "connection refused".to_owned(),
+            over: true,
+        },
+        Told::TestCalled {
+            by: "山田".to_owned(),
+            contacts: vec!["facilities".to_owned()],
+        },
+        Told::TestReached {
+            test: 1,
+            contact: "facilities".to_owned(),
+            deputy_for: None,
+            notifier: "mail".to_owned(),
+            by: "山田".to_owned(),
+            took_ms: 420,
+        },
+        Told::LampTested {
+            by: "山田".to_owned(),
+        },
+    ]
+    .map(|record| Record::Notice { record })
+    .into()
 }
 
 fn incidents() -> Vec<Record> {

@@ -383,6 +383,7 @@ mod tests {
         let summary = room::notice::Summary {
             counts: [1, 2, 3],
             some: Vec::new(),
+            returned: 0,
         };
         let all = moments.into_iter().map(leak).chain([
             notice(About::Summary(summary)),

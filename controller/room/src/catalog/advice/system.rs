@@ -224,6 +224,28 @@ pub(in crate::catalog) const NOTIFIER: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const TEST_CALL_OVERDUE: Advice = Advice {
+    word: "test_call_overdue",
+    class: CLASS,
+    priority: Priority::Advisory,
+    latching: false,
+    what: Text::new("試験通報の期限切れ", "Test call overdue"),
+    cause: Text::new(
+        "定めた期間、通報先へ試験通報をしていません。",
+        "No test call reached a contact within the site's period.",
+    ),
+    consequence: Text::new(
+        "宛先の変更や退職に気付かず、警報がだれにも届かないおそれがあります。",
+        "An address that nobody reads any more is found out only by a real alarm.",
+    ),
+    action: Text::new(
+        "通報先へ試験通報を行い、受け取ったことを電話などで確かめてください。",
+        "Make a test call to the contacts, and ask each whether it was read.",
+    ),
+    respond_within: days(7),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const COVERAGE: Advice = Advice {
     word: "coverage",
     class: CLASS,

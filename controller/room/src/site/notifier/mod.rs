@@ -15,6 +15,7 @@ mod tests;
 #[cfg(test)]
 mod tests_machines;
 
+use super::notice::NeedsTo;
 use super::problem::{Kind, Sink};
 use super::reader::{Found, Reader};
 use super::{Label, World};
@@ -119,6 +120,25 @@ pub enum Reach {
     Unknown,
 }
 
+impl Endpoint {
+    /// Whether a contact must name its address.
+    pub(super) const fn needs_to(&self) -> NeedsTo {
+        match self {
+            Self::Command(_) | Self::Webhook(_) | Self::Syslog(_) | Self::Snmp(_) | Self::Mqtt(_) => {
+                NeedsTo::No
+            }
+            Self::Smtp(_) => NeedsTo::Yes,
+            Self::Patlite(_) => NeedsTo::Never,
+        }
+    }
+
+    /// It shows lamps instead of telling anybody.
+    #[must_use]
+    pub const fn shows_lamps(&self) -> bool {
+        matches!(self.needs_to(), NeedsTo::Never)
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Word {
     Command,
@@ -170,6 +190,14 @@ pub(super) fn build(raw: RawNotifier) -> Option<Notifier> {
         label: raw.label?.value,
         to: raw.to?,
     })
+}
+
+/// Its name, and what a contact must say to be reached by it.
+pub(super) fn named(notifier: &RawNotifier) -> Option<(&str, NeedsTo)> {
+    let name = notifier.name.as_ref()?.value.as_str();
+    // One that could not be read has been reported.
+    let needs = notifier.to.as_ref().map_or(NeedsTo::No, Endpoint::needs_to);
+    Some((name, needs))
 }
 
 /// Names borne once; a simulated site tells nobody outside.
