@@ -20,6 +20,7 @@ mod node;
 mod notifier_mail;
 mod notifier_mqtt;
 mod notifier_patlite;
+mod notifier_product;
 mod notifier_snmp;
 mod notifier_syslog;
 mod notifier_web;
