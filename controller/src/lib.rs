@@ -11,6 +11,7 @@ pub mod modbus;
 pub mod nut;
 pub mod nutd;
 pub mod profiles;
+pub mod pulse;
 pub mod serial;
 pub mod snmp;
 mod tls;

@@ -36,8 +36,18 @@ impl Yagura {
     /// When it does not serve within [`START`].
     #[must_use]
     pub fn run(site: &Path) -> Self {
+        Self::run_with(site, &[])
+    }
+
+    /// The same with more in its environment.
+    ///
+    /// # Panics
+    /// When it does not serve within [`START`].
+    #[must_use]
+    pub fn run_with(site: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(yagura_bin());
         command.args(["run", "--config"]).arg(site);
+        command.envs(environment.iter().copied());
         Self::start(command)
     }
 

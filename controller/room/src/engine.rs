@@ -7,6 +7,7 @@
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
 mod alarms;
+mod coverage;
 mod derive;
 mod devices;
 mod events;
@@ -48,7 +49,7 @@ use crate::keys::KeyRing;
 use crate::node::{KeyRings, Keys, Node};
 use crate::outage::{self, Do, Outage};
 use crate::point::{self, Point};
-use crate::record::{Entry, NodeOrder, Record};
+use crate::record::{Entry, LastSign, NodeOrder, Record, Sign};
 use crate::site::{ContactKind, DeviceKind, Label, Limit, Site, World};
 use crate::time::{Millis, Mono, Now};
 use nodes::{Downlink, hex};
@@ -95,6 +96,10 @@ pub struct Engine<W: World> {
     next_seq: u64,
     /// Number of the record that is being applied.
     seq: u64,
+    /// Time of the last record that was applied.
+    last_record: Option<Now>,
+    /// What the life before this one left behind.
+    alive_mark: Option<Sign>,
 }
 
 impl<W: World> Engine<W> {
@@ -146,6 +151,8 @@ impl<W: World> Engine<W> {
             incidents: incident::Incidents::default(),
             next_seq: 1,
             seq: 0,
+            last_record: None,
+            alive_mark: None,
             site,
         };
         engine.furnish();
@@ -253,6 +260,7 @@ impl<W: World> Engine<W> {
         self.apply_key(record);
         self.apply_incident(now, record);
         self.apply_operation(now, record);
+        self.last_record = Some(now);
         if !matches!(record, Record::Started { .. }) {
             self.openings_until(now);
         }
@@ -313,6 +321,11 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// The mark that the life before this one left behind; said before [`Self::start`].
+    pub fn left_alive_mark(&mut self, mark: Option<Sign>) {
+        self.alive_mark = mark;
+    }
+
     /// Replays a journal and begins: the first turn of this start.
     pub fn start(
         &mut self,
@@ -328,6 +341,11 @@ impl<W: World> Engine<W> {
         }
         let same_boot = self.boot_id == boot_id && !boot_id.is_empty();
         self.started = Some(now.mono);
+        let last = self.last_record.map(|now| Sign {
+            boot_id: self.boot_id.clone(),
+            now,
+        });
+        let before = LastSign::of(now, boot_id, last, self.alive_mark.take());
         let mut turn = Turn::default();
         let epoch = self.downlink.epoch.wrapping_add(1);
         self.commit(
@@ -337,6 +355,7 @@ impl<W: World> Engine<W> {
                 version: version.to_owned(),
                 boot_id: boot_id.to_owned(),
                 epoch,
+                before,
             },
         );
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
@@ -541,6 +560,12 @@ impl<W: World> Engine<W> {
             Command::RotateKey { node, salt } => return self.rotate_key(now, by, &node, &salt, turn),
             Command::EraseNode { node } => return self.order_node(now, by, &node, NodeOrder::Erase, turn),
             Command::Incident { order } => self.incident_order(by, order)?,
+            Command::ExplainGap {
+                from_ms,
+                to_ms,
+                source,
+                text,
+            } => self.explain_gap(by, (from_ms, to_ms), source, &text)?,
             Command::RestartNode { node } => {
                 return self.order_node(now, by, &node, NodeOrder::Restart, turn);
             }

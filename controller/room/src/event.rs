@@ -238,6 +238,17 @@ pub enum Command {
         /// What.
         order: crate::incident::Order,
     },
+    /// Say why something was not watched.
+    ExplainGap {
+        /// From when, milliseconds since 1970 UTC.
+        from_ms: i64,
+        /// Until when.
+        to_ms: i64,
+        /// A point or device; `None` for all.
+        source: Option<String>,
+        /// What happened.
+        text: String,
+    },
 }
 
 /// Why a command was refused.

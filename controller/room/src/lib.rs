@@ -11,6 +11,7 @@ pub mod access;
 pub mod alarm;
 pub mod catalog;
 pub mod command;
+pub mod coverage;
 pub mod derive;
 pub mod device;
 pub mod engine;

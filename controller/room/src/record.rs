@@ -10,7 +10,7 @@ use crate::limits;
 use crate::node::Stray;
 use crate::outage;
 use crate::site::{Label, Priority};
-use crate::time::Now;
+use crate::time::{Now, Wall};
 use serde::{Deserialize, Serialize};
 use shared::NoData;
 use shared::wire::{
@@ -29,6 +29,76 @@ pub struct Entry {
     pub record: Record,
 }
 
+/// A moment at which the controller was alive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sign {
+    /// Boot of the machine.
+    pub boot_id: String,
+    /// Both clocks.
+    pub now: Now,
+}
+
+/// How the end of the previous life is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSign {
+    /// The moment, by the wall clock of that time.
+    pub at: Wall,
+    /// How long ago that was at the start: by the monotonic clock within one boot of the machine, else
+    /// by the wall clock.
+    pub ago_ms: u64,
+    /// True when the machine was not restarted in between.
+    pub same_boot: bool,
+    /// What says so.
+    pub by: SignBy,
+}
+
+/// What says until when the controller was alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignBy {
+    /// The mark that the loop leaves every few seconds.
+    AliveMark,
+    /// The last record of the journal.
+    Record,
+}
+
+impl LastSign {
+    /// The later one of the last record and the mark, as it looks at the start.
+    #[must_use]
+    pub fn of(now: Now, boot_id: &str, record: Option<Sign>, mark: Option<Sign>) -> Option<Self> {
+        let later = match (record, mark) {
+            (Some(record), Some(mark)) => {
+                let newer = if record.boot_id == mark.boot_id {
+                    mark.now.mono > record.now.mono
+                } else {
+                    mark.now.wall > record.now.wall
+                };
+                if newer {
+                    (mark, SignBy::AliveMark)
+                } else {
+                    (record, SignBy::Record)
+                }
+            }
+            (Some(record), None) => (record, SignBy::Record),
+            (None, Some(mark)) => (mark, SignBy::AliveMark),
+            (None, None) => return None,
+        };
+        let (sign, by) = later;
+        let same_boot = sign.boot_id == boot_id && !boot_id.is_empty();
+        let ago_ms = if same_boot {
+            now.mono.since(sign.now.mono).0
+        } else {
+            u64::try_from(now.wall.0.saturating_sub(sign.now.wall.0)).unwrap_or(0)
+        };
+        Some(Self {
+            at: sign.now.wall,
+            ago_ms,
+            same_boot,
+            by,
+        })
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -42,6 +112,10 @@ pub enum Record {
         boot_id: String,
         /// How often it started; the upper half of every downlink counter.
         epoch: u32,
+        /// The last sign of the life before this one; `None` at the very first start, and in records
+        /// from before it was kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<LastSign>,
     },
     /// So many downward frames were sent within one start that their counter goes on in the next
     /// epoch.
@@ -401,6 +475,19 @@ pub enum Record {
     Incident {
         /// What became of which.
         record: incident::Record,
+    },
+    /// A person said why something was not watched.
+    GapExplained {
+        /// From when, milliseconds since 1970 UTC.
+        from_ms: i64,
+        /// Until when.
+        to_ms: i64,
+        /// A point or device; `None` for all.
+        source: Option<String>,
+        /// What happened.
+        text: String,
+        /// Who.
+        by: String,
     },
 }
 

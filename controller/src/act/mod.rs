@@ -26,6 +26,7 @@ pub mod ssh;
 pub mod step;
 
 use crate::link::{FromAct, Role, ToAct, wire};
+use crate::pulse::Pulse;
 use action::Action;
 use device::Tools;
 use ledger::Ledger;
@@ -63,14 +64,16 @@ where
     let tools = Arc::new(Tools::of(&site));
     let mut ledger = Ledger::new(&site, &tools, plan_hash);
     let mut operations = Operations::new(tools);
+    let mut pulse = Pulse::of_environment();
     let work = async {
         let mut wait = RECONNECT_FIRST;
         loop {
+            pulse.beat();
             match wire::connect(&socket, Role::Act).await {
                 Ok((reader, writer)) => {
                     wait = RECONNECT_FIRST;
                     tracing::info!("connected to core");
-                    let why = serve(&mut ledger, &mut operations, reader, writer).await;
+                    let why = serve(&mut ledger, &mut operations, &mut pulse, reader, writer).await;
                     tracing::warn!(%why, "the link to core ended; orders under way go on");
                 }
                 Err(why) => tracing::debug!(%why, "core is not reachable"),
@@ -99,6 +102,7 @@ where
 async fn serve(
     ledger: &mut Ledger,
     operations: &mut Operations,
+    pulse: &mut Pulse,
     mut reader: wire::Reader,
     mut writer: wire::Writer,
 ) -> wire::LinkError {
@@ -108,6 +112,7 @@ async fn serve(
     waiting.extend(ledger.last_outcomes());
     waiting.extend(operations.ended());
     loop {
+        pulse.beat();
         for message in waiting.drain(..) {
             match tokio::time::timeout(SEND_TIMEOUT, writer.send(&message)).await {
                 Ok(Ok(())) => {}
@@ -115,8 +120,8 @@ async fn serve(
                 Err(_) => return wire::LinkError::Silent,
             }
         }
-        // Both arms are cancel-safe: a partly read message stays in the reader's buffer, an
-        // event stays in its channel.
+        // Every arm is cancel-safe: a partly read message stays in the reader's buffer, an event
+        // stays in its channel. The last one only lets the loop turn, for its sign of life.
         tokio::select! {
             message = reader.next::<ToAct>() => match message {
                 Ok(ToAct::Execute { order, accepted: false }) => waiting.extend(ledger.execute(order, true)),
@@ -128,6 +133,7 @@ async fn serve(
             },
             report = ledger.next() => waiting.extend(report),
             () = operations.settle() => waiting.extend(operations.ended()),
+            () = tokio::time::sleep(pulse.turn_within()) => {}
         }
     }
 }

@@ -13,11 +13,13 @@ mod firewall;
 mod http;
 mod limit;
 mod maintenance;
+mod incident;
 mod node;
 mod notice;
 mod plan;
 mod probe;
 mod profile;
+mod report;
 mod role;
 mod run;
 mod table;
@@ -83,6 +85,10 @@ Examples:
       Calls every contact, and says who was reached by what and how fast.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
       nftables rules that let in and out what the site file names, and nothing else.
+  yagura incident hand-over --config /etc/yagura/site.toml 3 --to CSIRT --out incident.json
+      Gives the document of incident 3 to somebody, and records its hash.
+  yagura report coverage --config /etc/yagura/site.toml --month 2026-11 --csv --out nov.csv
+      How much of November was watched, and why the rest was not.
   yagura run --config /etc/yagura/site.toml
       The controller itself; systemd starts it this way.
 
@@ -97,7 +103,10 @@ Exit codes:
 Environment:
   YAGURA_LOG         what is logged to standard error: error, warn, info (default), debug,
                      or by module, e.g. info,controller::web=debug
-  YAGURA_LOG_FORMAT  plain (default) or json";
+  YAGURA_LOG_FORMAT  plain (default) or json
+  YAGURA_HANGS_AFTER_S
+                     `yagura run` ends core or act and starts it again when its loop gives no
+                     sign of life for so many seconds: 20 (default), at least 3";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -153,6 +162,12 @@ enum Command {
     /// Enroll cards (カード)
     #[command(subcommand)]
     Card(card::CardCommand),
+    /// Incidents: list, show, open, note, close, hand over (事案)
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
+    /// Reports of the running controller: how much of a month was watched (報告)
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Run one role; `run` and `demo` do this themselves
     #[command(hide = true, subcommand)]
     Role(role::RoleCommand),
@@ -189,6 +204,8 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),
         Command::Notice(command) => single_threaded()?.block_on(notice::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),
+        Command::Incident(command) => single_threaded()?.block_on(incident::run(command)),
+        Command::Report(command) => single_threaded()?.block_on(report::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;
             let result = runtime.block_on(role::run(command));

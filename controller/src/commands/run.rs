@@ -7,7 +7,13 @@
 //! stopping: web and broker, then act, then core; each SIGTERM, after STOP_WITHIN SIGKILL
 //! ```
 //!
-//! It never looks into what the roles do, and it ends only processes that it started. Each child
+//! Core and act give signs of life from their own loops ([`crate::pulse`]); one that gives none for
+//! [`HANGS_AFTER`] is ended by force and started again, as one that crashed. Core's signs are passed
+//! on to the service manager, so that a supervisor with a core that never comes back is started anew
+//! as a whole. Web, broker and nut give none: a web role that hangs keeps nobody from being watched and is
+//! seen by whoever asks for `/healthz`, and a broker that hangs makes every node silent, an alarm.
+//!
+//! It never looks into what the roles do otherwise, and it ends only processes that it started. Each child
 //! holds one end of a pipe; when this process dies, by whatever hand, the pipe closes and the
 //! child ends itself.
 
@@ -21,9 +27,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::net::UnixDatagram;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -38,6 +43,15 @@ pub(super) const STEADY_AFTER: Duration = Duration::from_secs(10);
 /// A role that was told to stop is killed after this time.
 pub(super) const STOP_WITHIN: Duration = Duration::from_secs(5);
 const _: () = assert!(super::role::END_WITHIN.as_millis() < STOP_WITHIN.as_millis());
+/// A loop that gives no sign of life for so long hangs; `YAGURA_HANGS_AFTER_S` says another time.
+pub(super) const HANGS_AFTER: Duration = Duration::from_secs(20);
+/// The least that can be said: core's loop turns at least every two seconds.
+const HANGS_AFTER_LEAST: Duration = Duration::from_secs(3);
+/// A role that has not given its first sign after this time is ended too: longer than any journal
+/// takes to be read.
+const FIRST_SIGN_WITHIN: Duration = Duration::from_secs(600);
+/// Longest sign that is read.
+const MAX_SIGN: usize = 256;
 /// Between two looks whether the page is served.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The service manager is told "ready" after this time even if the page is not served: core
@@ -91,14 +105,22 @@ pub(super) async fn supervise(
     let program = std::env::current_exe()
         .map_err(|error| Failure::because(Failure::START, "finding this program", &error))?;
     let (stage, stages) = watch::channel(Stage::Running);
-    let core_runs = Arc::new(AtomicBool::new(false));
+    let hangs_after = hangs_after();
+    let (core_signs, mut core_life) = watch::channel(Life::default());
     let mut keepers = JoinSet::new();
+    let mut ears = JoinSet::new();
     for role in house.roles.iter().copied() {
+        let signs = match role {
+            Role::Core => Some(core_signs.clone()),
+            Role::Act => Some(watch::channel(Life::default()).0),
+            Role::Web | Role::Broker | Role::Nut => None,
+        };
+        let watched = signs.and_then(|signs| Watched::listen(house, role, signs, hangs_after, &mut ears));
         let keeper = Keeper {
             role,
             program: program.clone(),
             args: arguments(house, role),
-            running: (role == Role::Core).then(|| Arc::clone(&core_runs)),
+            watched,
             stages: stages.clone(),
         };
         keepers.spawn(keeper.keep());
@@ -107,7 +129,7 @@ pub(super) async fn supervise(
     // Nothing below is cancelled half-way that matters: announcing only looks and prints.
     tokio::select! {
         () = &mut stop => {}
-        () = attend(&house.data_dir, serving, &core_runs) => {}
+        () = attend(&house.data_dir, serving, &mut core_life) => {}
     }
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     for next in [Stage::Edge, Stage::Hands, Stage::All] {
@@ -183,7 +205,7 @@ pub(super) fn prepare(data_dir: &Path) -> Result<(), Failure> {
 }
 
 /// Announces the page, tells the service manager, and feeds its watchdog; never ends.
-async fn attend(data_dir: &Path, serving: impl FnOnce(SocketAddr), core_runs: &AtomicBool) {
+async fn attend(data_dir: &Path, serving: impl FnOnce(SocketAddr), core: &mut watch::Receiver<Life>) {
     match timeout(READY_AT_LATEST, served(data_dir)).await {
         Ok(addr) => {
             serving(addr);
@@ -194,12 +216,12 @@ async fn attend(data_dir: &Path, serving: impl FnOnce(SocketAddr), core_runs: &A
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
             let addr = tokio::select! {
                 addr = served(data_dir) => addr,
-                () = feed(core_runs) => return,
+                () = feed(core) => return,
             };
             serving(addr);
         }
     }
-    feed(core_runs).await;
+    feed(core).await;
 }
 
 /// Waits until the page is served and core answers.
@@ -217,16 +239,135 @@ async fn served(data_dir: &Path) -> SocketAddr {
     }
 }
 
-/// Feeds the service manager's watchdog while core runs; never ends.
-async fn feed(core_runs: &AtomicBool) {
+/// Passes core's signs of life on to the service manager; never ends. While core reads its journal it
+/// gives none, and is known to be there.
+async fn feed(core: &mut watch::Receiver<Life>) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
     };
     loop {
-        if core_runs.load(Ordering::Relaxed) {
+        let told = match timeout(limit / 3, core.changed()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(_)) => return std::future::pending().await,
+            Err(_) => false,
+        };
+        let life = *core.borrow_and_update();
+        if life.runs && (told || !life.ready) {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
-        sleep(limit / 3).await;
+    }
+}
+
+/// How long a loop may be without a sign of life.
+fn hangs_after() -> Duration {
+    let Ok(text) = std::env::var("YAGURA_HANGS_AFTER_S") else {
+        return HANGS_AFTER;
+    };
+    match text.parse().map(Duration::from_secs) {
+        Ok(span) if span >= HANGS_AFTER_LEAST => span,
+        _ => {
+            tracing::error!(
+                "YAGURA_HANGS_AFTER_S={text} is not understood; it is a number of seconds, at least {}",
+                HANGS_AFTER_LEAST.as_secs()
+            );
+            HANGS_AFTER
+        }
+    }
+}
+
+/// What is known of the life of a role.
+#[derive(Debug, Clone, Copy, Default)]
+struct Life {
+    /// Its process is there.
+    runs: bool,
+    /// It has given its first sign.
+    ready: bool,
+}
+
+/// A role whose signs of life are waited for.
+struct Watched {
+    socket: PathBuf,
+    signs: watch::Sender<Life>,
+    life: watch::Receiver<Life>,
+    hangs_after: Duration,
+}
+
+impl Watched {
+    /// Opens an ear for a role; without one the role runs unwatched, which is said.
+    fn listen(
+        house: &House,
+        role: Role,
+        signs: watch::Sender<Life>,
+        hangs_after: Duration,
+        ears: &mut JoinSet<()>,
+    ) -> Option<Self> {
+        let socket = listen::run_dir(&house.data_dir).join(format!("life-{}", role.word()));
+        let _ = std::fs::remove_file(&socket);
+        let ear = match UnixDatagram::bind(&socket) {
+            Ok(ear) => ear,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(role = role.word(), error, "no sign of life can be heard of it");
+                return None;
+            }
+        };
+        let heard = signs.clone();
+        ears.spawn(async move {
+            let mut sign = [0; MAX_SIGN];
+            // A failing socket is no sign of life, and must not spin.
+            while let Ok(length) = ear.recv(&mut sign).await {
+                let words = String::from_utf8_lossy(&sign[..length]).into_owned();
+                if words
+                    .lines()
+                    .any(|word| word == "READY=1" || word == "WATCHDOG=1")
+                {
+                    heard.send_modify(|life| life.ready = true);
+                }
+            }
+        });
+        let life = signs.subscribe();
+        Some(Self {
+            socket,
+            signs,
+            life,
+            hangs_after,
+        })
+    }
+
+    /// What the child is told, in the words of `sd_notify(3)`.
+    fn environment(&self) -> [(&'static str, OsString); 2] {
+        let allowed = self.hangs_after.as_micros().to_string();
+        [
+            ("NOTIFY_SOCKET", self.socket.clone().into()),
+            ("WATCHDOG_USEC", allowed.into()),
+        ]
+    }
+
+    fn note(&mut self, runs: bool) {
+        self.signs.send_replace(Life { runs, ready: false });
+        self.life.mark_unchanged();
+    }
+
+    /// Ends when the role has given no sign for too long.
+    async fn hangs(&mut self) {
+        loop {
+            let bound = if self.life.borrow_and_update().ready {
+                self.hangs_after
+            } else {
+                FIRST_SIGN_WITHIN
+            };
+            if timeout(bound, self.life.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Ends when a watched role hangs; never for one that is not watched.
+async fn hangs(watched: Option<&mut Watched>) {
+    match watched {
+        Some(watched) => watched.hangs().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -235,7 +376,7 @@ struct Keeper {
     role: Role,
     program: PathBuf,
     args: Vec<OsString>,
-    running: Option<Arc<AtomicBool>>,
+    watched: Option<Watched>,
     stages: watch::Receiver<Stage>,
 }
 
@@ -246,11 +387,25 @@ impl Keeper {
         let mut backoff = BACKOFF_FIRST;
         loop {
             let begun = Instant::now();
-            match start(&self.program, &self.args) {
+            let environment = self.watched.as_ref().map(Watched::environment);
+            match start_with(
+                &self.program,
+                &self.args,
+                environment.as_ref().map_or(&[], |all| &all[..]),
+            ) {
                 Ok(mut offspring) => {
                     self.note(true);
                     let ended = tokio::select! {
                         ended = offspring.child.wait() => ended,
+                        () = hangs(self.watched.as_mut()) => {
+                            tracing::error!(role, "a role gives no sign of life; it is ended");
+                            // It may be stopped or stuck: only this is sure to end it.
+                            if let Err(error) = offspring.child.start_kill() {
+                                let error = &error as &dyn std::error::Error;
+                                tracing::error!(role, error, "cannot be killed");
+                            }
+                            offspring.child.wait().await
+                        }
                         () = reached(&mut self.stages, leave) => {
                             offspring.stop(role).await;
                             return;
@@ -287,9 +442,9 @@ impl Keeper {
         }
     }
 
-    fn note(&self, runs: bool) {
-        if let Some(running) = &self.running {
-            running.store(runs, Ordering::Relaxed);
+    fn note(&mut self, runs: bool) {
+        if let Some(watched) = &mut self.watched {
+            watched.note(runs);
         }
     }
 }
@@ -303,7 +458,20 @@ pub(super) struct Offspring {
 
 /// Starts a process of this program.
 pub(super) fn start(program: &Path, args: &[OsString]) -> std::io::Result<Offspring> {
+    start_with(program, args, &[])
+}
+
+fn start_with(
+    program: &Path,
+    args: &[OsString],
+    environment: &[(&str, OsString)],
+) -> std::io::Result<Offspring> {
     let mut child = Command::new(program)
+        // The service manager waits for our signs, not for theirs.
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(args)
         .arg("--lifeline")
         .stdin(Stdio::piped())

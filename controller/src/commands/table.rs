@@ -1,5 +1,14 @@
 //! Tables on a terminal, where a Japanese character is two columns wide.
 
+/// Japan's time, as it stands in tables.
+pub(super) fn time(at_ms: i64) -> String {
+    let Ok(at) = jiff::Timestamp::from_millisecond(at_ms) else {
+        return "-".to_owned();
+    };
+    let zone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap_or(jiff::tz::TimeZone::UTC);
+    at.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
 /// Columns that a text takes.
 pub(super) fn width(text: &str) -> usize {
     text.chars().map(|c| if is_wide(c) { 2 } else { 1 }).sum()

@@ -101,6 +101,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     })
     .map_err(store_error)?;
     engine.next_record(opened.last_seq + 1);
+    engine.left_alive_mark(super::alive::left_behind(&dir));
     let history = store::open_history(&dir).map_err(store_error)?;
     let reader = store::open_reader(&dir);
     let listener = roles::bind(&dir).map_err(|source| Error::Socket {
@@ -182,6 +183,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         notifiers,
         polling,
         firmware: dir.join(super::images::FOLDER),
+        alive: super::alive::Alive::start(&dir),
         simroom,
     };
     let inputs = Inputs {

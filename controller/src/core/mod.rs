@@ -3,9 +3,11 @@
 //! [`run()`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
 //! socket, `store` the files, `images` the firmware for nodes, `source` what happens outside.
 
+mod alive;
 mod app;
 pub mod cards;
 mod images;
+mod lag;
 pub mod notifier;
 mod roles;
 mod run;

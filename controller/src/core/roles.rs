@@ -416,7 +416,8 @@ async fn broker(
                             pending.push(async move { (token, settled.await.is_ok()) });
                             settle
                         });
-                        let message = Message { user: Some(user), topic, payload, retained, settle };
+                        let at = tokio::time::Instant::now();
+                        let message = Message { user: Some(user), topic, payload, retained, at, settle };
                         messages.send(message).await.map_err(|_| wire::LinkError::Closed)?;
                     }
                 },

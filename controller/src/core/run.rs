@@ -11,16 +11,19 @@
 //! Nothing is acknowledged to a node before it is on disk.
 // Long because every input of core meets every other one here, in one order of importance.
 
+use super::alive::{self, Alive};
 use super::images::{Images, Loaded};
+use super::lag::Lag;
 use super::roles::{Outboxes, RoleInput};
 use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{FromAct, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
+use crate::pulse::Pulse;
 use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
 use room::incident;
-use room::record::Entry;
+use room::record::{Entry, Sign};
 use room::site::World;
 use room::time::{Mono, Now};
 use simroom::scenario::Scenario;
@@ -77,6 +80,8 @@ pub(super) struct Outputs {
     pub polling: mpsc::Sender<super::source::poll::Control>,
     /// Folder of the signed firmware images.
     pub firmware: std::path::PathBuf,
+    /// The mark that says until when the loop was alive.
+    pub alive: Alive,
     /// The data folder in which the simulated room listens, on a simulated site.
     pub simroom: Option<std::path::PathBuf>,
 }
@@ -128,6 +133,13 @@ pub(super) struct Loop<W: World> {
     rows_dropped: u64,
     snapshot_due: Option<Instant>,
     snapshot_last: Instant,
+    pulse: Pulse,
+    boot_id: String,
+    marked: Option<Instant>,
+    /// From an input's arrival to its handling,
+    loop_lag: Lag,
+    /// and from a batch's leaving to its being on disk.
+    journal_lag: Lag,
 }
 
 impl<W: World> Loop<W> {
@@ -160,6 +172,11 @@ impl<W: World> Loop<W> {
             rows_dropped: 0,
             snapshot_due: None,
             snapshot_last: Instant::now(),
+            pulse: Pulse::of_environment(),
+            boot_id: clock::boot_id(),
+            marked: None,
+            loop_lag: Lag::new(Instant::now()),
+            journal_lag: Lag::new(Instant::now()),
         }
     }
 
@@ -168,6 +185,7 @@ impl<W: World> Loop<W> {
         self.take(first, Held::default());
         tokio::pin!(stop);
         loop {
+            self.live();
             self.send_batch();
             // What is due is done before anything new is taken in: a source that never pauses
             // must not keep a silent node or a hanging disk unseen.
@@ -212,6 +230,19 @@ impl<W: World> Loop<W> {
         self.drain().await;
     }
 
+    /// The loop turns: whoever waits for its signs gets one. It turns at least every
+    /// [`SNAPSHOT_MOST`], and nothing else gives these signs.
+    fn live(&mut self) {
+        self.pulse.beat();
+        if self.marked.is_none_or(|at| at.elapsed() >= alive::EVERY) {
+            self.marked = Some(Instant::now());
+            self.outputs.alive.mark(Sign {
+                boot_id: self.boot_id.clone(),
+                now: clock::now(),
+            });
+        }
+    }
+
     /// Gives the commit under way, and what waits behind it, a bounded time.
     async fn drain(mut self) {
         const DRAIN: Duration = Duration::from_secs(2);
@@ -242,6 +273,8 @@ impl<W: World> Loop<W> {
     }
 
     fn message(&mut self, message: Message) {
+        let now = Instant::now();
+        self.loop_lag.count(now, now.duration_since(message.at));
         let held = Held {
             settles: message.settle.into_iter().collect(),
             ..Held::default()
@@ -341,6 +374,26 @@ impl<W: World> Loop<W> {
                     None => Err(Refused::NotFound(name)),
                 };
                 reply(&answer, token, result);
+            }
+            FromWeb::Coverage {
+                token,
+                from_ms,
+                to_ms,
+            } => {
+                let month = store::Month {
+                    plan: self.engine.coverage_plan(),
+                    from_ms,
+                    to_ms,
+                    now_ms: clock::now().wall.0,
+                };
+                let reader = self.reader.clone();
+                tokio::spawn(async move {
+                    let result = reader
+                        .coverage(month)
+                        .await
+                        .map_err(|error| Refused::Unavailable(error.to_string()));
+                    reply(&answer, token, result);
+                });
             }
             FromWeb::Incidents { token } => {
                 let rows = serde_json::to_vec(&self.engine.incident_rows())
@@ -534,6 +587,7 @@ impl<W: World> Loop<W> {
         let Some(under_way) = self.under_way.take() else {
             return;
         };
+        self.journal_lag.count(Instant::now(), under_way.since.elapsed());
         match result {
             Ok(tip) => {
                 self.retry_at = None;
@@ -783,7 +837,14 @@ impl<W: World> Loop<W> {
             },
             Held::default(),
         );
-        let counters = vec![("history_rows_dropped".to_owned(), self.rows_dropped)];
+        let now = Instant::now();
+        let mut counters = vec![("history_rows_dropped".to_owned(), self.rows_dropped)];
+        for (name, lag) in [
+            ("loop_lag_p99_us", self.loop_lag.p99_us(now)),
+            ("journal_lag_p99_us", self.journal_lag.p99_us(now)),
+        ] {
+            counters.extend(lag.map(|lag| (name.to_owned(), lag)));
+        }
         self.event(
             Event::Counters {
                 role: "core",

@@ -8,8 +8,10 @@
 //! hash(n) = SHA-256(hash(n-1) | seq | mono_ms | wall_ms | body)
 //! ```
 
+mod coverage;
 mod incident;
 
+pub use coverage::Month;
 pub use incident::evidence;
 
 use room::event::HistoryRow;
@@ -554,13 +556,16 @@ type Asked = (Query, oneshot::Sender<Result<Vec<u8>, StoreError>>);
 #[derive(Debug, Clone)]
 pub struct Reader {
     queries: std_mpsc::SyncSender<Asked>,
+    dir: PathBuf,
+    /// Reports that may be made at once; each takes seconds of a processor.
+    reports: std::sync::Arc<tokio::sync::Semaphore>,
 }
 
 /// Starts the reading thread on files that exist already.
 #[must_use]
 pub fn open_reader(dir: &Path) -> Reader {
     let (queries, inbox) = std_mpsc::sync_channel::<Asked>(MAX_QUERIES);
-    let dir = dir.to_owned();
+    let (dir, reader_dir) = (dir.to_owned(), dir.to_owned());
     std::thread::Builder::new()
         .name("store-reader".to_owned())
         .spawn(move || {
@@ -569,10 +574,32 @@ pub fn open_reader(dir: &Path) -> Reader {
             }
         })
         .expect("a thread can be started while the program starts");
-    Reader { queries }
+    Reader {
+        queries,
+        dir: reader_dir,
+        reports: std::sync::Arc::new(tokio::sync::Semaphore::new(1)),
+    }
 }
 
 impl Reader {
+    /// How much of a month was watched, as JSON; made in a thread of its own, one at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Gone`] while another report is made.
+    pub async fn coverage(&self, month: Month) -> Result<Vec<u8>, StoreError> {
+        let place = std::sync::Arc::clone(&self.reports)
+            .try_acquire_owned()
+            .map_err(|_| StoreError::Gone)?;
+        let dir = self.dir.clone();
+        let report = tokio::task::spawn_blocking(move || {
+            let report = coverage::coverage(&dir, &month);
+            drop(place);
+            report
+        });
+        let report = report.await.map_err(|_| StoreError::Gone)??;
+        serde_json::to_vec(&report).map_err(StoreError::Encode)
+    }
+
     /// Asks; the answer is JSON.
     ///
     /// # Errors

@@ -110,6 +110,15 @@ pub enum FromWeb {
         /// Most records in the answer.
         limit: u32,
     },
+    /// How much of a span was watched.
+    Coverage {
+        /// Echoed in the answer.
+        token: u64,
+        /// Milliseconds since 1970 UTC.
+        from_ms: i64,
+        /// Milliseconds since 1970 UTC.
+        to_ms: i64,
+    },
     /// Every incident, newest first.
     Incidents {
         /// Echoed in the answer.

@@ -4,6 +4,7 @@
 //! cannot miss one. Handlers check what they are given and pass it on; core decides.
 
 mod alarms;
+mod coverage;
 mod incidents;
 mod limits;
 mod notices;
@@ -88,6 +89,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(openapi))
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))
+        .merge(coverage::routes())
         .merge(incidents::routes())
         .merge(alarms::routes())
         .merge(notices::routes())

@@ -116,6 +116,13 @@ pub enum Question {
         /// Most records.
         limit: u32,
     },
+    /// How much of a span was watched.
+    Coverage {
+        /// Milliseconds since 1970 UTC.
+        from_ms: i64,
+        /// Milliseconds since 1970 UTC.
+        to_ms: i64,
+    },
     /// Every incident.
     Incidents,
     /// The document of an incident.
@@ -146,6 +153,11 @@ impl Question {
             Self::Limits(question) => FromWeb::Limits { token, question },
             Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
+            Self::Coverage { from_ms, to_ms } => FromWeb::Coverage {
+                token,
+                from_ms,
+                to_ms,
+            },
             Self::Incidents => FromWeb::Incidents { token },
             Self::Incident { incident, upto } => FromWeb::Incident {
                 token,

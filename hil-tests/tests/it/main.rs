@@ -35,4 +35,5 @@ mod simroom;
 mod snmp;
 mod snmp_trap;
 mod snmp_v3;
+mod watch;
 mod web;

@@ -21,8 +21,8 @@ const LONG: Duration = Duration::from_secs(60);
 const MOVE_EVERY: Duration = Duration::from_millis(40);
 /// Movements that must get through between two crashes, so that each has something to destroy.
 const BETWEEN: usize = 10;
-const NODE: u16 = 9;
-const KEY: [u8; 32] = [9; 32];
+pub(super) const NODE: u16 = 9;
+pub(super) const KEY: [u8; 32] = [9; 32];
 
 pub(super) fn door_node(dir: &Path) -> Node {
     let contact = Input {

@@ -205,7 +205,42 @@ impl<'a> Writer<'a> {
             | Record::AlarmAcknowledged { .. }
             | Record::AlarmShelved { .. }
             | Record::AlarmUnshelved { .. }
+            | Record::AlarmTaken { .. }
+            | Record::AlarmOutOfService { .. }
+            | Record::AlarmInService { .. }
             | Record::AlarmReset { .. } => return self.alarm(record),
+            Record::MaintenanceStarted {
+                by,
+                minutes,
+                reason,
+                scope,
+                ..
+            } => {
+                let about = scope.join(", ");
+                action(
+                    format!("保守時間帯を開始：{about}（最長 {minutes} 分、{reason}）"),
+                    format!("maintenance window opened: {about} (at most {minutes} min, {reason})"),
+                    by,
+                )
+            }
+            Record::MaintenanceEnded { by, .. } => (
+                Topic::Action,
+                Label::new("保守時間帯の終わり", "maintenance window ended"),
+                by.clone(),
+                None,
+            ),
+            Record::MaintenanceResult { by, result, .. } => action(
+                format!("作業の結果：{result}"),
+                format!("result of the work: {result}"),
+                by,
+            ),
+            Record::LimitChanged {
+                limit, by, reason, ..
+            } => action(
+                format!("しきい値 {limit} を変更（{reason}）"),
+                format!("limit {limit} changed ({reason})"),
+                by,
+            ),
             Record::NodeEvent {
                 node, point, event, ..
             }
@@ -265,6 +300,16 @@ impl<'a> Writer<'a> {
                 action(
                     format!("{}：ファームウェア {version} へ更新を指示", name.ja),
                     format!("{}: ordered to take firmware {version}", name.en),
+                    by,
+                )
+            }
+            Record::DeviceOrdered {
+                device, command, by, ..
+            } => {
+                let name = self.names.device(device);
+                action(
+                    format!("{}：{command} を指示", name.ja),
+                    format!("{}: ordered {command}", name.en),
                     by,
                 )
             }
@@ -340,11 +385,11 @@ impl<'a> Writer<'a> {
                 format!("alarm shelved for {minutes} min ({reason})"),
                 Some(by),
             ),
-            Record::AlarmUnshelved { alarm, .. } => (
+            Record::AlarmUnshelved { alarm, by, .. } => (
                 alarm,
                 "警報 一時保留の終わり".to_owned(),
                 "alarm no longer shelved".to_owned(),
-                None,
+                by.as_ref(),
             ),
             Record::AlarmTaken { alarm, by } => (
                 alarm,

@@ -7,8 +7,9 @@ use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::notice::Moment;
 use room::notice::record::{Group, Record as Told};
-use room::record::{NodeEvent, NodeOrder, Record};
+use room::record::{LastSign, NodeEvent, NodeOrder, Record, SignBy};
 use room::site::{Label, Priority};
+use room::time::Wall;
 use shared::wire::{
     Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ListProblem, OpenedBy,
     ReaderProblem, ReaderState, UpdateOutcome, UpdateRefusal,
@@ -219,6 +220,7 @@ fn records() -> Vec<Record> {
         }),
     ]);
     records.extend(notices());
+    records.extend(watching());
     records
 }
 
@@ -333,6 +335,29 @@ fn incidents() -> Vec<Record> {
     ]
     .map(|record| Record::Incident { record })
     .into()
+}
+
+fn watching() -> [Record; 2] {
+    [
+        Record::GapExplained {
+            from_ms: 1,
+            to_ms: 2,
+            source: Some("inlet".to_owned()),
+            text: "停電作業".to_owned(),
+            by: "山田".to_owned(),
+        },
+        Record::Started {
+            version: "0.1.0".to_owned(),
+            boot_id: "boot".to_owned(),
+            epoch: 2,
+            before: Some(LastSign {
+                at: Wall(1_700_000_000_000),
+                ago_ms: 5_000,
+                same_boot: true,
+                by: SignBy::AliveMark,
+            }),
+        },
+    ]
 }
 
 fn alarms() -> Vec<Record> {

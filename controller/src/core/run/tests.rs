@@ -78,6 +78,7 @@ impl Bench {
             notifiers,
             polling,
             firmware: dir.join("firmware"),
+            alive: crate::core::alive::Alive::start(dir),
             simroom: None,
         };
         let history = store::open_history(dir).unwrap();
@@ -142,6 +143,7 @@ async fn a_flood_of_messages_does_not_hide_that_a_node_fell_silent() {
         topic: "nonsense".to_owned(),
         payload: Vec::new(),
         retained: false,
+        at: Instant::now(),
         settle: None,
     };
     let flood = std::iter::repeat_with(nonsense).take(FLOOD).collect();
@@ -224,6 +226,7 @@ async fn a_node_that_is_heard_is_given_the_end_of_the_journal_that_is_on_disk() 
             topic: "fac/v1/1/ev".to_owned(),
             payload: shared::wire::seal_up(&key, &header(seq), &body).unwrap().to_vec(),
             retained: false,
+            at: Instant::now(),
             settle: None,
         };
         bench.messages.send(message).await.unwrap();

@@ -19,6 +19,8 @@ pub struct Message {
     pub payload: Vec<u8>,
     /// True for a retained message: its age is unknown.
     pub retained: bool,
+    /// When it arrived here, for the measure of how far the loop is behind.
+    pub at: tokio::time::Instant,
     /// To be answered once the message is committed or refused for good; only then may the
     /// sender's PUBACK leave.
     pub settle: Option<tokio::sync::oneshot::Sender<()>>,

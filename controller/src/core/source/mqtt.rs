@@ -330,6 +330,7 @@ fn message(publish: Packet5) -> (Option<Message>, Option<Due>) {
         topic,
         payload: publish.payload.to_vec(),
         retained: publish.retain,
+        at: tokio::time::Instant::now(),
         settle,
     };
     (Some(message), due)
