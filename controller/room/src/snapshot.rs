@@ -837,6 +837,9 @@ pub struct Operation {
 pub struct NoticesView {
     /// Who can be told.
     pub contacts: Vec<ContactRow>,
+    /// Which alarms are told to whom, in which order.
+    #[serde(default)]
+    pub routes: Vec<RouteRow>,
     /// By what.
     pub notifiers: Vec<NotifierRow>,
     /// Who was told of the alarms that stand, the latest first; at most 200 rows.
@@ -847,6 +850,36 @@ pub struct NoticesView {
     pub under_way: u32,
     /// Who was not reached by a test call for too long; `null` when all were.
     pub test_due: Option<Label>,
+}
+
+/// Which alarms are told to whom.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RouteRow {
+    /// Short name.
+    pub name: String,
+    /// Alarms of at least this priority,
+    pub at_least: Priority,
+    /// of these classes (empty: any),
+    pub classes: Vec<String>,
+    /// of these kinds (empty: any),
+    pub kinds: Vec<String>,
+    /// and of these nodes, devices and points (empty: any).
+    pub sources: Vec<String>,
+    /// Takes its alarms away from the routes without this mark.
+    pub only: bool,
+    /// Who, in which order.
+    pub steps: Vec<RouteStep>,
+    /// Told again so often while nobody has it.
+    pub repeat_s: Option<u64>,
+}
+
+/// A step of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RouteStep {
+    /// So long after the alarm, while nobody has it.
+    pub after_s: u64,
+    /// Names of the contacts.
+    pub contacts: Vec<String>,
 }
 
 /// Somebody who can be told.

@@ -28,13 +28,7 @@ export type LimitRun = Sent<Schemas['LimitRun']>;
 export type LimitPreview = Sent<Schemas['LimitPreview']>;
 export type Incident = Sent<Schemas['Incident']>;
 export type IncidentDocument = Sent<Schemas['Document']>;
-import type { NoticesView } from './api-more';
-export type * from './api-more';
-export type Snapshot = Sent<Schemas['Snapshot']> & {
-  notices: NoticesView;
-  maintenance: Maintenance[];
-  forecasts: Forecast[];
-};
+export type Snapshot = Sent<Schemas['Snapshot']>;
 
 /** A committed record; further fields depend on `kind`. */
 export interface Entry {

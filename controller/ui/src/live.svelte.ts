@@ -24,7 +24,7 @@ const NEWER = {
   maintenance: [],
   forecasts: [],
   incidents: [],
-  notices: { contacts: [], notifiers: [], told: [], failed: [], under_way: 0, test_due: null },
+  notices: { contacts: [], routes: [], notifiers: [], told: [], failed: [], under_way: 0, test_due: null },
 } satisfies Partial<Snapshot>;
 
 /** `core`: the page server lives, but what it shows comes from nobody. */

@@ -2,7 +2,10 @@
 
 use super::desk::Desk;
 use super::duty;
-use crate::snapshot::{ContactRow, FailedRow, NoticesView, NotifierRow, TestRow, ToldRow};
+use crate::site::notice::Route;
+use crate::snapshot::{
+    ContactRow, FailedRow, NoticesView, NotifierRow, RouteRow, RouteStep, TestRow, ToldRow,
+};
 use crate::time::Now;
 
 /// Rows of who was told that the page shows, the latest ones.
@@ -58,6 +61,7 @@ impl Desk {
                     }
                 })
                 .collect(),
+            routes: self.settings.notices.routes.iter().map(route).collect(),
             notifiers: self
                 .settings
                 .notifiers
@@ -95,5 +99,25 @@ impl Desk {
             under_way: u32::try_from(self.deliveries.len()).unwrap_or(u32::MAX),
             test_due: self.test_due(now),
         }
+    }
+}
+
+fn route(route: &Route) -> RouteRow {
+    RouteRow {
+        name: route.name.clone(),
+        at_least: route.at_least,
+        classes: route.classes.clone(),
+        kinds: route.kinds.clone(),
+        sources: route.sources.clone(),
+        only: route.only,
+        steps: route
+            .steps
+            .iter()
+            .map(|step| RouteStep {
+                after_s: step.after.0 / 1000,
+                contacts: step.contacts.clone(),
+            })
+            .collect(),
+        repeat_s: route.repeat.map(|repeat| repeat.0 / 1000),
     }
 }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list))
+        .routes(routes!(notices_view))
         .routes(routes!(test_all))
         .routes(routes!(test))
         .routes(routes!(lamp_test))
@@ -35,7 +35,7 @@ struct Picture {
         (status = 503, description = "Core does not answer", body = ErrorBody),
     )
 )]
-async fn list(State(app): State<App>) -> Result<Response, ApiError> {
+async fn notices_view(State(app): State<App>) -> Result<Response, ApiError> {
     let picture = app.core.picture().ok_or(ApiError::away())?;
     let Picture { notices } = serde_json::from_slice(&picture.json).map_err(|error| {
         tracing::error!(
