@@ -119,7 +119,11 @@ impl Nut {
             "upsd.conf",
             &format!("LISTEN {} {}\nMAXAGE 3\n{lines}", addr.ip(), addr.port()),
         );
-        write(dir, "upsd.users", "[reader]\npassword = \"room watch\"\n");
+        write(
+            dir,
+            "upsd.users",
+            "[reader]\npassword = \"room watch\"\n[teller]\npassword = \"room act\"\nactions = SET\ninstcmds = ALL\n",
+        );
         let running = drivers
             .iter()
             .map(|driver| (driver.clone(), driver_of(dir, driver)))

@@ -31,6 +31,8 @@ pub(crate) enum What {
     Poll,
     /// Alarm to the mail server's word that it has the mail
     Notice,
+    /// Ten thousand devices through the whole product: processor, memory, lateness, the picture
+    Site,
 }
 
 /// Starts of the binary that are measured.
@@ -54,6 +56,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Node,
         What::Poll,
         What::Notice,
+        What::Site,
     ];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
     let profile = if dev { "dev" } else { "release" };
@@ -80,6 +83,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Node => with_firmware("node", profile, &binary),
             What::Poll => in_bench("hil-tests", "poll", profile, &binary),
             What::Notice => in_bench("hil-tests", "notice", profile, &binary),
+            What::Site => in_bench("hil-tests", "site", profile, &binary),
         };
         // One figure that cannot be had does not hide the others.
         failed.extend(result.err());

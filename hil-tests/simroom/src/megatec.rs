@@ -333,6 +333,8 @@ fn answer(shared: &Shared, question: &str) -> String {
         "PSNR" if omron => "SIM0000000000001".to_owned(),
         "FWV" if omron => "M:1.00(S:1.00)".to_owned(),
         "BRR" if omron => "20250401".to_owned(),
+        // Orders are carried out without a word.
+        "T" | "TL" | "CT" | "Q" | "C" if shared.dialect == Dialect::Megatec => String::new(),
         "UN" if omron => "1000W/1200VA/024V/100W/020W".to_owned(),
         unknown => match shared.dialect {
             Dialect::Megatec => unknown.to_owned(),

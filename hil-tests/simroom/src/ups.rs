@@ -11,6 +11,7 @@
 
 pub(crate) mod agent;
 mod battery;
+mod control;
 pub(crate) mod mib;
 
 pub use battery::{Battery, Model, Source};
@@ -94,6 +95,9 @@ struct Inner {
     started: Instant,
     faults: Faults,
     requests: u64,
+    /// The community that may write.
+    writers: Option<String>,
+    control: control::Control,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +122,8 @@ impl Shared {
         let passed = now.duration_since(inner.advanced).as_secs_f64() * inner.time_factor;
         inner.advanced = now;
         inner.battery.advance(passed);
+        let Inner { control, battery, .. } = &mut *inner;
+        control.advance(battery, passed);
         inner
     }
 }
@@ -158,6 +164,8 @@ impl Ups {
                 started: now,
                 faults: Faults::default(),
                 requests: 0,
+                writers: None,
+                control: control::Control::default(),
             }),
         });
         let task = tokio::spawn(agent::serve(Arc::new(socket), Arc::clone(&shared))).abort_handle();
@@ -187,6 +195,18 @@ impl Ups {
     /// Starts a self-test: the load runs from the battery for a while although mains is there.
     pub fn start_test(&self, length: Duration) {
         self.shared.lock().battery.start_test(length.as_secs_f64());
+    }
+
+    /// From now on this community may write what a card of its kind lets a manager write: tests, the
+    /// beeper, the shutdown of the output.
+    pub fn let_write(&self, community: &str) {
+        self.shared.lock().writers = Some(community.to_owned());
+    }
+
+    /// How often a manager's SET was carried out.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.shared.lock().control.writes()
     }
 
     /// The battery must be replaced, or was.

@@ -36,4 +36,5 @@ mod snmp;
 mod snmp_trap;
 mod snmp_v3;
 mod watch;
+mod tell;
 mod web;

@@ -65,7 +65,10 @@ pub(super) struct Snmpd {
 
 fn config() -> String {
     let mut text =
-        "rocommunity serverroom 127.0.0.1\nsysname db1\ncreateUser nobody\nrouser nobody noauth\n".to_owned();
+        "rocommunity serverroom 127.0.0.1\nrwcommunity keeper 127.0.0.1\nsysname db1\ncreateUser nobody\nrouser nobody noauth\n".to_owned();
+    text += &format!(
+        "createUser keeper SHA-256 \"{AUTH_PASSWORD}\" AES \"{PRIVACY_PASSWORD}\"\nrwuser keeper priv\n"
+    );
     for (_, auth) in AUTH {
         let user = user_name(auth, None);
         text += &format!("createUser {user} {auth} \"{AUTH_PASSWORD}\"\nrouser {user} auth\n");

@@ -1,4 +1,5 @@
-//! The SNMP agent: v1 and v2c GET, GETNEXT and GETBULK over UDP; SET is refused.
+//! The SNMP agent: v1 and v2c GET, GETNEXT and GETBULK over UDP; a SET is carried out for the community
+//! that may write, where the UPS has something to write, and refused otherwise.
 
 use super::mib::{self, Values, Wire};
 use super::{Shared, Source};
@@ -66,10 +67,14 @@ fn take(left: &mut u32) -> bool {
 fn reply(shared: &Shared, datagram: &[u8]) -> Option<Reply> {
     let pdu = Pdu::from_bytes(datagram).ok()?;
     let version = pdu.version().ok()?;
-    if pdu.community != shared.community.as_bytes() {
+    let mut inner = shared.lock();
+    let may_write = inner
+        .writers
+        .as_ref()
+        .is_some_and(|writers| pdu.community == writers.as_bytes());
+    if pdu.community != shared.community.as_bytes() && !may_write {
         return None;
     }
-    let mut inner = shared.lock();
     inner.requests += 1;
     // The card lives on the UPS's output and dies with it.
     let has_power = inner.battery.source() != Source::Off;
@@ -79,6 +84,11 @@ fn reply(shared: &Shared, datagram: &[u8]) -> Option<Reply> {
     let delay = inner.faults.delay_one.take().or(inner.faults.delay_each);
     if take(&mut inner.faults.garbage) {
         let bytes = datagram.iter().rev().copied().collect();
+        return Some(Reply { bytes, delay });
+    }
+    if may_write && matches!(pdu.message_type, MessageType::SetRequest) {
+        let answer = set(shared, &mut inner, &pdu, version);
+        let bytes = encode(&pdu, version, &answer);
         return Some(Reply { bytes, delay });
     }
     let values = match &inner.frozen {
@@ -95,6 +105,47 @@ fn reply(shared: &Shared, datagram: &[u8]) -> Option<Reply> {
     let limit = inner.faults.reply_max.unwrap_or(REPLY_MAX);
     let bytes = fitting(&pdu, version, &answer, limit);
     Some(Reply { bytes, delay })
+}
+
+/// Carries a SET out; what was written comes back as it was sent.
+fn set(shared: &Shared, inner: &mut super::Inner, pdu: &Pdu<'_>, version: Version) -> Answer {
+    let super::Inner { control, battery, .. } = inner;
+    let mut bindings = Vec::new();
+    for (at, (name, value)) in pdu.varbinds.clone().take(VARIABLES_MAX).enumerate() {
+        let arcs: Vec<u32> = name
+            .iter()
+            .map(|arcs| arcs.map(|arc| arc as u32).collect())
+            .unwrap_or_default();
+        let (number, written) = match value {
+            snmp2::Value::Integer(n) => (Some(n), Wire::Integer(n)),
+            snmp2::Value::Timeticks(n) => (Some(i64::from(n)), Wire::Ticks(n)),
+            snmp2::Value::ObjectIdentifier(oid) => {
+                let arcs: Vec<u32> = oid
+                    .iter()
+                    .map(|arcs| arcs.map(|arc| arc as u32).collect())
+                    .unwrap_or_default();
+                (arcs.last().map(|last| i64::from(*last)), Wire::Oid(arcs))
+            }
+            _ => (None, Wire::Text(String::new())),
+        };
+        if !number.is_some_and(|number| control.write(shared.mib, battery, &arcs, number)) {
+            return Answer {
+                status: if matches!(version, Version::V1) {
+                    READ_ONLY
+                } else {
+                    NOT_WRITABLE
+                },
+                index: u32::try_from(at + 1).unwrap_or(0),
+                bindings: echo(pdu),
+            };
+        }
+        bindings.push((arcs, Binding::Value(written)));
+    }
+    Answer {
+        status: 0,
+        index: 0,
+        bindings,
+    }
 }
 
 /// What an agent with these values answers to a datagram of its community; `None` when it stays

@@ -185,6 +185,20 @@ impl Battery {
         }
     }
 
+    pub(super) fn stop_test(&mut self) {
+        if self.test_left_s > 0.0 {
+            self.test_left_s = 0.0;
+            self.on_battery_s = 0.0;
+            self.test = TestResult::Aborted;
+        }
+    }
+
+    /// A manager switches the output. Mains that comes back switches it on, as after an empty
+    /// battery.
+    pub(super) fn switch(&mut self, on: bool) {
+        self.is_on = on;
+    }
+
     /// What supplies the output.
     #[must_use]
     pub fn source(&self) -> Source {

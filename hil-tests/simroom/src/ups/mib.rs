@@ -29,8 +29,8 @@ pub(crate) enum Wire {
 pub(crate) type Values = BTreeMap<Vec<u32>, Wire>;
 
 const SYSTEM: [u32; 7] = [1, 3, 6, 1, 2, 1, 1];
-const UPS: [u32; 8] = [1, 3, 6, 1, 2, 1, 33, 1];
-const POWERNET: [u32; 10] = [1, 3, 6, 1, 4, 1, 318, 1, 1, 1];
+pub(super) const UPS: [u32; 8] = [1, 3, 6, 1, 2, 1, 33, 1];
+pub(super) const POWERNET: [u32; 10] = [1, 3, 6, 1, 4, 1, 318, 1, 1, 1];
 /// RFC 5612: the enterprise number for examples.
 const EXAMPLE: [u32; 9] = [1, 3, 6, 1, 4, 1, 32473, 1, 33];
 const SMART_UPS: [u32; 9] = [1, 3, 6, 1, 4, 1, 318, 1, 3];
@@ -149,6 +149,14 @@ fn rfc1628(values: &mut Values, inner: &Inner) {
         }
     };
     put(&[7, 3, 0], Wire::Integer(test));
+    let control = &inner.control;
+    put(&[8, 1, 0], Wire::Integer(1));
+    put(
+        &[8, 2, 0],
+        Wire::Integer(control.shutdown_in_s().map_or(-1, |left| left.ceil() as i64)),
+    );
+    put(&[8, 5, 0], Wire::Integer(if control.returns() { 1 } else { 2 }));
+    put(&[9, 8, 0], Wire::Integer(control.beeper()));
     put(&[9, 1, 0], Wire::Integer(whole(model.volts)));
     put(&[9, 2, 0], Wire::Integer(whole(model.hertz * 10.0)));
     put(&[9, 3, 0], Wire::Integer(whole(model.volts)));
