@@ -76,7 +76,10 @@ fn main() {
         .write();
     let begun = Instant::now();
     let yagura = Yagura::run(&site);
-    println!("{devices} devices every {poll_s} s: serving after {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "{devices} devices every {poll_s} s: serving after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
     let heard = |want: usize| {
         let end = Instant::now() + BOUND;
         loop {
@@ -91,7 +94,10 @@ fn main() {
         }
     };
     let answering = heard(devices);
-    println!("  {answering} of them answer after {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "  {answering} of them answer after {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
 
     for role in ["core", "web"] {
         let Some(id) = yagura.role(role) else {
@@ -108,7 +114,12 @@ fn main() {
         );
     }
     if let Some(picture) = yagura.snapshot() {
-        for name in ["poll.late_p50_ms", "poll.late_p99_ms", "poll.late_max_ms", "snmp.sent"] {
+        for name in [
+            "poll.late_p50_ms",
+            "poll.late_p99_ms",
+            "poll.late_max_ms",
+            "snmp.sent",
+        ] {
             if let Some(value) = picture.counters.get(name) {
                 println!("  {name}: {value}");
             }
@@ -140,7 +151,12 @@ fn ticks(id: i32) -> f64 {
     // The name may hold blanks; it ends with the last bracket.
     let rest = stat.rsplit(')').next().unwrap_or_default();
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let at = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let at = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|text| text.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     at(11) + at(12)
 }
 

@@ -28,7 +28,7 @@ mod view;
 mod witness;
 mod words;
 
-pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX};
+pub use devices::{MAX_FACTS, MISSED_POLLS, SHOWN_MAX, SHOWN_OF_ALL_MAX};
 pub use forecast::MAX_FORECASTS;
 pub use limits::Proposal;
 pub use lists::{CONFIRM_AGAIN, CONFIRM_EVERY, MAX_LISTS_AT_ONCE};

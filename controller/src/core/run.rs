@@ -43,6 +43,8 @@ const JOURNAL_HANGS: Duration = Duration::from_secs(5);
 const RECORDS_AT_ONCE: usize = 500;
 /// Snapshots go out at most so often,
 const SNAPSHOT_LEAST: Duration = Duration::from_millis(100);
+/// and after a pause of so many times what drawing one took: a large site must not wait for its pictures,
+const SNAPSHOT_REST: u32 = 20;
 /// and at least so often, so that a page can tell a quiet room from a dead controller.
 const SNAPSHOT_MOST: Duration = Duration::from_secs(2);
 /// History rows are handed over so often,
@@ -140,6 +142,8 @@ pub(super) struct Loop<W: World> {
     loop_lag: Lag,
     /// and from a batch's leaving to its being on disk.
     journal_lag: Lag,
+    /// From one to the next.
+    snapshot_pause: Duration,
 }
 
 impl<W: World> Loop<W> {
@@ -177,6 +181,7 @@ impl<W: World> Loop<W> {
             marked: None,
             loop_lag: Lag::new(Instant::now()),
             journal_lag: Lag::new(Instant::now()),
+            snapshot_pause: SNAPSHOT_LEAST,
         }
     }
 
@@ -546,7 +551,7 @@ impl<W: World> Loop<W> {
         }
         held.effects.extend(turn.effects);
         self.snapshot_due
-            .get_or_insert_with(|| self.snapshot_last + SNAPSHOT_LEAST);
+            .get_or_insert_with(|| self.snapshot_last + self.snapshot_pause);
         if !turn.history.is_empty() {
             self.rows_due
                 .get_or_insert_with(|| Instant::now() + HISTORY_EVERY);
@@ -879,6 +884,8 @@ impl<W: World> Loop<W> {
             Ok(json) => self.outputs.roles.show(json),
             Err(error) => tracing::error!(%error, "encoding the snapshot"),
         }
+        let took = self.snapshot_last.elapsed();
+        self.snapshot_pause = (took * SNAPSHOT_REST).clamp(SNAPSHOT_LEAST, SNAPSHOT_MOST);
     }
 }
 

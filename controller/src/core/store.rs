@@ -35,7 +35,7 @@ const MAX_QUERIES: usize = 64;
 /// Most rows of one answer.
 pub const MAX_ROWS: u32 = 10_000;
 /// Most bytes of records in one answer: half of what the link takes.
-const MAX_RECORDS_BYTES: usize = crate::link::MAX_MESSAGE / 2;
+const MAX_RECORDS_BYTES: usize = crate::link::MAX_MESSAGE / 8;
 /// History older than this is deleted.
 const HISTORY_KEPT_MS: i64 = 400 * 24 * 3_600_000;
 /// Batches of history between two looks for rows that are too old; about an hour.

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 /// Version of the protocol; both sides must agree, since all roles are one binary.
 pub const VERSION: u16 = 1;
-/// Longest message in bytes: a snapshot of 2,000 points at about 500 bytes each.
-pub const MAX_MESSAGE: usize = 4 << 20;
+/// Longest message in bytes: a snapshot of 10,000 devices at about 300 bytes each, 4,000 of their facts
+/// and 4,000 points at about 500.
+pub const MAX_MESSAGE: usize = 16 << 20;
 // An alarm takes about 2 kB with its texts in both languages; half of the message is left for the rest.
 const _: () = assert!(room::snapshot::MAX_ALARMS * 4_096 <= MAX_MESSAGE / 2);
 /// Messages waiting for one role before it is cut off.

@@ -35,6 +35,6 @@ mod simroom;
 mod snmp;
 mod snmp_trap;
 mod snmp_v3;
-mod watch;
 mod tell;
+mod watch;
 mod web;

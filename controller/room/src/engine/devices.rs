@@ -25,6 +25,10 @@ pub const MISSED_POLLS: u64 = 3;
 
 /// Facts of one device that the picture of the room carries.
 pub const SHOWN_MAX: usize = 32;
+/// Facts of all devices together that the picture carries. A picture is drawn ten times a second and
+/// sent to every page: at about 250 bytes a fact this is one megabyte. In a larger site each device
+/// shows its share, a UPS all of its own; `device_facts` tells the rest to whoever asks.
+pub const SHOWN_OF_ALL_MAX: usize = 4_000;
 
 /// What is heard of one device.
 #[derive(Debug, Clone, Default)]
@@ -164,6 +168,10 @@ impl<W: World> Engine<W> {
     /// Takes in a fact that no limit watches.
     fn hear_fact(&mut self, now: Now, at: usize, id: String, answered: Mono, fact: &Fact, turn: &mut Turn) {
         let kind = self.site.devices[at].kind;
+        let most = match kind {
+            DeviceKind::Ups => SHOWN_MAX,
+            _ => SHOWN_MAX.min(SHOWN_OF_ALL_MAX / self.site.devices.len().max(1)),
+        };
         let Some(device) = self.devices.get_mut(&self.site.devices[at].name) else {
             return;
         };
@@ -175,7 +183,7 @@ impl<W: World> Engine<W> {
                     device.facts.retain(|_, told| told.at >= answered);
                     device.shown = device.facts.values().filter(|told| told.is_shown).count();
                 }
-                let is_shown = device.shown < SHOWN_MAX && catalog::is_chief(kind, &fact.name);
+                let is_shown = device.shown < most && catalog::is_chief(kind, &fact.name);
                 device.shown += usize::from(is_shown);
                 device.facts.entry(fact.name.clone()).or_insert(Told {
                     value: Err(NoData::NeverHeard),
