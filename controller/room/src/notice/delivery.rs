@@ -209,6 +209,13 @@ impl Desk {
         }
     }
 
+    /// True while a summary to this contact is on its way.
+    pub(super) fn is_summary_under_way(&self, contact: usize) -> bool {
+        self.deliveries.values().any(|delivery| {
+            delivery.target.contact == contact && matches!(delivery.what, What::Summary { .. })
+        })
+    }
+
     /// True while a test call of this contact is on its way.
     pub(super) fn is_called(&self, contact: usize) -> bool {
         self.deliveries

@@ -580,6 +580,8 @@ impl Desk {
             let place = match place {
                 Some(Place::Single) if !self.deliveries.contains_key(&key) => None,
                 Some(Place::Waiting) => None,
+                // That summary arrived, and an urgent alarm is told singly as well.
+                Some(Place::InSummary) if !self.is_summary_under_way(want.target.contact) => None,
                 other => other,
             };
             let place =

@@ -116,6 +116,7 @@ impl World {
             version: "1".to_owned(),
             boot_id: format!("boot-{}", self.boot),
             epoch: 1,
+            before: None,
         };
         self.commit(record);
         self.desk.start(now, same_boot);
