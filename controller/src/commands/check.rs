@@ -305,6 +305,9 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         }
     }
     notifier::check(&mut disk, &site.notifiers);
+    if let Some(server) = &site.nut_server {
+        nut_server(&mut disk, server);
+    }
     if let Mqtt::External {
         password_file: Some(file),
         ..
@@ -355,6 +358,28 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     }
     disk.settle();
     disk.problems
+}
+
+/// The files of the server for NUT's clients.
+fn nut_server(disk: &mut Disk<'_>, server: &room::site::nut_server::NutServer) {
+    let table = Step::Key("nut_server");
+    if let Some(tls) = &server.tls {
+        notifier::certificates(disk, &[table, Step::Key("cert_file")], &tls.cert_file);
+        let _ = disk.secret(&[table, Step::Key("key_file")], &tls.key_file, SECRET_MODE);
+    }
+    for (index, user) in server.users.iter().enumerate() {
+        let way = [
+            table,
+            Step::Key("user"),
+            Step::Index(index),
+            Step::Key("password_file"),
+        ];
+        if let Some(secret) = disk.secret(&way, &user.password_file, SECRET_MODE)
+            && let Err(why) = password(&secret, 1)
+        {
+            disk.error(&way, format!("{}: {why}", user.password_file.display()), PASSWORD);
+        }
+    }
 }
 
 /// The password files of an SNMPv3 user and their keys in the site file.
@@ -638,6 +663,21 @@ mod tests {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    /// A certificate for nobody, made once for these tests; its key was thrown away.
+    const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBpjCCAUugAwIBAgIUQir48BnFDapTvE/w25v2jPreZ/IwCgYIKoZIzj0EAwIw\n\
+JzElMCMGA1UEAwwcbG9nIGF1dGhvcml0eSBvZiB0aGUgZXhhbXBsZTAgFw0yNjEx\n\
+MjIxMzM5MTFaGA8yMTI2MTAyOTEzMzkxMVowJzElMCMGA1UEAwwcbG9nIGF1dGhv\n\
+cml0eSBvZiB0aGUgZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABD+/\n\
+CDv9npOW0kOI7yFGl7ZuJmKnJnOWoqQEIfCYD/YeG2eqQOnk3HtFcn5z6OxPatVV\n\
+UTCeSi205HXLO8vmQ8ejUzBRMB0GA1UdDgQWBBT5LAluO+qJCJ2YWGdyGg7JXl7z\n\
+VTAfBgNVHSMEGDAWgBT5LAluO+qJCJ2YWGdyGg7JXl7zVTAPBgNVHRMBAf8EBTAD\n\
+AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
++/vs3WXdiwIhALLtGbKshaKS24dRtPmvo9x/+Dj7ZDDEGpEY/JVb0hpX\n\
+-----END CERTIFICATE-----\n\
+";
+
     /// The example with every file it names.
     fn good(folder: &Path) -> PathBuf {
         let key = russh::keys::ssh_key::private::Ed25519Keypair::from_seed(&rand::random());
@@ -666,6 +706,11 @@ mod tests {
             "write-desk-ups",
             "mail.password",
             "webhook.key",
+            "nms-auth.password",
+            "nms-privacy.password",
+            "bus.password",
+            "nut-monitor",
+            "nut.key",
         ] {
             write(
                 &folder.join("secrets").join(file),
@@ -678,6 +723,9 @@ mod tests {
             "https://hooks.example/services/T0/B0/x\n",
             0o600,
         );
+        for file in ["log-ca.pem", "nut.pem"] {
+            write(&folder.join("secrets").join(file), CERTIFICATE, 0o644);
+        }
         write(&folder.join("call-duty"), "#!/bin/sh\n", 0o755);
         write(&folder.join("cards.toml"), CARDS, 0o640);
         write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
@@ -685,6 +733,13 @@ mod tests {
         let text = EXAMPLE
             .replace("/var/lib/yagura", folder.join("data").to_str().unwrap())
             .replace("/etc/yagura/secret", folder.join("secrets").to_str().unwrap())
+            .replace("/etc/yagura/nms", folder.join("secrets/nms").to_str().unwrap())
+            .replace("/etc/yagura/bus", folder.join("secrets/bus").to_str().unwrap())
+            .replace(
+                "/etc/yagura/log-ca",
+                folder.join("secrets/log-ca").to_str().unwrap(),
+            )
+            .replace("/etc/yagura/nut", folder.join("secrets/nut").to_str().unwrap())
             .replace(
                 "/usr/local/bin/call-duty",
                 folder.join("call-duty").to_str().unwrap(),
@@ -711,7 +766,7 @@ mod tests {
         assert_eq!(problems(&config), Vec::<String>::new());
         let summary = summary(&load::<Real>(&config).unwrap());
         assert!(
-            summary.contains("2 with 9 channels") && summary.contains("5 steps"),
+            summary.contains("2 with 9 channels") && summary.contains("6 steps"),
             "{summary}"
         );
         assert!(
@@ -944,7 +999,7 @@ mod tests {
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 16"), "{found:?}");
+        assert!(found[0].contains("warning: none of the 23"), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 

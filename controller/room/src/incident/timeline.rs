@@ -3,6 +3,7 @@
 //!
 //! It is a function of the records alone. Cards are never named: the first card of a story is "card A",
 //! the second "card B", so that two presentations of one card can be told and nobody's number is.
+// Long because every kind of record says here how it is told.
 
 use super::Record as IncidentRecord;
 use crate::outage::Record as Power;

@@ -1,5 +1,6 @@
 //! What people and machines read, word for word. The JSON is a contract: a difference in it is a
 //! mistake unless a key was added.
+// Long because texts stand here word for word.
 
 use super::document::document;
 use super::template::{LINE_WORKS_TEXT, SLACK_HEADER, SLACK_SECTION, body};

@@ -2,6 +2,7 @@
 //!
 //! Contacts are roles with a mailbox of their own, never persons. What a contact can be reached
 //! by are the `[[notifier]]`s. It decides nothing: that is [`crate::notice`].
+// Long because every key of these tables and every rule between them stands here.
 
 use super::calendar;
 use super::doors::date;

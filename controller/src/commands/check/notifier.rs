@@ -89,7 +89,7 @@ fn url(disk: &mut Disk<'_>, way: &[Step<'_>], file: &Path) {
     }
 }
 
-fn certificates(disk: &mut Disk<'_>, way: &[Step<'_>], file: &Path) {
+pub(super) fn certificates(disk: &mut Disk<'_>, way: &[Step<'_>], file: &Path) {
     let hint = "the certificate of the authority that signed the server's, in PEM form";
     let text = match std::fs::read(file) {
         Ok(text) => text,

@@ -1,3 +1,5 @@
+//! Messages that a syslog server reads as RFC 5424 has them, and servers that hang, close and vanish.
+
 use super::super::samples::{any_notice, leak, notice};
 use super::*;
 use proptest::prelude::*;
