@@ -521,15 +521,13 @@ pub struct Report {
 /// A piece of a gap: where, and which of the spans is its reason.
 type Piece = (i64, i64, Option<usize>);
 
+/// The spans in which a point had values, and whether it was ever heard.
+pub type Watched = (Vec<(i64, i64)>, bool);
+
 /// Makes the report. `history` has the holes of every point that has a history, and whether the point
 /// was ever heard.
 #[must_use]
-pub fn report(
-    plan: &Plan,
-    found: &Found,
-    period: (i64, i64),
-    history: &BTreeMap<String, (Vec<(i64, i64)>, bool)>,
-) -> Report {
+pub fn report(plan: &Plan, found: &Found, period: (i64, i64), history: &BTreeMap<String, Watched>) -> Report {
     let (from, to) = period;
     let length = (to - from).max(1);
     let mut gathered: BTreeMap<(i64, i64, Reason, Option<usize>), BTreeSet<&str>> = BTreeMap::new();

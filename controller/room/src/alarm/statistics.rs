@@ -104,10 +104,10 @@ pub fn statistics<'a>(entries: impl IntoIterator<Item = &'a Entry>, from: Wall, 
                 }
             }
             Record::AlarmReturned { alarm, .. } => {
-                if let Some(alarm) = seen.get_mut(alarm.as_str()) {
-                    if let Some(since) = alarm.stands_since.take() {
-                        alarm.longest = alarm.longest.max(at - since);
-                    }
+                if let Some(alarm) = seen.get_mut(alarm.as_str())
+                    && let Some(since) = alarm.stands_since.take()
+                {
+                    alarm.longest = alarm.longest.max(at - since);
                 }
             }
             _ => {}

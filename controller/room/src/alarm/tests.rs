@@ -26,6 +26,7 @@ impl Room {
             version: "0".to_owned(),
             boot_id: "a".to_owned(),
             epoch: 1,
+            before: None,
         });
         room
     }
@@ -198,6 +199,7 @@ fn a_machine_that_was_started_again_ends_shelves_and_keeps_what_was_left_out_of_
         version: "0".to_owned(),
         boot_id: "b".to_owned(),
         epoch: 2,
+        before: None,
     });
     room.pass(0);
     assert_eq!(room.state("a"), Some(AlarmState::Unacknowledged));

@@ -121,6 +121,7 @@ impl World {
             version: String::new(),
             boot_id,
             epoch: self.boots,
+            before: None,
         });
     }
 

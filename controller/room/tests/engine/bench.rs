@@ -128,7 +128,11 @@ impl Bench {
     pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.mono + ms;
         while let Some(at) = self.engine.next_deadline(self.now()).filter(|at| at.0 <= end) {
-            assert!(at.0 >= self.mono, "a deadline behind us would spin the loop: {at:?} at {}", self.mono);
+            assert!(
+                at.0 >= self.mono,
+                "a deadline behind us would spin the loop: {at:?} at {}",
+                self.mono
+            );
             self.wall += i64::try_from(at.0 - self.mono).unwrap();
             self.mono = at.0;
             let before = self.engine.next_deadline(self.now());

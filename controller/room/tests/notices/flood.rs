@@ -87,7 +87,6 @@ fn ten_thousand_alarms_in_ten_seconds_are_a_handful_of_messages() {
     );
     let mut world = World::new(settings, definitions);
     world.is_quiet = true;
-    let begun = std::time::Instant::now();
     let mut largest = 0;
     for at in 0..ALARMS {
         if at % 100 == 0 {
@@ -96,13 +95,7 @@ fn ten_thousand_alarms_in_ten_seconds_are_a_handful_of_messages() {
         world.alarm(&format!("p{at}.alarm"), true);
         largest = largest.max(world.desk.size().deliveries);
     }
-    let raised = begun.elapsed();
     world.run_until(Mono(1_000_000 + 600_000));
-    let elapsed = begun.elapsed();
-    println!(
-        "10,000 alarms: {raised:?}, ten minutes of them: {elapsed:?}, {:?}",
-        world.desk.size()
-    );
     assert!(largest <= 40, "{largest} messages at once");
     let singly = |name: &str| {
         let to = world.arrived.iter();
@@ -131,6 +124,4 @@ fn ten_thousand_alarms_in_ten_seconds_are_a_handful_of_messages() {
         (9_990..=10_000).contains(&summarised),
         "{summarised} in summaries"
     );
-    // A release build needs a hundredth of it.
-    assert!(elapsed.as_secs() < 30, "{elapsed:?}");
 }
