@@ -25,6 +25,8 @@ pub struct Layout {
     pub devices: Vec<Device>,
     /// Servers.
     pub hosts: Vec<Host>,
+    /// Where notices go: syslog over TCP.
+    pub log_server: SocketAddr,
 }
 
 /// A sensor node.
@@ -204,6 +206,7 @@ fn write(
             limits(out, channel)?;
         }
     }
+    notices(out, layout.log_server)?;
     // Short times, so that a visitor sees the whole course; a real site has minutes here.
     writeln!(
         out,
@@ -211,6 +214,102 @@ fn write(
          longest_on_battery = \"30s\"\ncontact_lost_after = \"5s\"\nmains_stable = \"5s\""
     )
 }
+
+/// Who is told: a simulated site reaches nothing but this machine, so each way ends in the room's own
+/// log server.
+fn notices(out: &mut String, log_server: SocketAddr) -> std::fmt::Result {
+    for (name, shown) in NOTIFIERS {
+        writeln!(
+            out,
+            "\n[[notifier]]\nname = \"{name}\"\nlabel = {}\nkind = \"syslog\"\naddr = \"{log_server}\"\n\
+             transport = \"tcp\"",
+            label(shown)
+        )?;
+    }
+    for (name, shown, notifiers) in CONTACTS {
+        let via: Vec<String> = notifiers
+            .iter()
+            .map(|notifier| format!("{{ notifier = \"{notifier}\" }}"))
+            .collect();
+        writeln!(
+            out,
+            "\n[[contact]]\nname = \"{name}\"\nlabel = {}\nvia = [{}]",
+            label(*shown),
+            via.join(", ")
+        )?;
+    }
+    out.push_str(ROUTES);
+    Ok(())
+}
+
+/// Ways of the simulated room.
+const NOTIFIERS: [(&str, Name); 2] = [
+    (
+        "mail",
+        Name {
+            ja: "メール（模擬）",
+            en: "Mail (simulated)",
+        },
+    ),
+    (
+        "duty-phone",
+        Name {
+            ja: "当番携帯（模擬）",
+            en: "Duty phone (simulated)",
+        },
+    ),
+];
+
+/// Contacts of the simulated room: name, shown name, ways.
+const CONTACTS: &[(&str, Name, &[&str])] = &[
+    (
+        "facilities",
+        Name {
+            ja: "施設管理担当",
+            en: "Facilities",
+        },
+        &["mail", "duty-phone"],
+    ),
+    (
+        "system",
+        Name {
+            ja: "情報システム管理者",
+            en: "System administrator",
+        },
+        &["mail"],
+    ),
+    (
+        "security",
+        Name {
+            ja: "情報セキュリティ管理者",
+            en: "Security manager",
+        },
+        &["duty-phone", "mail"],
+    ),
+];
+
+/// Routes of the simulated room, with short times as everywhere in it.
+const ROUTES: &str = r#"
+[[route]]
+name = "general"
+at_least = "warning"
+steps = [
+  { after = "0s", contacts = ["facilities"] },
+  { after = "1m", contacts = ["system"] },
+]
+repeat = "5m"
+
+[[route]]
+name = "unauthorised-access"
+classes = ["door"]
+kinds = ["door_forced", "door_held", "denied_repeatedly", "tamper"]
+only = true
+steps = [
+  { after = "0s", contacts = ["security"] },
+  { after = "1m", contacts = ["system"] },
+]
+repeat = "5m"
+"#;
 
 /// Limits of ASHRAE class A1, with delays that fit a room in fast motion.
 fn limits(out: &mut String, channel: &Channel) -> std::fmt::Result {

@@ -5,6 +5,7 @@
 //! any other. It never reaches a machine other than this one, and never runs a command.
 pub mod climate;
 pub mod layout;
+pub mod log_server;
 pub mod megatec;
 pub mod node;
 pub mod recorded;

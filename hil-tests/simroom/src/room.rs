@@ -14,6 +14,7 @@
 
 use crate::climate::{Climate, Forces, SUPPLY};
 use crate::layout::{self, Layout, Name};
+use crate::log_server::LogServer;
 use crate::node::{self, Input, Node};
 use crate::scenario::{self, MAX_REQUEST, Scenario, socket};
 use crate::server::{self, Mode, Power, Server, new_key, private_text};
@@ -58,6 +59,7 @@ pub struct Room {
     parts: Arc<Parts>,
     steps: JoinHandle<()>,
     control: Option<JoinHandle<()>>,
+    _log_server: LogServer,
 }
 
 /// The room as it is, for tests and for a look from the command line.
@@ -362,6 +364,7 @@ impl Room {
             servers.push(server);
             hosts.push(host);
         }
+        let log_server = LogServer::start().await?;
         let parts = Arc::new(Parts {
             nodes,
             ups,
@@ -384,7 +387,9 @@ impl Room {
                 devices,
                 // Who is stopped first stands first.
                 hosts: hosts.into_iter().rev().collect(),
+                log_server: log_server.addr(),
             },
+            _log_server: log_server,
             steps: tokio::spawn(steps(Arc::clone(&parts))),
             parts,
             control: None,
