@@ -924,7 +924,9 @@ pub struct NotifierRow {
     /// `working`, `failing`, or `untried` since the controller started.
     pub state: String,
     /// Why it fails.
-    pub problem: Option<String>,
+    pub problem: Option<Label>,
+    /// It shows lamps instead of telling anybody: a lamp test reaches it.
+    pub lamps: bool,
     /// When it last took something, milliseconds since 1970 UTC.
     pub last_success_ms: Option<i64>,
 }

@@ -213,7 +213,9 @@ fn shown(notices: &NoticesView) -> String {
                 row.name.clone(),
                 row.label.ja.clone(),
                 row.state.clone(),
-                row.problem.clone().unwrap_or_else(dash),
+                row.problem
+                    .as_ref()
+                    .map_or_else(dash, |problem| problem.ja.clone()),
             ]
         })
         .collect();

@@ -79,7 +79,10 @@ pub fn incident(document: &Document, lang: Language) -> String {
         (lang.pick("場所", "Room"), lang.of(&document.site).to_owned()),
         (
             lang.pick("開始", "Opened"),
-            format!("{}（{opened_by}）", time(lang, incident.opened_ms)),
+            match lang {
+                Language::Ja => format!("{}（{opened_by}）", time(lang, incident.opened_ms)),
+                Language::En => format!("{} ({opened_by})", time(lang, incident.opened_ms)),
+            },
         ),
         (lang.pick("状態", "State"), state),
     ]);
@@ -312,7 +315,12 @@ impl Page {
                 [
                     time(lang, alarm.raised_ms),
                     lang.pick(ja, en).to_owned(),
-                    format!("{}：{}{times}", lang.of(&alarm.place), lang.of(&alarm.what)),
+                    format!(
+                        "{}{}{}{times}",
+                        lang.of(&alarm.place),
+                        lang.pick("：", ": "),
+                        lang.of(&alarm.what)
+                    ),
                     lang.of(&alarm.action).to_owned(),
                     taken,
                     returned,

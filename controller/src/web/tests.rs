@@ -827,6 +827,12 @@ async fn the_document_describes_every_route() {
         "get /healthz",
         "get /metrics",
         "get /api/v1/alarm-kinds",
+        "get /api/v1/coverage",
+        "get /api/v1/notices",
+        "post /api/v1/coverage/explanations",
+        "post /api/v1/notices/contacts/{contact}/test",
+        "post /api/v1/notices/lamp-test",
+        "post /api/v1/notices/test",
         "get /api/v1/incidents",
         "get /api/v1/incidents/{id}",
         "get /api/v1/incidents/{id}/print",
@@ -902,6 +908,25 @@ async fn the_committed_document_is_the_one_that_is_served() {
     assert!(
         committed == served,
         "the API changed: UPDATE_EXPECT=1 cargo test -p controller the_committed_document, then npm run check"
+    );
+}
+
+/// Two types of one name would be one schema, and the page would be made for the wrong one.
+#[tokio::test]
+async fn the_document_describes_kinds_of_alarms_as_they_are_served() {
+    let (house, _core) = House::linked(&picture()).await;
+    let document = value(house.get("/api/openapi.json").await).await;
+    let listed = &document["paths"]["/api/v1/alarm-kinds"]["get"]["responses"]["200"]["content"];
+    let name = listed["application/json"]["schema"]["items"]["$ref"]
+        .as_str()
+        .and_then(|reference| reference.strip_prefix("#/components/schemas/"))
+        .unwrap();
+    let described = document["components"]["schemas"][name]["properties"].as_object();
+    let rows = value(house.get("/api/v1/alarm-kinds").await).await;
+    let served = rows[0].as_object().unwrap();
+    assert!(
+        described.is_some_and(|fields| fields.keys().eq(served.keys())),
+        "{name}: {described:?} is not {served:?}"
     );
 }
 

@@ -14,6 +14,7 @@ export type Label = Sent<Schemas['Label']>;
 export type Priority = Schemas['Priority'];
 export type AlarmState = Schemas['AlarmState'];
 export type Point = Sent<Schemas['Point']>;
+export type AlarmKind = Sent<Schemas['KindRow']>;
 export type Alarm = Sent<Schemas['Alarm']>;
 export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
@@ -151,6 +152,9 @@ export const testCall = (by: string, contact: string | null) =>
     { by },
   );
 export const lampTest = (by: string) => command('/api/v1/notices/lamp-test', { by });
+
+/** Every kind of alarm with its advice. @throws CommandError */
+export const alarmKinds = () => get<AlarmKind[]>('/api/v1/alarm-kinds');
 
 /** Every limit as it is now. @throws CommandError */
 export const limits = () => get<Limit[]>('/api/v1/limits');

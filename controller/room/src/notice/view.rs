@@ -78,7 +78,8 @@ impl Desk {
                             (None, None) => "untried",
                         }
                         .to_owned(),
-                        problem: problem.map(|label| label.ja),
+                        problem,
+                        lamps: self.settings.towers.contains(name),
                         last_success_ms: last.map(|at| at.wall.0),
                     }
                 })

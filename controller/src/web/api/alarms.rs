@@ -33,7 +33,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
 
 /// A kind of alarm and what it says.
 #[derive(Debug, Serialize, ToSchema)]
-struct Kind {
+struct KindRow {
     /// Its word.
     kind: catalog::Kind,
     /// What it is about.
@@ -107,12 +107,12 @@ struct Ending {
 /// Every kind of alarm with its advice.
 #[utoipa::path(
     get, path = "/api/v1/alarm-kinds", tag = "room",
-    responses((status = 200, description = "In the order of the manual", body = [Kind]))
+    responses((status = 200, description = "In the order of the manual", body = [KindRow]))
 )]
-async fn kinds() -> axum::Json<Vec<Kind>> {
+async fn kinds() -> axum::Json<Vec<KindRow>> {
     let row = |kind: catalog::Kind| {
         let advice = kind.advice();
-        Kind {
+        KindRow {
             kind,
             class: advice.class,
             priority: advice.priority,

@@ -208,7 +208,7 @@ export const actEn: Record<keyof typeof actJa, string> = {
   'dialog.service.days': 'For how long',
   'dialog.service.do': 'Take out of service',
   'maintenance.title': 'Maintenance windows',
-  'maintenance.start': 'Start a window…',
+  'maintenance.start': 'Start maintenance…',
   'maintenance.none': 'Nothing is being worked on.',
   'maintenance.start.title': 'Start a maintenance window',
   'maintenance.start.text':
@@ -263,6 +263,7 @@ export const actEn: Record<keyof typeof actJa, string> = {
   'routes.none': "There are no routes. Write [[route]] into the site's file.",
   'routes.at_least': '{priority} or worse',
   'routes.all': 'every alarm',
+  'routes.of': '{what} of {where}',
   'routes.only': 'These alarms go by this route alone.',
   'routes.at_once': 'at once',
   'routes.after': 'unanswered for {span}',

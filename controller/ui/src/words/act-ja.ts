@@ -261,6 +261,7 @@ export const actJa = {
   'routes.none': '知らせる道順がありません。設定ファイルに [[route]] を書いてください。',
   'routes.at_least': '{priority}以上',
   'routes.all': 'すべての警報',
+  'routes.of': '{where}の{what}',
   'routes.only': 'これらの警報は、ほかの道順には流れません。',
   'routes.at_once': '発生したらすぐ',
   'routes.after': '{span}たっても対応がなければ',
