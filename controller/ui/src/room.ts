@@ -3,7 +3,7 @@
 import { mostUrgent, standing, URGENCY } from './alarms';
 import type { Alarm, Device, Point, Power, Priority, Snapshot, Step } from './api';
 
-export type Overall = Priority | 'lost' | 'unknown' | 'no_data' | 'pending' | 'normal';
+export type Overall = Priority | 'lost' | 'unknown' | 'no_data' | 'away' | 'pending' | 'normal';
 
 /** The device itself says that it does not measure this, or says what cannot be. */
 const REFUSED = ['sentinel', 'implausible', 'device_error'];
@@ -20,7 +20,7 @@ export const isMissing = (point: Point) =>
 
 /**
  * The one word for the room. Old data is never normal: without a live link it is `lost`, without a
- * single value `unknown`.
+ * single value `unknown`. Nor is a cause that stands but was put away: that is `away`.
  */
 export function overall(snapshot: Snapshot | null, live: boolean): Overall {
   if (!live) return 'lost';
@@ -31,6 +31,8 @@ export function overall(snapshot: Snapshot | null, live: boolean): Overall {
   if (known.length === 0 || known.every(isMissing)) return 'unknown';
   if (known.some(isMissing)) return 'no_data';
   if (snapshot.devices.some((d) => d.kind === 'ups') && snapshot.power.mode === 'unknown') return 'unknown';
+  // Shelved, out of service, or covered by a maintenance window: nothing rings, but the cause is there.
+  if (snapshot.alarms.some((a) => a.active)) return 'away';
   if (snapshot.alarms.some((a) => a.state === 'returned_unacknowledged' || a.state === 'latched')) {
     return 'pending';
   }

@@ -25,11 +25,25 @@ describe('the one word for the room', () => {
     expect(overall(snapshot, true)).toBe('critical');
   });
 
-  it('does not count shelved and suppressed alarms, and says when a return was not seen', () => {
+  it.each(['shelved', 'out_of_service', 'suppressed'] as const)(
+    'is not normal while a cause stands whose alarm is %s',
+    (state) => {
+      const snapshot = room();
+      snapshot.alarms = [alarm('a', { state, active: true })];
+      expect(overall(snapshot, true)).toBe('away');
+      snapshot.alarms.push(alarm('b', { priority: 'advisory' }));
+      expect(overall(snapshot, true)).toBe('advisory');
+    },
+  );
+
+  it('does not count what was put away and is over, and says when a return was not seen', () => {
     const snapshot = room();
-    snapshot.alarms = [alarm('a', { state: 'shelved' }), alarm('b', { state: 'suppressed' })];
+    snapshot.alarms = [
+      alarm('a', { state: 'shelved', active: false }),
+      alarm('b', { state: 'suppressed', active: false }),
+    ];
     expect(overall(snapshot, true)).toBe('normal');
-    snapshot.alarms.push(alarm('c', { state: 'returned_unacknowledged' }));
+    snapshot.alarms.push(alarm('c', { state: 'returned_unacknowledged', active: false }));
     expect(overall(snapshot, true)).toBe('pending');
   });
 

@@ -26,6 +26,7 @@ export const en: Record<Key, string> = {
   'overall.no_data': 'Data missing',
   'overall.unknown': 'Unknown',
   'overall.lost': 'State unknown',
+  'overall.away': 'Put away',
   'overall.pending': 'Return unseen',
 
   'link.connecting': 'Connecting',

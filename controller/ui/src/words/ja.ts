@@ -25,6 +25,7 @@ export const ja = {
   'overall.no_data': '欠測あり',
   'overall.unknown': '不明',
   'overall.lost': '状態不明',
+  'overall.away': '保留あり',
   'overall.pending': '復旧未確認',
 
   'link.connecting': '接続中',
