@@ -232,6 +232,7 @@ impl<W: World> Engine<W> {
                 });
             }
         }
+        self.furnish_facts();
         self.furnish_redundancy();
         self.furnish_notices();
         self.furnish_derived();
@@ -365,9 +366,10 @@ impl<W: World> Engine<W> {
         self.forecast_days(now, &mut turn);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
-        self.judge_incidents(now, &mut turn);
+        self.judge_incidents(now, true, &mut turn);
         self.desk.start(now, same_boot);
         self.tell_people(now, &mut turn);
+        self.end_turn(&turn);
         turn
     }
 
@@ -394,6 +396,7 @@ impl<W: World> Engine<W> {
     /// The one entrance.
     pub fn handle(&mut self, now: Now, event: Event) -> Turn {
         let mut turn = Turn::default();
+        let mut all_alarms = false;
         self.version += 1;
         self.turn_day(now, &mut turn);
         // What is due was due before this.
@@ -421,6 +424,8 @@ impl<W: World> Engine<W> {
                 self.role_counters.insert(role, counters);
             }
             Event::Tick => {
+                // Time alone ends the holding back of an alarm, without a record of it.
+                all_alarms = true;
                 for record in self.book.tick(now) {
                     self.commit(now, &mut turn, record);
                 }
@@ -431,8 +436,9 @@ impl<W: World> Engine<W> {
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
-        self.judge_incidents(now, &mut turn);
+        self.judge_incidents(now, all_alarms, &mut turn);
         self.tell_people(now, &mut turn);
+        self.end_turn(&turn);
         turn
     }
 
@@ -609,6 +615,7 @@ impl<W: World> Engine<W> {
         self.evaluate_derived(now, turn);
         self.evaluate_runaways(now, turn);
         for id in self.points.keys().cloned().collect::<Vec<_>>() {
+            self.log_gap(now, &id, turn);
             self.evaluate_point(now, &id, turn);
         }
         for part in catalog::PARTS {

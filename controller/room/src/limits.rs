@@ -13,6 +13,7 @@
 
 use crate::alarm::{Book, Condition};
 use crate::catalog;
+use crate::engine::Proposal;
 use crate::record::Record;
 use crate::site::{Label, Limit, Priority, Side};
 use crate::snapshot::{self, LimitOccurrence, LimitRun};
@@ -29,7 +30,8 @@ pub const MAX_PREVIEW_ROWS: usize = 30 * 8_640;
 pub const MAX_PREVIEW_DAYS: u32 = 90;
 /// Occurrences that a preview lists.
 pub const MAX_LAST: usize = 10;
-/// A steady value is kept once a minute; after three missing ones nobody knows.
+/// A steady value is kept once a minute; after three missing ones nobody knows, unless the point may be
+/// silent for longer.
 pub const GAP_AFTER: Millis = Millis(3 * crate::point::HISTORY_MOST.0);
 
 /// The values of a limit that can be changed.
@@ -224,10 +226,11 @@ fn beside(limit: &Limit, other: &Limit) -> Result<(), String> {
 /// A value of the history; `None` is the begin of a gap.
 pub type Row = (Wall, Option<f64>);
 
-/// How often this limit would have been an alarm with these values, in order of time.
+/// How often this limit would have been an alarm with these values, in order of time. `patience` is
+/// how long its point may be silent before it is stale.
 #[must_use]
-pub fn preview(limit: &Limit, rows: &[Row], until: Wall) -> LimitRun {
-    let mut run = Run::new(limit);
+pub fn preview(limit: &Limit, patience: Millis, rows: &[Row], until: Wall) -> LimitRun {
+    let mut run = Run::new(limit, patience);
     for row in rows {
         run.take(row.0, row.1);
     }
@@ -253,6 +256,7 @@ pub fn hidden() -> Label {
 
 struct Run<'l> {
     limit: &'l Limit,
+    gap_after: Millis,
     book: Book,
     last: Option<Wall>,
     /// When a value was there last, if one still is.
@@ -266,11 +270,12 @@ struct Run<'l> {
 }
 
 impl<'l> Run<'l> {
-    fn new(limit: &'l Limit) -> Self {
+    fn new(limit: &'l Limit, patience: Millis) -> Self {
         let mut book = Book::default();
         book.define(catalog::limit(limit, Label::default(), None));
         Self {
             limit,
+            gap_after: patience.max(GAP_AFTER),
             book,
             last: None,
             known: None,
@@ -313,11 +318,11 @@ impl<'l> Run<'l> {
         }
     }
 
-    /// Time goes on to `at`: what is known lasts until the next row or for [`GAP_AFTER`], and delays
+    /// Time goes on to `at`: what is known lasts until the next row or for [`GAP_AFTER`] at least, and delays
     /// run out meanwhile.
     fn pass(&mut self, at: Wall) {
         let Some(known) = self.known else { return };
-        let gap_at = Wall(known.0.saturating_add_unsigned(GAP_AFTER.0));
+        let gap_at = Wall(known.0.saturating_add_unsigned(self.gap_after.0));
         let until = at.min(gap_at);
         self.known_ms += ms_between(known, until);
         while let Some(due) = self.book.next_deadline().filter(|due| *due <= now_of(until).mono) {
@@ -414,14 +419,20 @@ fn ms_between(a: Wall, b: Wall) -> u64 {
 /// [`MAX_PREVIEW_ROWS`] of them.
 #[must_use]
 pub fn compare(
-    present: &Limit,
-    proposed: &Limit,
-    unit: &str,
+    Proposal {
+        present,
+        proposed,
+        unit,
+        patience,
+    }: &Proposal,
     days: u32,
     rows: &[Row],
     now: Wall,
 ) -> snapshot::LimitPreview {
-    let (with_it, today) = (preview(proposed, rows, now), preview(present, rows, now));
+    let (with_it, today) = (
+        preview(proposed, *patience, rows, now),
+        preview(present, *patience, rows, now),
+    );
     let summary = Label::new(
         format!(
             "この限界値なら過去 {days} 日で {} 回（今の限界値では {} 回）",
@@ -435,7 +446,7 @@ pub fn compare(
     );
     snapshot::LimitPreview {
         id: present.id.clone(),
-        unit: unit.to_owned(),
+        unit: (*unit).to_owned(),
         days,
         from_ms: rows.first().map(|(at, _)| at.0),
         rows: rows.len() as u64,

@@ -645,8 +645,7 @@ fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
                 .saturating_sub(i64::from(*days).saturating_mul(24 * 3_600_000));
             let rows = values(&open("history.db")?, &proposal.present.point, from, now.0)
                 .map_err(StoreError::Read)?;
-            let (present, proposed) = (&proposal.present, &proposal.proposed);
-            let preview = room::limits::compare(present, proposed, proposal.unit, *days, &rows, *now);
+            let preview = room::limits::compare(proposal, *days, &rows, *now);
             serde_json::to_vec(&preview).map_err(StoreError::Encode)
         }
         Query::Records { after, limit } => {
@@ -963,6 +962,7 @@ mod tests {
                 present: present.clone(),
                 proposed: proposed.clone(),
                 unit: "V",
+                patience: room::time::Millis(0),
             };
             let preview = Preview {
                 proposal,

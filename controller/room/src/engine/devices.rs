@@ -110,6 +110,7 @@ impl<W: World> Engine<W> {
                     Condition::Holds(self.because_with_hidden(at, &because))
                 };
                 self.device_contact(now, at, because, turn);
+                self.log_lost_facts(now, at, turn);
                 self.miss_redundancy(now, at, turn);
             }
         }
@@ -117,6 +118,40 @@ impl<W: World> Engine<W> {
         if self.site.devices[at].kind == DeviceKind::Ups {
             self.power(now, outage::Input::Poll(poll), turn);
         }
+    }
+
+    /// A fact that a limit watches, or that something is made of, and that its device never tells,
+    /// would be watched by nobody without a word: it is a point from the start, never heard.
+    pub(super) fn furnish_facts(&mut self) {
+        let of_limits = self.limits.keys().cloned();
+        let derived = self.site.derived.iter();
+        let inputs = derived.flat_map(|derived| derived.from.inputs());
+        let wanted: Vec<String> = of_limits.chain(inputs.map(str::to_owned)).collect();
+        for id in wanted {
+            let is_derived = self.site.derived.iter().any(|derived| derived.point == id);
+            if is_derived || self.points.contains_key(&id) {
+                continue;
+            }
+            let owner = self.site.devices.iter().find(|device| {
+                id.strip_prefix(&device.name)
+                    .is_some_and(|rest| rest.starts_with('.'))
+            });
+            if let Some(device) = owner {
+                let fact = id[device.name.len() + 1..].to_owned();
+                let definition = fact_definition(device, &fact, None, "");
+                self.add_fact(definition);
+            }
+        }
+    }
+
+    fn add_fact(&mut self, definition: point::Definition) {
+        let device = catalog::device_id(&definition.source);
+        self.book.define(catalog::no_data(
+            &definition.id,
+            definition.label.clone(),
+            vec![device],
+        ));
+        self.add_point(definition);
     }
 
     fn is_watched(&self, at: usize, fact: &Fact) -> bool {
@@ -147,20 +182,10 @@ impl<W: World> Engine<W> {
             }
             return self.hear_fact(now, at, id, answered, fact, turn);
         }
-        if !self.points.contains_key(&id) {
-            let label = fact_label(device, &fact.name, fact.label.as_deref());
-            let definition = point::Definition {
-                id: id.clone(),
-                label: label.clone(),
-                source: device.name.clone(),
-                quantity: None,
-                unit: fact.unit,
-                contact: None,
-                stale_after: stale_after(device),
-            };
-            let device = catalog::device_id(&device.name);
-            self.book.define(catalog::no_data(&id, label, vec![device]));
-            self.add_point(definition);
+        // Until it is heard for the first time, nobody knows its unit.
+        if self.points.get(&id).is_none_or(|point| point.heard().is_none()) {
+            let definition = fact_definition(device, &fact.name, fact.label.as_deref(), fact.unit);
+            self.add_fact(definition);
         }
         self.set_point(now, &id, answered, fact.value.clone(), turn);
     }
@@ -219,6 +244,28 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// The gap of every fact that a silent device has told too long ago.
+    fn log_lost_facts(&mut self, now: Now, at: usize, turn: &mut Turn) {
+        let device = &self.site.devices[at];
+        let patience = stale_after(device);
+        let Some(known) = self.devices.get_mut(&device.name) else {
+            return;
+        };
+        for (fact, told) in &mut known.facts {
+            // A gap is due at any pace, once.
+            if now.mono.since(told.at) > patience
+                && !is_address(fact)
+                && told.logged.is_due(now.mono, None, Pace::Seldom)
+            {
+                turn.history.push(HistoryRow {
+                    point: format!("{}.{fact}", device.name),
+                    at: now.wall,
+                    value: None,
+                });
+            }
+        }
+    }
+
     /// Everything that a device tells, for whoever asks for it by name.
     #[must_use]
     pub fn device_facts(&self, now: Now, name: &str) -> Option<snapshot::DeviceFacts> {
@@ -270,6 +317,23 @@ fn fact_label(device: &site::Device, fact: &str, row: Option<&str>) -> Label {
     match row {
         Some(row) => Label::new(format!("{} {row}", label.ja), format!("{} {row}", label.en)),
         None => label,
+    }
+}
+
+fn fact_definition(
+    device: &site::Device,
+    fact: &str,
+    row: Option<&str>,
+    unit: &'static str,
+) -> point::Definition {
+    point::Definition {
+        id: format!("{}.{fact}", device.name),
+        label: fact_label(device, fact, row),
+        source: device.name.clone(),
+        quantity: None,
+        unit,
+        contact: None,
+        stale_after: stale_after(device),
     }
 }
 

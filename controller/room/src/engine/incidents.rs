@@ -32,8 +32,8 @@ impl<W: World> Engine<W> {
     }
 
     /// Looks at what a turn did to alarms; a serious one that nobody holds back finds its incident.
-    pub(super) fn judge_incidents(&mut self, now: Now, turn: &mut Turn) {
-        let mut all = false;
+    /// With `all` every one that waits is looked at.
+    pub(super) fn judge_incidents(&mut self, now: Now, mut all: bool, turn: &mut Turn) {
         let mut raised = Vec::new();
         for record in &turn.records {
             match record {
@@ -59,6 +59,11 @@ impl<W: World> Engine<W> {
             };
             self.commit(now, turn, record);
         }
+    }
+
+    /// A turn is whole: no record of it comes after this. An incident knows its records by their
+    /// numbers, and its document is cut out of the journal by them.
+    pub(super) const fn end_turn(&mut self, turn: &Turn) {
         self.next_seq += turn.records.len() as u64;
     }
 

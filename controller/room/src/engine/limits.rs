@@ -38,6 +38,8 @@ pub struct Proposal {
     pub proposed: Limit,
     /// Unit of its values.
     pub unit: &'static str,
+    /// How long its point may be silent before it is stale.
+    pub patience: Millis,
 }
 
 impl<W: World> Engine<W> {
@@ -92,14 +94,12 @@ impl<W: World> Engine<W> {
         let proposed = change.to(Values::of(present)).put(present);
         let others = self.limits.get(&present.point).into_iter().flatten();
         limits::check(&proposed, others, self.range_of(&present.point)).map_err(Refused::Invalid)?;
-        let unit = self
-            .points
-            .get(&present.point)
-            .map_or("", |point| point.definition.unit);
+        let point = self.points.get(&present.point).map(|point| &point.definition);
         Ok(Proposal {
             present: present.clone(),
             proposed,
-            unit,
+            unit: point.map_or("", |point| point.unit),
+            patience: point.map_or(Millis(0), |point| point.stale_after),
         })
     }
 

@@ -38,6 +38,20 @@ impl<W: World> Engine<W> {
         self.derive_from(now, id, turn);
     }
 
+    /// A point that turned stale has a gap from now on; nobody else says so.
+    pub(super) fn log_gap(&mut self, now: Now, id: &str, turn: &mut Turn) {
+        let Some(point) = self.points.get_mut(id) else {
+            return;
+        };
+        if point.number(now.mono).is_err() && point.is_due_for_history(now.mono, None) {
+            turn.history.push(HistoryRow {
+                point: id.to_owned(),
+                at: now.wall,
+                value: None,
+            });
+        }
+    }
+
     pub(super) fn evaluate_point(&mut self, now: Now, id: &str, turn: &mut Turn) {
         let Some(point) = self.points.get(id) else { return };
         let value = point.number(now.mono);

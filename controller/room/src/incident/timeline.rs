@@ -5,6 +5,8 @@
 //! the second "card B", so that two presentations of one card can be told and nobody's number is.
 // Long because every kind of record says here how it is told.
 
+mod people;
+
 use super::Record as IncidentRecord;
 use crate::outage::Record as Power;
 use crate::record::{Entry, NodeEvent, NodeOrder, Record};
@@ -210,38 +212,11 @@ impl<'a> Writer<'a> {
             | Record::AlarmOutOfService { .. }
             | Record::AlarmInService { .. }
             | Record::AlarmReset { .. } => return self.alarm(record),
-            Record::MaintenanceStarted {
-                by,
-                minutes,
-                reason,
-                scope,
-                ..
-            } => {
-                let about = scope.join(", ");
-                action(
-                    format!("保守時間帯を開始：{about}（最長 {minutes} 分、{reason}）"),
-                    format!("maintenance window opened: {about} (at most {minutes} min, {reason})"),
-                    by,
-                )
-            }
-            Record::MaintenanceEnded { by, .. } => (
-                Topic::Action,
-                Label::new("保守時間帯の終わり", "maintenance window ended"),
-                by.clone(),
-                None,
-            ),
-            Record::MaintenanceResult { by, result, .. } => action(
-                format!("作業の結果：{result}"),
-                format!("result of the work: {result}"),
-                by,
-            ),
-            Record::LimitChanged {
-                limit, by, reason, ..
-            } => action(
-                format!("しきい値 {limit} を変更（{reason}）"),
-                format!("limit {limit} changed ({reason})"),
-                by,
-            ),
+            Record::LimitChanged { .. }
+            | Record::MaintenanceStarted { .. }
+            | Record::MaintenanceEnded { .. }
+            | Record::MaintenanceResult { .. } => return self.ordered(record),
+            Record::Notice { record } => return self.notice(record),
             Record::NodeEvent {
                 node, point, event, ..
             }

@@ -38,6 +38,31 @@ fn end(rows: &[Row]) -> Wall {
     rows.last().unwrap().0
 }
 
+/// Of a point that is stale after a moment.
+fn preview(limit: &Limit, rows: &[Row], until: Wall) -> LimitRun {
+    super::preview(limit, Millis(0), rows, until)
+}
+
+#[test]
+fn a_point_that_is_asked_every_ten_minutes_has_no_gaps_between_its_values() {
+    let values = [28.0, 28.0, 28.0, 25.0];
+    let rows: Vec<Row> = (0..)
+        .zip(values)
+        .map(|(n, value)| (Wall(START + n * 10 * MINUTE), Some(value)))
+        .collect();
+    let limit = Limit {
+        on_delay: Millis::from_secs(600),
+        ..high(27.0)
+    };
+    let patient = super::preview(&limit, Millis::from_secs(1_900), &rows, end(&rows));
+    assert_eq!((patient.count, patient.known_s), (1, 30 * 60));
+    assert_eq!(
+        preview(&limit, &rows, end(&rows)).count,
+        0,
+        "what is stale counts for nothing"
+    );
+}
+
 #[test]
 fn an_excursion_counts_when_it_outlasts_the_delay_and_ends_inside_the_deadband() {
     // Four minutes above are no alarm; ten are one, from the fifth minute to a minute after 26.4.
@@ -122,7 +147,13 @@ fn the_last_ones_are_listed_newest_first_and_all_are_counted() {
 #[test]
 fn a_preview_says_both_limits_in_one_sentence() {
     let rows = rows(0, &[28.0; 10]);
-    let preview = compare(&high(27.0), &high(30.0), "°C", 30, &rows, end(&rows));
+    let proposal = Proposal {
+        present: high(27.0),
+        proposed: high(30.0),
+        unit: "°C",
+        patience: Millis(0),
+    };
+    let preview = compare(&proposal, 30, &rows, end(&rows));
     assert_eq!(
         preview.summary,
         Label::new(

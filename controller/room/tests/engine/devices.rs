@@ -1,11 +1,12 @@
 //! What a device tells: all of it for whoever asks, the chief facts on the picture.
 
 use crate::bench::{Bench, site};
-use room::device::{Fact, FactValue, Poll, Reading};
+use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::engine::{MAX_FACTS, SHOWN_MAX};
 use room::event::Event;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::{Device, DeviceKind, Label, Limit, Priority, Real, Secret, Side, Site};
+use room::snapshot::AlarmState;
 use room::time::Millis;
 use shared::NoData;
 
@@ -120,6 +121,49 @@ fn a_fact_that_is_told_no_more_turns_stale_and_is_no_current_value() {
     };
     assert_eq!(word("db1.fan.2.speed"), (Some(4000.0), None));
     assert_eq!(word("db1.fan.3.speed"), (None, Some("stale".to_owned())));
+}
+
+#[test]
+fn a_fact_with_a_limit_that_its_device_never_tells_is_an_alarm_and_not_a_quiet_limit() {
+    let mut bench = Bench::with(server(1000.0));
+    bench.pass(1_000);
+    poll(&mut bench, 3);
+    assert_eq!(bench.point("db1.fan.7.speed"), Err("never_heard".to_owned()));
+    for _ in 0..10 {
+        bench.pass(5_000);
+        poll(&mut bench, 3);
+    }
+    assert_eq!(
+        bench.state("db1.fan.7.speed.no_data"),
+        Some(AlarmState::Unacknowledged)
+    );
+    poll(&mut bench, 9);
+    assert_eq!(bench.point("db1.fan.7.speed"), Ok(4000.0));
+    let picture = bench.engine.snapshot(bench.now());
+    let point = picture.points.iter().find(|point| point.id == "db1.fan.7.speed");
+    assert_eq!(point.unwrap().unit, "rpm", "its unit is known when it is heard");
+}
+
+#[test]
+fn the_history_begins_a_gap_when_a_device_does_not_answer_any_more() {
+    let mut bench = Bench::with(server(1000.0));
+    poll(&mut bench, 9);
+    let mut gaps = Vec::new();
+    for _ in 0..10 {
+        bench.pass(5_000);
+        let now = bench.now().mono;
+        bench.event(Event::Poll(Poll {
+            device: "db1".to_owned(),
+            asked: now,
+            answered: now,
+            result: Err(PollFailure::Timeout),
+        }));
+        gaps.extend(bench.last.history.drain(..));
+    }
+    assert!(gaps.iter().all(|row| row.value.is_none()));
+    let of = |id: &str| gaps.iter().filter(|row| row.point == id).count();
+    assert_eq!((of("db1.fan.3.speed"), of("db1.fan.8.speed")), (1, 1));
+    assert_eq!(of("db1.fan.3.health"), 0, "a word has no history");
 }
 
 #[test]

@@ -2,13 +2,19 @@
 //! it, and what is handed over.
 
 use crate::bench::{Bench, site};
-use room::event::{Command, Refused};
+use room::event::{Command, Effect, Event, Refused};
 use room::incident::document::{Document, Maker, Proof};
 use room::incident::timeline::{FROM_BEGINNING, MAX_LINES, Names, Topic, Writer};
 use room::incident::{Evidence, Nature, Order, Record as OfIncident};
+use room::limits::Change;
+use room::notice::text::Language;
+use room::notice::{Delivered, Notice, SendFailure};
 use room::record::{Entry, Record};
-use room::site::{Priority, Real, Site};
+use room::site::notice::{Contact, Moments, Route, Step, Via};
+use room::site::notifier::{Endpoint, Notifier, command};
+use room::site::{Label, Priority, Real, Site};
 use room::snapshot::Incident;
+use room::time::Millis;
 use shared::Quantity;
 use shared::wire::Up;
 
@@ -320,6 +326,160 @@ fn the_document_tells_the_story_and_is_the_same_whenever_it_is_made() {
     assert_eq!(room.order(given), None);
     assert_eq!(room.document(1).document, "INC-0001-02");
     assert_eq!(room.incidents()[0].handed_over[0].to, "CSIRT");
+}
+
+/// A room whose only notifier is a program, and everybody is told by it.
+fn told() -> Site<Real> {
+    let mut site = hot();
+    let label = Label::new("設備", "facilities");
+    site.notifiers.push(Notifier {
+        name: "call".to_owned(),
+        label: label.clone(),
+        to: Endpoint::Command(command::Command {
+            program: "/nonexistent".into(),
+            args: vec![],
+            language: Language::Ja,
+            timeout: Millis(1_000),
+        }),
+    });
+    site.notices.contacts.push(Contact {
+        name: "facilities".to_owned(),
+        label,
+        via: vec![Via {
+            notifier: "call".to_owned(),
+            to: None,
+        }],
+        duty: vec![],
+        deputies: vec![],
+    });
+    site.notices.routes.push(Route {
+        name: "all".to_owned(),
+        at_least: Priority::Advisory,
+        classes: vec![],
+        kinds: vec![],
+        sources: vec![],
+        only: false,
+        steps: vec![Step {
+            after: Millis(0),
+            contacts: vec!["facilities".to_owned()],
+        }],
+        repeat: None,
+        moments: Moments::ALL,
+    });
+    site
+}
+
+#[test]
+fn an_incident_knows_its_records_by_number_whatever_was_told_in_between() {
+    let mut room = Bench::with(told());
+    room.temperature(35);
+    // The notifier refuses for good: that is an alarm, and a record that nobody could be told.
+    let notices: Vec<Box<Notice>> = room
+        .sent
+        .drain(..)
+        .filter_map(|effect| match effect {
+            Effect::Notify(notice) => Some(notice),
+            _ => None,
+        })
+        .collect();
+    assert!(!notices.is_empty());
+    for notice in notices {
+        room.event(Event::Delivered(Delivered {
+            key: notice.key,
+            attempt: notice.attempt,
+            notifier: notice.notifier,
+            result: Err(SendFailure {
+                retryable: false,
+                problem: "no such program".to_owned(),
+            }),
+        }));
+    }
+    room.pass(3_600_000);
+    let is_notice = |entry: &Entry| matches!(entry.record, Record::Notice { .. });
+    assert!(room.journal.iter().any(is_notice));
+    room.order(Order::Open {
+        nature: Nature::Drill,
+        title: "訓練".to_owned(),
+    });
+    let opened: Vec<(u32, u64)> = room
+        .journal
+        .iter()
+        .filter_map(|entry| match &entry.record {
+            Record::Incident {
+                record: OfIncident::Opened { incident, .. },
+            } => Some((*incident, entry.seq)),
+            _ => None,
+        })
+        .collect();
+    assert!(opened.len() >= 2);
+    for (incident, seq) in &opened {
+        assert_eq!(room.engine.incident_place(*incident), Some((*seq, None)));
+    }
+    room.restart(told());
+    for (incident, seq) in &opened {
+        assert_eq!(
+            room.engine.incident_place(*incident),
+            Some((*seq, None)),
+            "after a restart"
+        );
+    }
+}
+
+#[test]
+fn the_story_names_who_took_an_alarm_over_what_they_changed_and_who_could_not_be_told() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    let alarm = || "leak.1.wet".to_owned();
+    room.command(Command::Acknowledge { alarm: alarm() });
+    room.event(Event::Command {
+        by: "佐藤".to_owned(),
+        command: Command::Take { alarm: alarm() },
+    });
+    assert_eq!(room.last.refused, None);
+    room.command(Command::ChangeLimit {
+        limit: "inlet.temperature.high".to_owned(),
+        change: Change {
+            limit: Some(33.0),
+            ..Change::default()
+        },
+        reason: "復旧まで".to_owned(),
+    });
+    assert_eq!(room.last.refused, None);
+    let now = room.now();
+    room.journal.push(Entry {
+        seq: room.journal.len() as u64 + 1,
+        now,
+        record: Record::Notice {
+            record: room::notice::record::Record::Failed {
+                key: "k".to_owned(),
+                contact: "facilities".to_owned(),
+                alarm: Some(alarm()),
+                occurrence: 1,
+                moment: None,
+                nth: 0,
+                problem: "電話に出ない".to_owned(),
+                over: true,
+            },
+        },
+    });
+    let document = room.document(1);
+    let story: Vec<(Topic, Option<&str>, &str)> = document
+        .timeline
+        .lines
+        .iter()
+        .map(|line| (line.topic, line.by.as_deref(), line.text.ja.as_str()))
+        .collect();
+    for expected in [
+        (Topic::Alarm, Some("佐藤"), "警報 担当の交代 leak.1：漏水を検知"),
+        (
+            Topic::Action,
+            Some("山田"),
+            "限界値の変更 inlet.temperature.high：30 → 33（復旧まで）",
+        ),
+        (Topic::Notice, None, "通報できない facilities（電話に出ない）"),
+    ] {
+        assert!(story.contains(&expected), "{expected:?} is not in {story:#?}");
+    }
 }
 
 #[test]

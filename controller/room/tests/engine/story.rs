@@ -480,6 +480,29 @@ fn the_history_keeps_changes_and_gaps_and_not_every_repetition() {
 }
 
 #[test]
+fn the_history_begins_a_gap_when_a_point_turns_stale_and_says_so_once() {
+    let mut room = Bench::new();
+    room.sample(2, Quantity::Temperature, Ok(22_000));
+    room.last.history.clear();
+    let mut gaps = Vec::new();
+    for _ in 0..40 {
+        room.pass(1_000);
+        gaps.extend(room.last.history.drain(..));
+    }
+    let row = |row: &room::event::HistoryRow| (row.point.clone(), row.value);
+    assert_eq!(
+        gaps.iter().map(row).collect::<Vec<_>>(),
+        [("inlet.temperature".to_owned(), None)]
+    );
+    room.sample(2, Quantity::Temperature, Ok(22_000));
+    assert_eq!(
+        room.last.history[0].value,
+        Some(22.0),
+        "and its end is said at once"
+    );
+}
+
+#[test]
 fn a_value_that_waited_in_the_network_is_as_old_as_it_is() {
     let mut room = Bench::new();
     room.sample(2, Quantity::Temperature, Ok(22_000));
