@@ -361,6 +361,10 @@ impl<W: World> Engine<W> {
         );
         self.power(now, outage::Input::Restarted { same_boot }, &mut turn);
         self.resume_occurrences(now);
+        // What fell due while nobody ran: shelves, windows, and what no longer explains others.
+        for record in self.book.tick(now) {
+            self.commit(now, &mut turn, record);
+        }
         self.limits_follow_site(now, &mut turn);
         self.resume_operations(now);
         self.forecast_days(now, &mut turn);
