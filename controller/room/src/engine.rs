@@ -317,7 +317,11 @@ impl<W: World> Engine<W> {
                 }
             }
             Record::CheckpointGiven { size, root } => self.apply_checkpoint(*size, root),
-            Record::Power { record } => self.outage.apply(now, record),
+            Record::Power { record } => {
+                let before = self.outage.stopped_hosts();
+                self.outage.apply(now, record);
+                self.explain_hosts(&before);
+            }
             _ => {}
         }
     }
@@ -486,8 +490,10 @@ impl<W: World> Engine<W> {
     // ---- power -------------------------------------------------------------------------
 
     fn power(&mut self, now: Now, input: outage::Input<'_>, turn: &mut Turn) {
+        let before = self.outage.stopped_hosts();
         let power = self.outage.handle(now, input);
         // The outage engine has applied its own records.
+        self.explain_hosts(&before);
         turn.records
             .extend(power.records.into_iter().map(|record| Record::Power { record }));
         turn.effects

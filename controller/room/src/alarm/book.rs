@@ -90,9 +90,10 @@ impl Known {
         [delay, put].into_iter().flatten().min()
     }
 
-    /// True while it explains others.
+    /// True while it explains others. What somebody put away does not: what follows from it would
+    /// be put away with it, and nobody would ever have seen it.
     pub(super) const fn explains(&self) -> bool {
-        self.standing.is_active() || self.lingers.is_some()
+        self.cover.is_none() && (self.standing.is_active() || self.lingers.is_some())
     }
 
     fn is_shown(&self) -> bool {
@@ -198,7 +199,8 @@ impl Book {
         self.standing(id).is_active()
     }
 
-    /// True while an alarm explains others: it stands, or has returned a moment ago.
+    /// True while an alarm explains others: it stands, or has returned a moment ago, and nobody has
+    /// put it away.
     #[must_use]
     pub fn explains(&self, id: &str) -> bool {
         self.get(id).is_some_and(Known::explains)
@@ -451,6 +453,7 @@ impl Book {
         if cover(known.cover(), covering) == Some(put.cover) {
             known.cover = Some(put);
             self.settle(at);
+            self.refold_explained_by(at);
         }
     }
 
@@ -467,6 +470,7 @@ impl Book {
             self.step(now, id, Input::Surface, |known| known.owner = None);
         }
         self.settle(at);
+        self.refold_explained_by(at);
     }
 
     /// Monotonic times mean nothing after the machine was started again. A shelf ends then, because
@@ -478,6 +482,8 @@ impl Book {
         let is_first = self.boot.is_none();
         self.boot = Some(boot_id.to_owned());
         if same || is_first {
+            // What went on explaining may have ended while nobody was there.
+            self.end_lingering(at.mono);
             return;
         }
         for number in 0..self.known.len() {

@@ -6,7 +6,8 @@
 //! ```
 //! A chain is followed to its root, also through causes that do not stand themselves: while mains
 //! is lost, a switch that has not yet been missed explains nothing, but the outage does. What lies
-//! in a maintenance window is folded under that. Water, smoke, the fire panel, the extinguishing
+//! in a maintenance window is folded under that. A cause that is shelved or out of service explains
+//! nothing: who put it away has not put away what follows from it. Water, smoke, the fire panel, the extinguishing
 //! agent and doors are never folded under a cause. A consequence that still stands when its cause
 //! has ended comes up by itself, a little later: a switch needs minutes to start when mains is
 //! back, and a node that answers again brings its values one by one.

@@ -263,6 +263,48 @@ fn what_lost_its_power_may_start_before_it_is_blamed() {
 }
 
 #[test]
+fn who_puts_a_cause_away_does_not_put_away_what_follows_from_it() {
+    let mut room = Room::with(&[under("switch", &["mains"]), plain("mains")]);
+    room.holds("mains");
+    room.holds("switch");
+    assert_eq!(room.state("switch"), Some(AlarmState::Suppressed));
+    room.book.take_changed();
+    room.ask(|book| book.shelve("mains", "当番", 60, "工事")).unwrap();
+    assert_eq!(room.state("switch"), Some(AlarmState::Unacknowledged));
+    assert_eq!(room.book.take_changed(), ["switch", "mains"]);
+    room.pass(3_600_000);
+    assert_eq!(
+        room.cause("switch").as_deref(),
+        Some("mains"),
+        "the shelf has ended"
+    );
+    room.ask(|book| book.out_of_service("mains", "当番", 60, "交換"))
+        .unwrap();
+    assert_eq!(room.state("switch"), Some(AlarmState::Unacknowledged));
+    room.ask(|book| book.in_service("mains", "当番")).unwrap();
+    assert_eq!(room.state("switch"), Some(AlarmState::Suppressed));
+}
+
+#[test]
+fn what_a_returned_cause_explained_comes_up_at_the_start_when_its_time_was_over_before() {
+    let mains = Definition::of(Kind::OnBattery, "mains", Label::default());
+    let mut room = Room::with(&[under("dead", &["mains"]), mains]);
+    room.holds("mains");
+    room.holds("dead");
+    room.gone("mains");
+    // Nobody was there when the three minutes ended.
+    room.at += 600_000;
+    room.apply(&Record::Started {
+        version: "0".to_owned(),
+        boot_id: "a".to_owned(),
+        epoch: 2,
+        before: None,
+    });
+    assert_eq!(room.state("dead"), Some(AlarmState::Unacknowledged));
+    assert_eq!(room.book.next_deadline(), None);
+}
+
+#[test]
 fn a_circle_of_causes_is_not_closed() {
     let mut room = Room::with(&[under("a", &["b"]), under("b", &["c"]), under("c", &["a", "c"])]);
     for id in ["a", "b", "c"] {

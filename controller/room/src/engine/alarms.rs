@@ -14,6 +14,8 @@ use crate::time::Now;
 /// Id that stands for "the power of the room": it is never raised itself, but leads to every alarm
 /// of mains and plan, so that ten thousand devices need not name all of them.
 pub(super) const POWER: &str = "outage.power";
+/// Alarm id of a plan that runs.
+const PLAN: &str = "outage.run";
 
 impl<W: World> Engine<W> {
     // ---- what explains what --------------------------------------------------------------
@@ -23,7 +25,7 @@ impl<W: World> Engine<W> {
         let upses = self.site.devices.iter();
         let upses = upses.filter(|device| device.kind == DeviceKind::Ups);
         let mut causes: Vec<String> = upses.map(|ups| format!("{}.on_battery", ups.name)).collect();
-        causes.extend(after_the_plan());
+        causes.push(PLAN.to_owned());
         self.book.define(Definition {
             folded_under: causes,
             ..Definition::of(Kind::OnBattery, POWER, Label::new("電源", "Power"))
@@ -31,12 +33,12 @@ impl<W: World> Engine<W> {
     }
 
     /// What explains that a device is silent or without a feed: its own feeds, if the site says
-    /// which they are, or any loss of mains; and the plan, which stops it.
+    /// which they are, or any loss of mains; and the plan, while it runs and once it has stopped it.
     pub(super) fn explains_device(&self, device: &str) -> Vec<String> {
         match self.site.hosts.iter().find(|host| host.name == device) {
             Some(host) => {
                 let feeds = host.feeds.iter().map(|ups| format!("{ups}.on_battery"));
-                feeds.chain(after_the_plan()).collect()
+                feeds.chain(self.after_the_plan(&[&host.name])).collect()
             }
             None => vec![POWER.to_owned()],
         }
@@ -44,9 +46,42 @@ impl<W: World> Engine<W> {
 
     /// What explains that a group has lost something: the plan, if it stops one of its members.
     pub(super) fn explains_group(&self, members: &[String]) -> Vec<String> {
-        let mut hosts = self.site.hosts.iter();
-        let is_stopped = hosts.any(|host| members.contains(&host.name));
-        after_the_plan().filter(|_| is_stopped).collect()
+        let hosts = self.site.hosts.iter().map(|host| &host.name);
+        let members: Vec<&String> = hosts.filter(|host| members.contains(host)).collect();
+        if members.is_empty() {
+            return Vec::new();
+        }
+        self.after_the_plan(&members)
+    }
+
+    /// The plan, and that it has stopped one of these hosts. Only of these: that others must be
+    /// started, perhaps for weeks, explains nothing else.
+    fn after_the_plan(&self, hosts: &[&String]) -> Vec<String> {
+        let all = self.outage.stopped_hosts();
+        let is_stopped = hosts.iter().any(|host| all.contains(host));
+        let stopped = is_stopped.then(|| catalog::HOSTS_STOPPED.to_owned());
+        [PLAN.to_owned()].into_iter().chain(stopped).collect()
+    }
+
+    /// Hosts were stopped or started: what explains them, and the groups that they are in, anew.
+    pub(super) fn explain_hosts(&mut self, before: &[String]) {
+        if self.outage.stopped_hosts() == before {
+            return;
+        }
+        for host in &self.site.hosts {
+            let contact = catalog::device_id(&host.name);
+            for id in [contact, catalog::uplink_id(&host.name)] {
+                if let Some(alarm) = self.book.definition(&id) {
+                    let folded_under = self.explains_device(&host.name);
+                    let alarm = Definition {
+                        folded_under,
+                        ..alarm.clone()
+                    };
+                    self.book.define(alarm);
+                }
+            }
+        }
+        self.furnish_groups();
     }
 
     /// A node without doors, water and fire may be silent because its power is gone; the silence
@@ -226,10 +261,4 @@ impl<W: World> Engine<W> {
         let of = |id: &str| folded.get(id).copied().unwrap_or(0);
         self.book.maintenance().view(now, of)
     }
-}
-
-fn after_the_plan() -> impl Iterator<Item = String> {
-    ["outage.run", catalog::HOSTS_STOPPED]
-        .into_iter()
-        .map(str::to_owned)
 }

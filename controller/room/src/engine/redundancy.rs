@@ -70,6 +70,12 @@ impl Redundancies {
 impl<W: World> Engine<W> {
     /// Alarms that a site has from the start. Those of parts come with the parts.
     pub(super) fn furnish_redundancy(&mut self) {
+        self.furnish_groups();
+        self.furnish_uplinks();
+    }
+
+    /// Alarms of the groups, with what explains them now.
+    pub(super) fn furnish_groups(&mut self) {
         for group in &self.site.groups {
             for trouble in GroupTrouble::ALL {
                 if trouble != GroupTrouble::Both || (group.kind == GroupKind::Pair && group.serving.is_some())
@@ -80,6 +86,9 @@ impl<W: World> Engine<W> {
                 }
             }
         }
+    }
+
+    fn furnish_uplinks(&mut self) {
         for device in self
             .site
             .devices

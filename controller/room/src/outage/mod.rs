@@ -209,6 +209,12 @@ impl Outage {
         &self.config.plan
     }
 
+    /// Hosts that a plan stopped, or asked to stop, and that nobody has reported running since.
+    #[must_use]
+    pub fn stopped_hosts(&self) -> Vec<String> {
+        self.book.stopped.keys().cloned().collect()
+    }
+
     /// Replays a record. To be followed by [`Input::Restarted`] after the last one.
     pub fn apply(&mut self, at: Now, record: &Record) {
         self.now = at.mono;

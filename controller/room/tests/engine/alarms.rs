@@ -2,9 +2,10 @@
 //! alarm stood from then on. `UPDATE_EXPECT=1` writes them anew; review them as a diff.
 //!
 //! ```text
-//! ups ups-a          device switch-1          polled every 5 s; three missed polls are silence
+//! ups ups-a          device switch-1          host db-1, fed by ups-a          polled every 5 s; three missed polls are silence
 //! at 20 mains fails            at 90 mains returns            for every UPS
 //! at 20 switch-1 falls silent  at 90 switch-1 answers
+//! at 20 db-1 was stopped      by the plan, in an outage that is over
 //! at 20 inlet 31.5             the inlet's temperature from now on; its limit is 30
 //! at 20 leak wet               door opens     leak dry     door closes
 //! at 30 yamada acknowledges leak.1.wet        takes, resets, unshelves, puts back
@@ -20,9 +21,14 @@
 
 use super::bench::{Bench, site};
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
-use room::event::{Command, Event};
+use room::event::{Command, Event, Turn};
+use room::outage::{self, Order};
+use room::record::Record;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
-use room::site::{Device, DeviceKind, Label, Secret, Site};
+use room::site::{
+    Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
+    Site,
+};
 use room::snapshot::MaintenanceState;
 use room::time::{Millis, Mono};
 use shared::Quantity;
@@ -79,6 +85,24 @@ fn device(name: &str, kind: DeviceKind) -> Device {
     }
 }
 
+fn host(name: &str) -> Host<Real> {
+    Host {
+        name: name.to_owned(),
+        label: Label::new(name, name),
+        feeds: vec!["ups-a".to_owned()],
+        need: 1,
+        depends_on: Vec::new(),
+        action: RealAction::Exec(ExecAction {
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            timeout: Millis(1_000),
+        }),
+        confirm: Confirm::ActionSucceeded,
+        budget: Millis(60_000),
+        on_failure: OnFailure::GoOn,
+    }
+}
+
 struct Story {
     bench: Bench,
     site: Site,
@@ -102,6 +126,18 @@ fn play(timeline: &str) -> String {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             ["ups", name] => site.devices.push(device(name, DeviceKind::Ups)),
             ["device", name] => site.devices.push(device(name, DeviceKind::Switch)),
+            ["host", name] => {
+                site.devices.push(device(name, DeviceKind::Server));
+                site.hosts.push(host(name));
+                site.outage = Some(OutagePolicy {
+                    on_battery_delay: Millis(10_000),
+                    reserve: Millis(30_000),
+                    start_at_charge: 20.0,
+                    longest_on_battery: Millis(1_800_000),
+                    contact_lost_after: Millis(15_000),
+                    mains_stable: Millis(30_000),
+                });
+            }
             _ => {}
         }
     }
@@ -129,7 +165,7 @@ fn play(timeline: &str) -> String {
                 story.draw();
             }
             ["until", second] => story.until(second.parse().expect("a second")),
-            ["ups" | "device", _] => {}
+            ["ups" | "device" | "host", _] => {}
             _ => panic!("unknown line: {line}"),
         }
     }
@@ -151,6 +187,7 @@ impl Story {
             [device, "answers"] => {
                 self.silent.remove(*device);
             }
+            [host, "was", "stopped"] => self.stopped(host),
             ["inlet", degrees] => {
                 let degrees: f64 = degrees.parse().expect("degrees");
                 #[expect(clippy::cast_possible_truncation, reason = "a temperature of a story")]
@@ -164,6 +201,29 @@ impl Story {
             [by, wish @ ..] => self.wish(by, wish),
             [] => panic!("nothing to do"),
         }
+    }
+
+    /// What the journal has of a step that stopped its host.
+    fn stopped(&mut self, host: &str) {
+        let order = Order {
+            plan_hash: self.bench.engine.plan_hash().to_owned(),
+            run: 1,
+            step: host.to_owned(),
+            attempt: 1,
+        };
+        let record = Record::Power {
+            record: outage::Record::StepConfirmed {
+                order,
+                took_ms: Millis(1_000),
+                late: false,
+                already: false,
+            },
+        };
+        self.bench.engine.apply(self.bench.now(), &record);
+        self.bench.keep(Turn {
+            records: vec![record],
+            ..Turn::default()
+        });
     }
 
     fn contact(&mut self, channel: u8, open: bool) {
