@@ -10,10 +10,10 @@ mod people;
 use super::Record as IncidentRecord;
 use crate::outage::Record as Power;
 use crate::record::{Entry, NodeEvent, NodeOrder, Record};
-use crate::site::{Label, Priority, Site, World};
+use crate::site::{ContactKind, Label, Priority, Site, World};
 use serde::{Deserialize, Serialize};
 use shared::wire::{DoorEvent, OpenedBy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// Lines of a story; beyond it the middle is counted and left out: how it began and how it ended is
@@ -86,6 +86,8 @@ pub struct Names {
     pub portals: BTreeMap<(u16, u8), Label>,
     /// and by node and its number of reader.
     pub readers: BTreeMap<(u16, u8), Label>,
+    /// Points whose contact tells of a thing, not of people: water, smoke, a breaker.
+    pub things: BTreeSet<String>,
 }
 
 impl Names {
@@ -97,6 +99,9 @@ impl Names {
             names.nodes.insert(node.id, node.label.clone());
             for channel in &node.channels {
                 names.points.insert(channel.point.clone(), channel.label.clone());
+                if channel.contact.is_some_and(tells_of_a_thing) {
+                    names.things.insert(channel.point.clone());
+                }
             }
         }
         for device in &site.devices {
@@ -133,6 +138,20 @@ impl Names {
             .and_then(|point| self.points.get(point))
             .cloned()
             .unwrap_or_else(|| self.node(node))
+    }
+}
+
+const fn tells_of_a_thing(contact: ContactKind) -> bool {
+    use ContactKind as C;
+    match contact {
+        C::Door | C::Tamper | C::Window | C::Rack | C::LockBolt | C::RequestToExit | C::KeyOverride => false,
+        C::Leak
+        | C::Smoke
+        | C::FirePanel
+        | C::SurgeProtector
+        | C::Breaker
+        | C::ExtinguishingAgent
+        | C::MainsPresent => true,
     }
 }
 
@@ -445,11 +464,12 @@ impl<'a> Writer<'a> {
                 } else {
                     ("接点 閉（復帰）", "contact closed")
                 };
-                plain(
-                    Topic::Entry,
-                    format!("{}：{ja}", name.ja),
-                    format!("{}: {en}", name.en),
-                )
+                // People's traces stay together; a wet floor is none of them.
+                let topic = match point {
+                    Some(point) if self.names.things.contains(point) => Topic::Node,
+                    _ => Topic::Entry,
+                };
+                plain(topic, format!("{}：{ja}", name.ja), format!("{}: {en}", name.en))
             }
             NodeEvent::Hello { firmware, cause } => {
                 let name = self.names.node(node);

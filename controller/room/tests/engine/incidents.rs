@@ -284,7 +284,10 @@ fn the_document_tells_the_story_and_is_the_same_whenever_it_is_made() {
         .timeline
         .lines
         .iter()
-        .filter(|line| matches!(line.topic, Topic::Alarm | Topic::Incident | Topic::Entry))
+        .filter(|line| {
+            matches!(line.topic, Topic::Alarm | Topic::Incident | Topic::Entry)
+                || line.text.ja.contains("接点")
+        })
         .filter(|line| {
             line.alarm
                 .as_deref()
@@ -295,7 +298,7 @@ fn the_document_tells_the_story_and_is_the_same_whenever_it_is_made() {
     assert_eq!(
         story,
         [
-            (Topic::Entry, "leak.1：接点 開（作動）"),
+            (Topic::Node, "leak.1：接点 開（作動）"),
             (
                 Topic::Alarm,
                 "警報 発生［重大］leak.1：漏水を検知（接点が開いた）"
