@@ -375,7 +375,7 @@ impl<W: World> Engine<W> {
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, true, &mut turn);
-        self.desk.start(now, same_boot);
+        self.desk.start(now);
         self.tell_people(now, &mut turn);
         self.end_turn(&turn);
         turn

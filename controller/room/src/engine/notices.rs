@@ -75,7 +75,7 @@ impl<W: World> Engine<W> {
             Record::AlarmUnshelved { alarm, .. } | Record::AlarmInService { alarm, .. } => {
                 self.desk.unshelved(now, alarm);
             }
-            Record::Started { .. } => self.desk.began(now),
+            Record::Started { boot_id, .. } => self.desk.began(now, boot_id),
             Record::Notice { record } => self.desk.apply(now, record),
             _ => {}
         }

@@ -126,6 +126,8 @@ pub struct Desk {
     pub(super) tests: u64,
     pub(super) tested: BTreeMap<String, Tested>,
     pub(super) began: Option<Wall>,
+    /// Boot of the machine in which the last start was.
+    boot_id: String,
     pub(super) summaries: BTreeMap<String, u32>,
     pub(super) failed: Vec<Failed>,
     // ---- since the controller started ----
@@ -170,6 +172,7 @@ impl Desk {
             tests: 0,
             tested: BTreeMap::new(),
             began: None,
+            boot_id: String::new(),
             summaries: BTreeMap::new(),
             failed: Vec::new(),
             dirty: BTreeSet::new(),
@@ -249,9 +252,16 @@ impl Desk {
         self.dirty.extend(self.cases.keys().cloned());
     }
 
-    /// The controller started; the first one of the journal begins the time of the test calls.
-    pub fn began(&mut self, at: Now) {
+    /// The controller started; the first one of the journal begins the time of the test calls. In
+    /// another boot of the machine every delay counts from here: its clock began anew, and what was
+    /// noted of the old one may lie far ahead.
+    pub fn began(&mut self, at: Now, boot_id: &str) {
         self.began.get_or_insert(at.wall);
+        let same_boot = self.boot_id == boot_id && !boot_id.is_empty();
+        boot_id.clone_into(&mut self.boot_id);
+        if !same_boot {
+            self.resume(at, false);
+        }
     }
 
     /// Applies a record of its own.
@@ -425,8 +435,14 @@ impl Desk {
         self.changed(alarm);
     }
 
-    /// After the journal was replayed.
-    pub fn start(&mut self, now: Now, same_boot: bool) {
+    /// After the journal was replayed, its last record being that of this start.
+    pub fn start(&mut self, now: Now) {
+        self.resume(now, true);
+        self.towers.start(now.mono);
+        self.anything_changed();
+    }
+
+    fn resume(&mut self, now: Now, same_boot: bool) {
         let tree = Tree {
             contacts: &self.settings.notices.contacts,
             names: &self.names,
@@ -441,8 +457,6 @@ impl Desk {
                 person.budget.forget_monotonic(now.mono);
             }
         }
-        self.towers.start(now.mono);
-        self.anything_changed();
     }
 
     // ---- deciding ----------------------------------------------------------------------

@@ -119,7 +119,7 @@ impl World {
             before: None,
         };
         self.commit(record);
-        self.desk.start(now, same_boot);
+        self.desk.start(now);
         self.look();
     }
 
@@ -131,7 +131,7 @@ impl World {
             Record::AlarmShelved { alarm, .. } => self.desk.shelved(alarm),
             Record::AlarmUnshelved { alarm, .. } => self.desk.unshelved(now, alarm),
             Record::Notice { record } => self.desk.apply(now, record),
-            Record::Started { .. } => self.desk.began(now),
+            Record::Started { boot_id, .. } => self.desk.began(now, boot_id),
             _ => {}
         }
     }
