@@ -749,7 +749,17 @@ impl Desk {
         let failures = &self.lines.get(notifier)?.failures;
         let (to, first) = failures.iter().next()?;
         let more = failures.len().saturating_sub(1);
-        let place = to.as_ref().map_or(String::new(), |to| format!("{to}: "));
+        // By its office: an address is a person's, and this is told to others.
+        let whose = to.as_ref().and_then(|_| {
+            let contacts = &self.settings.notices.contacts;
+            contacts.iter().find(|contact| {
+                let mut ways = contact.via.iter();
+                ways.any(|via| via.notifier == notifier && via.to == *to)
+            })
+        });
+        let place = |label: fn(&Label) -> &String| {
+            whose.map_or(String::new(), |contact| format!("{}: ", label(&contact.label)))
+        };
         let others = |text: &str| {
             if more == 0 {
                 String::new()
@@ -758,8 +768,8 @@ impl Desk {
             }
         };
         Some(Label::new(
-            format!("{place}{}{}", first.problem, others("（ほか {} 宛先）")),
-            format!("{place}{}{}", first.problem, others(" (and {} more addresses)")),
+            place(|label| &label.ja) + &first.problem + &others("（ほか {} 宛先）"),
+            place(|label| &label.en) + &first.problem + &others(" (and {} more addresses)"),
         ))
     }
 }

@@ -64,9 +64,14 @@ pub struct Notice {
 
 impl Notice {
     /// The key as it may leave the house: 32 hex digits, the same for every copy. The key itself
-    /// names the contact.
+    /// names the contact. A heartbeat is never a copy of the one before, though both have the key
+    /// of their notifier: who drops copies must hear each of them.
     #[must_use]
     pub fn id(&self) -> String {
+        if self.about.replaces() {
+            let (attempt, at) = (self.attempt.to_string(), self.at.0.to_string());
+            return identity(&["notice", &self.key, &attempt, &at]);
+        }
         identity(&["notice", &self.key])
     }
 }

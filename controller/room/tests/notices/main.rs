@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
 mod flood;
+mod outward;
 mod scenarios;
 mod seeds;
 mod world;
