@@ -26,7 +26,8 @@ pub(super) struct Towers {
     towers: Vec<Beat>,
     hearts: Vec<(Beat, Millis)>,
     shown: Option<Lamp>,
-    shown_at: Mono,
+    /// When the picture was last looked at: that costs a look at every alarm.
+    looked_at: Mono,
     /// The picture may have changed.
     stale: bool,
     testing_until: Option<Mono>,
@@ -110,7 +111,7 @@ impl Towers {
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         let hearts = self.hearts.iter().map(|(beat, _)| beat.due);
         let renew = self.towers.iter().map(|beat| beat.due);
-        let change = (self.stale && !self.towers.is_empty()).then(|| self.shown_at.after(CHANGE_EVERY));
+        let change = (self.stale && !self.towers.is_empty()).then(|| self.looked_at.after(CHANGE_EVERY));
         hearts
             .chain(renew)
             .chain(change)
@@ -124,7 +125,7 @@ impl Desk {
     /// Lets every light of the towers burn for a moment.
     pub(super) fn test_lamps(&mut self, now: Mono) {
         self.towers.testing_until = Some(now.after(LAMP_TEST));
-        self.towers.shown_at = Mono(now.0.saturating_sub(CHANGE_EVERY.0));
+        self.towers.looked_at = Mono(now.0.saturating_sub(CHANGE_EVERY.0));
         self.towers.stale = true;
     }
 
@@ -157,16 +158,16 @@ impl Desk {
         }
         if self.has_towers() {
             let may_change = self.towers.stale
-                && (self.towers.shown.is_none() || now.mono.since(self.towers.shown_at) >= CHANGE_EVERY);
+                && (self.towers.shown.is_none() || now.mono.since(self.towers.looked_at) >= CHANGE_EVERY);
             if may_change {
                 self.towers.stale = false;
+                self.towers.looked_at = now.mono;
                 let lamp = match self.towers.testing_until {
                     Some(_) => lamp::everything(),
                     None => self.lamp(),
                 };
                 if self.towers.shown != Some(lamp) {
                     self.towers.shown = Some(lamp);
-                    self.towers.shown_at = now.mono;
                     for beat in &mut self.towers.towers {
                         beat.due = now.mono;
                         // A newer one takes its place on purpose.

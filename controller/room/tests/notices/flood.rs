@@ -76,8 +76,8 @@ fn ten_thousand_alarms_in_ten_seconds_are_a_handful_of_messages() {
             Definition::of(kinds[at as usize % kinds.len()], id, Label::new("室", "room"))
         })
         .collect();
-    let settings = settings(
-        &["mail", "sms"],
+    let mut settings = settings(
+        &["mail", "sms", "tower"],
         vec![
             contact("staff", &["mail", "sms"]),
             contact("chief", &["mail"]),
@@ -85,6 +85,7 @@ fn ten_thousand_alarms_in_ten_seconds_are_a_handful_of_messages() {
         ],
         vec![route("all", &[(0, &["staff", "guard"]), (300, &["chief"])])],
     );
+    settings.towers.push("tower".to_owned());
     let mut world = World::new(settings, definitions);
     world.is_quiet = true;
     let mut largest = 0;
