@@ -181,7 +181,8 @@ impl Webhook {
             return Ok(());
         }
         if status.is_redirection() {
-            let to = answer.location.as_deref().unwrap_or("nowhere");
+            // Not its path: services have their token in it.
+            let to = answer.location.as_deref().map_or("nowhere", origin);
             return Err(SendFailure::lasting(line(&format!(
                 "HTTP {}: it points to {to}, and redirects are not followed; write the new address",
                 status.as_u16()
@@ -230,6 +231,15 @@ fn path(url: &Url, notice: &Notice) -> Result<String, SendFailure> {
         }
     }
     Ok(url.path.replacen(TO, &written, 1))
+}
+
+/// Scheme and host of an address; another path at the same server is only called that.
+fn origin(location: &str) -> &str {
+    let Some((scheme, rest)) = location.split_once("://") else {
+        return "another path of its own";
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    &location[..scheme.len() + "://".len() + host.len()]
 }
 
 /// What a server said.
