@@ -8,6 +8,7 @@ use hil_tests::product::{Yagura, write_secret};
 use hil_tests::sitefile::SiteFile;
 use hil_tests::{cannot_run, free_port, lacking, pymodbus, wait_for};
 use room::snapshot::AlarmState;
+use rustix::process::{Pid, Signal, kill_process};
 use shared::Quantity;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -141,4 +142,53 @@ steps = [{{ contacts = ["guard", "moved", "facilities", "csirt"] }}]
             .all(|posted| posted.json()["alarm"]["id"] != "door.9.forced")
     );
     drop(silent);
+}
+
+/// Shortest time between heartbeats that a site may ask for, and what a loaded machine adds.
+const EVERY: Duration = Duration::from_secs(5);
+const LATE: Duration = Duration::from_secs(1);
+
+/// Whoever waits outside needs nothing of the controller to notice: the signs of life stop coming.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_core_that_stands_still_is_noticed_outside_because_its_heartbeat_is_not_heard() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut outside = Hook::start(None).await;
+    let site = SiteFile::new(dir.path())
+        .builtin_mqtt(free_port())
+        .with(&format!(
+            r#"
+[[notifier]]
+name = "outside"
+kind = "webhook"
+template = "generic"
+url = "http://{}/alive"
+[[heartbeat]]
+notifier = "outside"
+every = "5s"
+"#,
+            outside.addr
+        ))
+        .write();
+    // The supervisor would end it before the test has seen enough.
+    let yagura = block_in_place(|| Yagura::run_with(&site, &[("YAGURA_HANGS_AFTER_S", "60")]));
+    let first = outside.next(BOUND).await;
+    assert_eq!(first.json()["heartbeat"]["count"], 1);
+    let core = block_in_place(|| yagura.role("core")).expect("the role runs");
+    let core = Pid::from_raw(core).expect("a process id");
+    // A child of our child, which is alive and has not collected it: the id is its own.
+    kill_process(core, Signal::STOP).expect("the role is there");
+    let heard = tokio::time::timeout(EVERY + LATE, outside.next(BOUND)).await;
+    assert!(heard.is_err(), "a core that stands still lives: {heard:?}");
+    // It was this alone that kept it from being heard.
+    kill_process(core, Signal::CONT).expect("the role is there");
+    let second = outside.next(BOUND).await;
+    assert_eq!(second.json()["heartbeat"]["count"], 2);
+    assert_ne!(
+        (
+            second.headers.get("idempotency-key"),
+            second.json()["key"].as_str()
+        ),
+        (first.headers.get("idempotency-key"), first.json()["key"].as_str()),
+        "who drops copies hears each of them"
+    );
 }
