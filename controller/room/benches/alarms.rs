@@ -111,9 +111,9 @@ fn main() {
         black_box(book.next_deadline());
     });
     figure("picture of 10,000 standing alarms", 1, |_| {
-        black_box(book.view(now(2_000)));
+        black_box(book.view(now(2_000), usize::MAX).0);
     });
-    let bytes = serde_json::to_vec(&book.view(now(2_000)))
+    let bytes = serde_json::to_vec(&book.view(now(2_000), usize::MAX).0)
         .expect("rows are plain")
         .len();
     println!("picture as JSON: {:.1} MB", bytes as f64 / 1e6);

@@ -110,7 +110,7 @@ async fn serve(
         plan_hash: ledger.plan_hash().to_owned(),
     }];
     waiting.extend(ledger.last_outcomes());
-    waiting.extend(operations.ended());
+    waiting.extend(operations.outcomes());
     loop {
         pulse.beat();
         for message in waiting.drain(..) {

@@ -112,6 +112,13 @@ impl Operations {
         self.untold.insert(id);
     }
 
+    /// Every outcome kept, oldest first, for a core that was just found: what was written to the
+    /// one before may never have been read. One that comes again changes nothing there.
+    pub(super) fn outcomes(&mut self) -> Vec<FromAct> {
+        self.untold.extend(self.ended.keys());
+        self.ended()
+    }
+
     /// What core was not told yet, oldest first. Core counts ids up, so it knows what is old.
     pub(super) fn ended(&mut self) -> Vec<FromAct> {
         let untold = std::mem::take(&mut self.untold);

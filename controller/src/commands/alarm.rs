@@ -171,6 +171,13 @@ async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     } else {
         print!("{}", drawn(&alarms));
     }
+    if snapshot.alarms_left_out > 0 {
+        // On stderr: what reads the list as JSON must be able to.
+        eprintln!(
+            "ほか {count} 件は表示していません。 {count} less urgent ones are not shown.",
+            count = snapshot.alarms_left_out
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -459,7 +466,7 @@ mod tests {
         };
         let record = book.raise_now("ups-a.on_battery", Label::default()).unwrap();
         book.apply(now, &record);
-        let text = drawn(&book.view(now));
+        let text = drawn(&book.view(now, usize::MAX).0);
         assert!(
             text.contains("重大") && text.contains("未確認") && text.contains("電源室"),
             "{text}"

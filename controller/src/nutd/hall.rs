@@ -145,15 +145,17 @@ impl Hall {
         }
     }
 
-    /// Makes everything stale when core has not been heard for [`CORE_GONE_AFTER`].
-    pub(super) fn age(&self, now: Instant) {
+    /// Makes everything stale when core has not been heard for [`CORE_GONE_AFTER`]; true when that
+    /// happened now.
+    pub(super) fn age(&self, now: Instant) -> bool {
         let mut board = lock(&self.board);
-        if board
+        let is_old = board
             .1
-            .is_some_and(|heard| now.duration_since(heard) > CORE_GONE_AFTER)
-        {
+            .is_some_and(|heard| now.duration_since(heard) > CORE_GONE_AFTER);
+        if is_old {
             *board = (Arc::new(board.0.stale()), None);
         }
+        is_old
     }
 
     pub(super) fn board(&self) -> Arc<Board> {

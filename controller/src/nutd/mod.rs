@@ -37,6 +37,9 @@ use tokio_util::sync::CancellationToken;
 const MAX_CLIENTS: usize = 4096;
 /// Longest line; stock clients stay below 512 bytes.
 const MAX_LINE: usize = 4096;
+/// Answers to lines that came together wait for one write up to so many bytes: 512 lines that fit
+/// one read may each ask for a long list.
+const MAX_OUT: usize = 64 * 1024;
 /// A client that says nothing for so long is closed; stock upsd does so after 60 s.
 const IDLE: Duration = Duration::from_secs(120);
 /// A client that does not take its answer for so long is closed.
@@ -235,7 +238,7 @@ impl Drop for Seat<'_> {
 }
 
 /// Answers lines until the client goes, is closed, or begins TLS. All lines that came together
-/// are answered by one write.
+/// are answered by one write, or by a few when the answers are long.
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut Session, hall: &Hall) -> Then {
     let (mut input, mut out) = (Vec::with_capacity(512), Vec::new());
     loop {
@@ -251,6 +254,9 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut S
             if then != Then::Stay {
                 break;
             }
+            if out.len() >= MAX_OUT && !send(stream, &mut out).await {
+                return Then::Close;
+            }
         }
         // What came behind STARTTLS in the clear was not said by who will speak TLS.
         if then == Then::StartTls && begin < input.len() {
@@ -262,15 +268,22 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut S
             out.extend_from_slice(b"ERR TOO-LONG\n");
             then = Then::Close;
         }
-        if !matches!(timeout(WRITE, stream.write_all(&out)).await, Ok(Ok(()))) {
+        if !send(stream, &mut out).await {
             return Then::Close;
         }
-        out.clear();
         if then != Then::Stay {
             let _ = timeout(WRITE, stream.flush()).await;
             return then;
         }
     }
+}
+
+/// True when the client took it all.
+async fn send<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut Vec<u8>) -> bool {
+    let is_sent = matches!(timeout(WRITE, stream.write_all(out)).await, Ok(Ok(())));
+    out.clear();
+    out.shrink_to(MAX_OUT);
+    is_sent
 }
 
 /// Calls core again and again, and takes in what it sees; never ends.
@@ -296,7 +309,11 @@ async fn listen_to(socket: &Path, hall: &Hall) -> Result<(), wire::LinkError> {
                 ToNut::Unchanged => hall.heard(Instant::now()),
             },
             _ = ticks.tick() => {
-                hall.age(Instant::now());
+                // A core that only stood still goes on with "unchanged", and that brings nothing back:
+                // called again, it says everything.
+                if hall.age(Instant::now()) {
+                    return Err(wire::LinkError::Silent);
+                }
                 writer.send(&FromNut::Counters(hall.counters())).await?;
             }
         }

@@ -232,12 +232,14 @@ fn without_core_everything_is_stale_until_core_is_back() {
     let hall = hall();
     let now = Instant::now();
     hall.show(served(), now);
-    hall.age(now + CORE_GONE_AFTER);
+    assert!(!hall.age(now + CORE_GONE_AFTER));
     assert_eq!(
         say(&mut client(1), &hall, "GET VAR ups-a ups.status"),
         "VAR ups-a ups.status \"OL\"\n"
     );
-    hall.age(now + CORE_GONE_AFTER + Duration::from_millis(1));
+    let late = now + CORE_GONE_AFTER + Duration::from_millis(1);
+    assert!(hall.age(late), "then core is called again, and says everything");
+    assert!(!hall.age(late), "once");
     assert_eq!(
         say(&mut client(1), &hall, "GET VAR ups-a ups.status"),
         "ERR DATA-STALE\n"

@@ -266,6 +266,12 @@ fn alarms(text: &mut Text, snapshot: &Snapshot) {
             text.line("yagura_alarms", &labels, as_f64(n as u64));
         }
     }
+    text.head(
+        "yagura_alarms_left_out",
+        "gauge",
+        "Alarms that are not normal and are counted nowhere else here: the least urgent of very many.",
+    );
+    text.line("yagura_alarms_left_out", &[], f64::from(snapshot.alarms_left_out));
     text.head("yagura_alarm", "gauge", "1 for each alarm that is not normal.");
     for alarm in &snapshot.alarms {
         let labels = [

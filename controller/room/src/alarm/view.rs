@@ -9,9 +9,10 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 impl Book {
-    /// Alarms that are not normal, or covered, most urgent first.
+    /// Alarms that are not normal, or covered: the `most` most urgent ones, most urgent first, and
+    /// how many there are beside them.
     #[must_use]
-    pub fn view(&self, now: Now) -> Vec<snapshot::Alarm> {
+    pub fn view(&self, now: Now, most: usize) -> (Vec<snapshot::Alarm>, usize) {
         let shown = self.shown.iter().map(|at| &self.known[*at]);
         let mut shown: Vec<(u8, Reverse<Priority>, Reverse<i64>, &Known)> = shown
             .map(|known| {
@@ -22,11 +23,11 @@ impl Book {
             .collect();
         // Stable: what is equally urgent stays in the order in which it was defined.
         shown.sort_by_key(|(urgency, priority, since, _)| (*urgency, *priority, *since));
+        let left_out = shown.len().saturating_sub(most);
         let folded = self.folded();
-        shown
-            .into_iter()
-            .map(|(.., known)| self.row_of(now, known, &folded))
-            .collect()
+        let rows = shown.into_iter().take(most);
+        let rows = rows.map(|(.., known)| self.row_of(now, known, &folded)).collect();
+        (rows, left_out)
     }
 
     /// One alarm as it is shown; `None` while it is normal and uncovered, or unknown.

@@ -17,9 +17,7 @@ impl<W: World> Engine<W> {
                     .map(|(name, value)| (format!("{role}_{name}"), *value)),
             );
         }
-        let mut alarms = self.book.view(now);
-        let left_out = alarms.len().saturating_sub(snapshot::MAX_ALARMS);
-        alarms.truncate(snapshot::MAX_ALARMS);
+        let (alarms, left_out) = self.book.view(now, snapshot::MAX_ALARMS);
         Snapshot {
             version: self.version,
             wall_ms: now.wall.0,
