@@ -6,6 +6,11 @@
 //! ```
 //! `YAGURA_BENCH_DEVICES` and `YAGURA_BENCH_POLL_S` change the size.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a measurement lets time pass, and each wait has a bound"
+)]
+
 use hil_tests::product::Yagura;
 use hil_tests::sitefile::SiteFile;
 use hil_tests::{free_port, http};

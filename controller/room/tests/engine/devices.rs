@@ -158,7 +158,7 @@ fn the_history_begins_a_gap_when_a_device_does_not_answer_any_more() {
             answered: now,
             result: Err(PollFailure::Timeout),
         }));
-        gaps.extend(bench.last.history.drain(..));
+        gaps.append(&mut bench.last.history);
     }
     assert!(gaps.iter().all(|row| row.value.is_none()));
     let of = |id: &str| gaps.iter().filter(|row| row.point == id).count();

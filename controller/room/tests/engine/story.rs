@@ -487,7 +487,7 @@ fn the_history_begins_a_gap_when_a_point_turns_stale_and_says_so_once() {
     let mut gaps = Vec::new();
     for _ in 0..40 {
         room.pass(1_000);
-        gaps.extend(room.last.history.drain(..));
+        gaps.append(&mut room.last.history);
     }
     let row = |row: &room::event::HistoryRow| (row.point.clone(), row.value);
     assert_eq!(

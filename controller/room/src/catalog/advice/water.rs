@@ -1,4 +1,4 @@
-//! Water.
+//! Alarms of water: leaks and the ropes that find them.
 
 use super::{Advice, Class, Owner, Priority, Text, hours, minutes};
 
