@@ -28,9 +28,9 @@ use tokio::task::block_in_place;
 use tokio::time::sleep;
 
 /// Nodes that report beside the door,
-const NODES: u16 = 10;
+const NODES: u16 = 20;
 /// each so many values,
-const CHANNELS: u8 = 50;
+const CHANNELS: u8 = 25;
 /// so often: 5,000 values a second.
 const EVERY: Duration = Duration::from_millis(100);
 const _: () = assert!(NODES as u128 * CHANNELS as u128 * 1000 / EVERY.as_millis() == 5_000);
