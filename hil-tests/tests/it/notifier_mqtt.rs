@@ -12,6 +12,7 @@ use room::site::notifier::host::Host;
 use room::site::notifier::mqtt::Mqtt;
 use room::time::Millis;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -142,4 +143,13 @@ async fn a_broker_that_refuses_our_account_or_our_topic_needs_a_person() {
             "{refused:?}"
         );
     }
+    let readable = write_secret(&dir.path().join("readable"), "right");
+    std::fs::set_permissions(&readable, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let login = Some(("controller".to_owned(), readable));
+    let refused = sender(broker.addr, login).send(&leak(Moment::Raised)).await;
+    let refused = refused.unwrap_err();
+    assert!(
+        !refused.retryable && refused.problem.contains("can be read by others"),
+        "{refused:?}"
+    );
 }

@@ -18,7 +18,6 @@
 use crate::core::source::mqtt::ExternalConfig;
 use room::notice::document::document;
 use room::notice::{About, Moment, Notice, SendFailure};
-use room::site::Secret;
 use room::site::notifier::mqtt as config;
 use rumqttc::NetworkOptions;
 use rumqttc::Outgoing;
@@ -144,13 +143,7 @@ impl Mqtt {
     async fn open(&self) -> Result<Link, SendFailure> {
         let login = match &self.config.login {
             None => None,
-            Some((user, path)) => {
-                let text = tokio::fs::read_to_string(path).await.map_err(|error| {
-                    SendFailure::passing(format!("reading the password {}: {error}", path.display()))
-                })?;
-                let password = text.trim_end_matches(['\r', '\n']).to_owned();
-                Some((user.clone(), Secret(password)))
-            }
+            Some((user, path)) => Some((user.clone(), super::reach::secret(path).await?)),
         };
         let broker = ExternalConfig {
             host: self.config.broker.name.clone(),
