@@ -50,3 +50,54 @@ fn is_told_to_stop(power: &snapshot::Power, host: &str) -> bool {
     let step = power.steps.iter().find(|step| step.id == host);
     real && step.is_some_and(|step| matches!(step.state.as_str(), "started" | "abandoned"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::site::Label;
+
+    fn told(kind: &str, run: &str, step: &str) -> bool {
+        let power = snapshot::Power {
+            run: Some(snapshot::Run {
+                id: 1,
+                state: run.into(),
+                kind: kind.into(),
+                because: Label::default(),
+                since_ms: 0,
+            }),
+            steps: vec![snapshot::Step {
+                id: "nas1".into(),
+                label: Label::default(),
+                after: Vec::new(),
+                action: "nut".into(),
+                starts_at_s: 0.0,
+                planned_s: 1.0,
+                budget_s: 1.0,
+                state: step.into(),
+                running_s: None,
+                took_s: None,
+                problem: None,
+            }],
+            ..snapshot::Power::default()
+        };
+        assert!(!is_told_to_stop(&power, "another"), "only the step's own host");
+        is_told_to_stop(&power, "nas1")
+    }
+
+    #[test]
+    fn a_host_is_told_to_stop_from_the_start_of_its_step_until_it_is_confirmed() {
+        for (step, expected) in [
+            ("waiting", false),
+            ("started", true),
+            ("confirmed", false),
+            ("abandoned", true),
+            ("cancelled", false),
+        ] {
+            assert_eq!(told("real", "running", step), expected, "{step}");
+            assert!(!told("rehearsal", "running", step), "a rehearsal stops nobody");
+            assert!(!told("real", "done", step), "no latch outlives its run");
+            assert!(!told("real", "abandoned", step), "mains are back");
+        }
+        assert!(!is_told_to_stop(&snapshot::Power::default(), "nas1"));
+    }
+}
