@@ -5,7 +5,7 @@
 //! where the procedure is. Those who asked for a test call or are responsible stay unnamed: mails
 //! and chats are kept by others for years.
 //!
-//! Whatever stands in the site file or came from a device goes through [`line`] first: one line,
+//! Whatever stands in the site file or came from a device goes through [`line()`] first: one line,
 //! nothing that cannot be seen, nothing that turns the direction of reading, and an end.
 
 use super::{About, Lamp, Light, Moment, Notice, Summary, Told};
