@@ -18,6 +18,7 @@ pub mod action;
 pub mod confirm;
 pub mod device;
 pub mod exec;
+pub mod https;
 mod ledger;
 mod nut;
 mod operations;

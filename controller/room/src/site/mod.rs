@@ -8,6 +8,7 @@
 pub mod parse;
 pub mod problem;
 
+pub mod act;
 pub mod battery;
 pub mod block;
 pub mod derived;

@@ -1,0 +1,3 @@
+//! Actions whose settings need more than a few keys: one file each, with its reader.
+
+pub mod https;
