@@ -354,6 +354,10 @@ struct Hashed<'a, A> {
     confirm: &'a Confirm,
     budget: Millis,
     on_failure: OnFailure,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    force: Option<&'a A>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<(&'a A, Option<std::net::SocketAddr>, Millis)>,
 }
 
 fn hash_of<W: World>(site: &Site<W>) -> String {
@@ -378,5 +382,10 @@ fn hashed<W: World>(host: &Host<W>) -> Hashed<'_, W::Action> {
         confirm: &host.confirm,
         budget: host.budget,
         on_failure: host.on_failure,
+        force: host.force.as_ref(),
+        start: host
+            .start
+            .as_ref()
+            .map(|start| (&start.action, start.alive, start.budget)),
     }
 }

@@ -140,6 +140,26 @@ pub async fn until_closed(addr: SocketAddr) {
     }
 }
 
+/// True when a port answers, often enough in a row; false at the first doubt. Cancel-safe.
+pub async fn is_up(addr: SocketAddr) -> bool {
+    for round in 0..IN_A_ROW {
+        if round > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if look(addr).await != Look::Open {
+            return false;
+        }
+    }
+    true
+}
+
+/// Returns when the port of a host that was made to start answers. Drop it to give up.
+pub async fn until_open(addr: SocketAddr) {
+    while !is_up(addr).await {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,6 +183,21 @@ mod tests {
         let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let both = [addr, other.local_addr().unwrap()];
         assert!(!is_down(&both, Asked::Accepted).await);
+    }
+
+    #[tokio::test]
+    async fn a_host_runs_once_its_port_answers() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(!is_up(addr).await);
+        let watch = tokio::spawn(until_open(addr));
+        let _again = TcpListener::bind(addr).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), watch)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(is_up(addr).await);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Orders taken, at most one task for each, and the last outcome of each.
 //!
-//! The key is (run, step, real). An order that comes again while it runs starts nothing: it gets
+//! The key is (run, step, verb, real). An order that comes again while it runs starts nothing: it gets
 //! the last outcome again. What comes again after it ended:
 //!
 //! | last outcome | the same attempt | a higher attempt | a lower attempt |
@@ -19,7 +19,8 @@ use super::device::Tools;
 use super::permit::Permit;
 use super::step::{self, Target};
 use crate::link::{FromAct, Order, Outcome};
-use room::site::{Confirm, Site, World};
+use room::outage::Verb;
+use room::site::{Site, World};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) const MAX_AT_ONCE: usize = 64;
 /// Orders remembered; the oldest that has ended is forgotten for a new one.
 pub(super) const MAX_ORDERS: usize = 1024;
 
-type Key = (u64, String, bool);
+type Key = (u64, String, Verb, bool);
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Makes the work of one step: permit, where to begin, cancel, report.
 type Start = Box<dyn Fn(Permit, step::From, watch::Receiver<bool>, Report) -> Work + Send>;
@@ -53,9 +54,9 @@ struct Report {
 /// See the module's head.
 pub(super) struct Ledger {
     plan_hash: String,
-    steps: BTreeMap<String, Start>,
-    /// Steps whose host can be seen to have stopped.
-    visible: BTreeSet<String>,
+    steps: BTreeMap<(String, Verb), Start>,
+    /// Steps of which can be seen that they were done.
+    visible: BTreeSet<(String, Verb)>,
     entries: BTreeMap<Key, Entry>,
     /// Keys in the order they were first taken.
     taken: VecDeque<Key>,
@@ -73,13 +74,17 @@ impl Ledger {
         W: World,
         W::Action: Action,
     {
-        let mut steps: BTreeMap<String, Start> = BTreeMap::new();
+        let mut steps: BTreeMap<(String, Verb), Start> = BTreeMap::new();
         let mut visible = BTreeSet::new();
-        for host in &site.hosts {
-            if matches!(host.confirm, Confirm::PortClosed { .. }) {
-                visible.insert(host.name.clone());
+        let hosts = site.hosts.iter();
+        for (host, (verb, _)) in hosts.flat_map(|host| Verb::ALL.map(|verb| (host, verb))) {
+            let Some(target) = Target::of(host, verb) else {
+                continue;
+            };
+            if target.goal.is_visible() {
+                visible.insert((host.name.clone(), verb));
             }
-            let target = Arc::new(Target::of(host));
+            let target = Arc::new(target);
             let tools = Arc::clone(tools);
             let start = move |permit, from, cancel, report: Report| -> Work {
                 let (target, tools) = (Arc::clone(&target), Arc::clone(&tools));
@@ -90,7 +95,7 @@ impl Ledger {
                     .await;
                 })
             };
-            steps.insert(host.name.clone(), Box::new(start));
+            steps.insert((host.name.clone(), verb), Box::new(start));
         }
         let (report, reports) = mpsc::unbounded_channel();
         Self {
@@ -139,14 +144,16 @@ impl Ledger {
             );
             return Some(refused(order, problem));
         }
-        if !self.steps.contains_key(&order.step) {
+        let step = (order.step.clone(), order.verb);
+        if !self.steps.contains_key(&step) {
             let problem = format!(
-                "the site has no host {}",
-                super::action::printable(order.step.as_bytes(), 64)
+                "the site has no host {} with {}",
+                super::action::printable(order.step.as_bytes(), 64),
+                order.verb.section()
             );
             return Some(refused(order, problem));
         }
-        let key: Key = (order.run, order.step.clone(), real);
+        let key: Key = (order.run, order.step.clone(), order.verb, real);
         if let Some(entry) = self.entries.get_mut(&key) {
             let (asked, known) = (order.attempt, entry.order.attempt);
             match (&entry.cancel, &entry.last) {
@@ -156,7 +163,7 @@ impl Ledger {
                     }
                     return entry.message();
                 }
-                (None, Some(Outcome::Confirmed)) if self.visible.contains(&order.step) => {
+                (None, Some(Outcome::Confirmed)) if self.visible.contains(&step) => {
                     from = step::From::Remembered;
                 }
                 (None, Some(Outcome::Confirmed)) if asked <= known => {
@@ -180,7 +187,7 @@ impl Ledger {
     /// Ends the step's work; see `step` for what that means at which moment.
     pub(super) fn cancel(&mut self, order: &Order) {
         for real in [true, false] {
-            let key = (order.run, order.step.clone(), real);
+            let key = (order.run, order.step.clone(), order.verb, real);
             if let Some(cancel) = self.entries.get(&key).and_then(|entry| entry.cancel.as_ref()) {
                 cancel.send_replace(true);
             }
@@ -226,6 +233,7 @@ impl Ledger {
         tracing::info!(
             run = order.run,
             step = order.step,
+            verb = ?order.verb,
             attempt = order.attempt,
             real,
             ?from,
@@ -236,7 +244,7 @@ impl Ledger {
             key: key.clone(),
             to: self.report.clone(),
         };
-        let work = self.steps[&order.step](Permit::of(real), from, cancelled, report);
+        let work = self.steps[&(order.step.clone(), order.verb)](Permit::of(real), from, cancelled, report);
         let turn = Arc::clone(&self.turn);
         let id = self
             .tasks
@@ -375,6 +383,8 @@ mod tests {
             confirm: Confirm::ActionSucceeded,
             budget: Millis(1000),
             on_failure: OnFailure::GoOn,
+            force: None,
+            start: None,
         };
         let site: Site<Stage> = Site {
             hosts: hosts.into_iter().map(host).collect(),
@@ -389,6 +399,7 @@ mod tests {
             run,
             step: step.to_owned(),
             attempt: 1,
+            verb: Verb::Stop,
         }
     }
 
@@ -517,6 +528,10 @@ mod tests {
         assert!(quiet.is_err(), "{quiet:?}");
         assert!(ledger.execute(order(5000, "a"), true).is_none());
         assert_eq!(ledger.entries.len(), MAX_ORDERS);
-        assert!(!ledger.entries.contains_key(&(7, "a".to_owned(), true)));
+        assert!(
+            !ledger
+                .entries
+                .contains_key(&(7, "a".to_owned(), Verb::Stop, true))
+        );
     }
 }

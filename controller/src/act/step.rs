@@ -12,12 +12,16 @@
 //! ```
 //!
 //! "Requested" is the point of no return of a step.
+//!
+//! A start goes the same way with its sign turned round: what answers already is confirmed, and
+//! confirmed it is when the host answers.
 
 use super::action::{Accepted, Action, Problem, Sent};
 use super::confirm::{self, Asked};
 use super::device::Tools;
 use super::permit::Permit;
 use crate::link::Outcome;
+use room::outage::Verb;
 use room::site::{Confirm, Host, World};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -29,23 +33,51 @@ pub const CANCEL_GRACE: Duration = Duration::from_secs(2);
 /// What a step needs to know of its host.
 #[derive(Debug, Clone)]
 pub struct Target<A> {
-    /// How it is asked.
+    /// How it is done.
     pub action: A,
+    /// Where the host itself takes the request to stop, when it is the host that does.
+    pub own: Option<SocketAddr>,
     /// How we know.
-    pub confirm: Confirm,
+    pub goal: Goal,
     /// Longest watch after the request.
     pub budget: Duration,
 }
 
-impl<A: Action> Target<A> {
-    /// Reads the host.
+/// How we know that it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// The host does not run any more.
+    Stopped(Confirm),
+    /// It runs: this port answers; `None`: the action's own success is all there is.
+    Runs(Option<SocketAddr>),
+}
+
+impl Goal {
+    /// True when it can be looked at, also after a restart of this role.
     #[must_use]
-    pub fn of<W: World<Action = A>>(host: &Host<W>) -> Self {
-        Self {
-            action: host.action.clone(),
-            confirm: host.confirm.clone(),
-            budget: Duration::from_millis(host.budget.0),
-        }
+    pub const fn is_visible(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopped(Confirm::PortClosed { .. }) | Self::Runs(Some(_))
+        )
+    }
+}
+
+impl<A: Action> Target<A> {
+    /// Reads the host; `None` when the site does not say how this is done to it.
+    #[must_use]
+    pub fn of<W: World<Action = A>>(host: &Host<W>, verb: Verb) -> Option<Self> {
+        let (goal, budget) = match (verb, &host.start) {
+            (Verb::Start, Some(start)) => (Goal::Runs(start.alive), start.budget),
+            (Verb::Start, None) => return None,
+            (Verb::Stop | Verb::Force, _) => (Goal::Stopped(host.confirm.clone()), host.budget),
+        };
+        Some(Self {
+            action: host.doing(verb)?.clone(),
+            own: host.action.address(),
+            goal,
+            budget: Duration::from_millis(budget.0),
+        })
     }
 }
 
@@ -53,18 +85,44 @@ impl<A: Action> Target<A> {
     /// Everything whose silence or refusal can say that the host has stopped; empty when its
     /// stop cannot be seen.
     fn signs(&self) -> Vec<SocketAddr> {
-        let Confirm::PortClosed { addr } = self.confirm else {
+        let Goal::Stopped(Confirm::PortClosed { addr }) = self.goal else {
             return Vec::new();
         };
-        let own = self.action.address().filter(|own| *own != addr);
+        let own = self.own.filter(|own| *own != addr);
         [addr].into_iter().chain(own).collect()
     }
 
-    /// Whether the host is certainly down before it was asked. The port of the condition may
-    /// belong to a service that is down on a running host, so it is not enough alone.
-    async fn is_down_unasked(&self, from: From) -> bool {
-        (self.action.address().is_some() || from == From::Remembered)
-            && confirm::is_down(&self.signs(), Asked::Nothing).await
+    /// Whether it is certain before anything was asked. The port of the condition may belong to a
+    /// service that is down on a running host, so it is not enough alone.
+    async fn is_so_unasked(&self, from: From) -> bool {
+        match self.goal {
+            Goal::Stopped(_) => {
+                (self.own.is_some() || from == From::Remembered)
+                    && confirm::is_down(&self.signs(), Asked::Nothing).await
+            }
+            Goal::Runs(Some(alive)) => confirm::is_up(alive).await,
+            Goal::Runs(None) => false,
+        }
+    }
+
+    /// Whether it is so although the request failed. A host can go down without ever answering;
+    /// then it is down, whatever we heard. One that we saw stop and cannot reach since has not
+    /// come back.
+    async fn is_so_after_all(&self, from: From, sent: bool) -> bool {
+        match (&self.goal, from) {
+            (Goal::Stopped(_), From::Remembered) => confirm::is_down(&self.signs(), Asked::Accepted).await,
+            (Goal::Stopped(_), _) => sent && confirm::is_down(&self.signs(), Asked::Sent).await,
+            (Goal::Runs(Some(alive)), _) => confirm::is_up(*alive).await,
+            (Goal::Runs(None), _) => false,
+        }
+    }
+
+    /// Looks until the port says so.
+    async fn until_port(&self, addr: SocketAddr) {
+        match self.goal {
+            Goal::Stopped(_) => confirm::until_closed(addr).await,
+            Goal::Runs(_) => confirm::until_open(addr).await,
+        }
     }
 }
 
@@ -115,7 +173,7 @@ pub async fn carry_out<A: Action>(
         let already = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => return report(failed(Problem::passing("cancelled before the request"))),
-            already = target.is_down_unasked(from) => already,
+            already = target.is_so_unasked(from) => already,
         };
         if already {
             return report(Outcome::Confirmed);
@@ -123,15 +181,7 @@ pub async fn carry_out<A: Action>(
         let sent = Sent::default();
         match request(target, tools, armed, &sent, &mut cancel).await {
             Ok(accepted) => accepted,
-            // A host can go down without ever answering; then it is down, whatever we heard. One
-            // that we saw stop and cannot reach since has not come back.
-            Err(problem)
-                if problem.retryable
-                    && match from {
-                        From::Remembered => confirm::is_down(&target.signs(), Asked::Accepted).await,
-                        _ => sent.is_set() && confirm::is_down(&target.signs(), Asked::Sent).await,
-                    } =>
-            {
+            Err(problem) if problem.retryable && target.is_so_after_all(from, sent.is_set()).await => {
                 return report(Outcome::Confirmed);
             }
             Err(problem) => return report(failed(problem)),
@@ -140,28 +190,37 @@ pub async fn carry_out<A: Action>(
     report(Outcome::Requested);
 
     let watched = async {
-        match (&target.confirm, accepted) {
-            (Confirm::PortClosed { addr }, _) => {
-                match tokio::time::timeout(target.budget, confirm::until_closed(*addr)).await {
-                    Ok(()) => Outcome::Confirmed,
-                    Err(_) => failed(Problem::passing(format!(
-                        "it accepted the request, but {addr} still answers after {} s",
-                        target.budget.as_secs_f64()
-                    ))),
-                }
-            }
-            (Confirm::ActionSucceeded, Accepted::Succeeded) => Outcome::Confirmed,
-            (Confirm::ActionSucceeded, Accepted::ToBeSeen) => {
+        let port = match &target.goal {
+            Goal::Stopped(Confirm::PortClosed { addr }) => Some(*addr),
+            Goal::Stopped(Confirm::ActionSucceeded) => None,
+            Goal::Runs(alive) => *alive,
+        };
+        let secs = target.budget.as_secs_f64();
+        if let Some(addr) = port {
+            return match tokio::time::timeout(target.budget, target.until_port(addr)).await {
+                Ok(()) => Outcome::Confirmed,
+                Err(_) => failed(Problem::passing(match target.goal {
+                    Goal::Stopped(_) => {
+                        format!("it accepted the request, but {addr} still answers after {secs} s")
+                    }
+                    Goal::Runs(_) => {
+                        format!("it took the request, but {addr} does not answer after {secs} s")
+                    }
+                })),
+            };
+        }
+        match accepted {
+            Accepted::Succeeded => Outcome::Confirmed,
+            Accepted::ToBeSeen => {
                 match tokio::time::timeout(target.budget, target.action.seen(tools)).await {
                     Ok(Ok(())) => Outcome::Confirmed,
                     Ok(Err(problem)) => failed(problem),
                     Err(_) => failed(Problem::passing(format!(
-                        "it took the command, and did not show within {} s that it did it",
-                        target.budget.as_secs_f64()
+                        "it took the command, and did not show within {secs} s that it did it"
                     ))),
                 }
             }
-            (Confirm::ActionSucceeded, Accepted::Cut) => failed(Problem::passing(
+            Accepted::Cut => failed(Problem::passing(
                 "it accepted the request, but the connection ended before its exit status",
             )),
         }

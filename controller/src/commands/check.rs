@@ -11,6 +11,7 @@ use super::Failure;
 use crate::core::cards::CardsError;
 use crate::snmp::PASSWORD_MIN;
 use clap::Args;
+use room::outage::Verb;
 use room::plan::Plan;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
@@ -284,23 +285,14 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
         }
     }
     for (index, host) in site.hosts.iter().enumerate() {
-        let table = [Step::Key("host"), Step::Index(index), Step::Key("action")];
-        match &host.action {
-            RealAction::Ssh(ssh) => {
-                let way = [table.as_slice(), &[Step::Key("key_file")]].concat();
-                if let Some(secret) = disk.secret(&way, &ssh.key_file, SECRET_MODE)
-                    && let Err(why) = ssh_key(&secret)
-                {
-                    disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
-                }
-            }
-            // Its device is looked at with the others.
-            RealAction::Device(_) => {}
-            // It has no file of its own.
-            RealAction::Nut(_) => {}
-            RealAction::Exec(exec) => {
-                let way = [table.as_slice(), &[Step::Key("program")]].concat();
-                disk.program(&way, &exec.program);
+        for (verb, key) in [
+            (Verb::Stop, "action"),
+            (Verb::Force, "force"),
+            (Verb::Start, "start"),
+        ] {
+            if let Some(action) = host.doing(verb) {
+                let table = [Step::Key("host"), Step::Index(index), Step::Key(key)];
+                action_files(&mut disk, &table, action);
             }
         }
     }
@@ -358,6 +350,28 @@ fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     }
     disk.settle();
     disk.problems
+}
+
+/// The files that an action needs.
+fn action_files(disk: &mut Disk<'_>, table: &[Step<'static>], action: &RealAction) {
+    match action {
+        RealAction::Ssh(ssh) => {
+            let way = [table, &[Step::Key("key_file")]].concat();
+            if let Some(secret) = disk.secret(&way, &ssh.key_file, SECRET_MODE)
+                && let Err(why) = ssh_key(&secret)
+            {
+                disk.error(&way, format!("{}: {why}", ssh.key_file.display()), SSH_KEY);
+            }
+        }
+        // Its device is looked at with the others.
+        RealAction::Device(_) => {}
+        // It has no file of its own.
+        RealAction::Nut(_) => {}
+        RealAction::Exec(exec) => {
+            let way = [table, &[Step::Key("program")]].concat();
+            disk.program(&way, &exec.program);
+        }
+    }
 }
 
 /// The files of the server for NUT's clients.
@@ -678,14 +692,30 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
 -----END CERTIFICATE-----\n\
 ";
 
-    /// The example with every file it names.
+    /// What a line of the example names under keys that end like this.
+    fn named(key: &str) -> impl Iterator<Item = &'static str> {
+        let lines = EXAMPLE.lines().filter(|line| !line.starts_with('#'));
+        lines.flat_map(move |line| line.split(key).skip(1).filter_map(|rest| rest.split('"').next()))
+    }
+
+    /// The example with every file it names, each with what belongs into a file of that name.
     fn good(folder: &Path) -> PathBuf {
         let key = russh::keys::ssh_key::private::Ed25519Keypair::from_seed(&rand::random());
         let key = PrivateKey::from(key)
             .to_openssh(russh::keys::ssh_key::LineEnding::LF)
             .unwrap();
-        for host in ["app1", "db1", "nas1"] {
-            write(&folder.join(format!("secrets/stop-{host}")), &key, 0o600);
+        for path in named("_file = \"") {
+            let name = path.rsplit('/').next().unwrap();
+            let (text, mode) = match name {
+                "cards.toml" => continue,
+                "card.key" => ("00112233".repeat(8), 0o600),
+                "chat.url" => ("https://hooks.example/services/T0/B0/x\n".to_owned(), 0o600),
+                _ if name.starts_with("node-") => (format!("{:0>64x}", name.len() + path.len()), 0o600),
+                _ if name.starts_with("stop-") => (key.to_string(), 0o600),
+                _ if name.ends_with(".pem") => (CERTIFICATE.to_owned(), 0o644),
+                _ => ("long enough to be a key\n".to_owned(), 0o600),
+            };
+            write(&folder.join("secrets").join(name), &text, mode);
         }
         write(
             &folder.join("secrets/node-1.key"),
@@ -697,57 +727,19 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
             &"fedcba9876543210".repeat(4),
             0o600,
         );
-        write(&folder.join("secrets/card.key"), &"00112233".repeat(8), 0o600);
-        for file in [
-            "switch-1.auth",
-            "switch-1.priv",
-            "desk-ups.password",
-            "write-ups-b",
-            "write-desk-ups",
-            "mail.password",
-            "webhook.key",
-            "nms-auth.password",
-            "nms-privacy.password",
-            "bus.password",
-            "nut-monitor",
-            "nut.key",
-        ] {
-            write(
-                &folder.join("secrets").join(file),
-                "long enough to be a key\n",
-                0o600,
-            );
-        }
-        write(
-            &folder.join("secrets/chat.url"),
-            "https://hooks.example/services/T0/B0/x\n",
-            0o600,
-        );
-        for file in ["log-ca.pem", "nut.pem"] {
-            write(&folder.join("secrets").join(file), CERTIFICATE, 0o644);
-        }
-        write(&folder.join("call-duty"), "#!/bin/sh\n", 0o755);
         write(&folder.join("cards.toml"), CARDS, 0o640);
-        write(&folder.join("stop-vm"), "#!/bin/sh\n", 0o755);
-        let config = folder.join("site.toml");
-        let text = EXAMPLE
+        let mut text = EXAMPLE.to_owned();
+        for program in named("program = \"") {
+            let here = folder.join(program.rsplit('/').next().unwrap());
+            write(&here, "#!/bin/sh\n", 0o755);
+            text = text.replace(program, here.to_str().unwrap());
+        }
+        let secrets = folder.join("secrets");
+        let text = text
             .replace("/var/lib/yagura", folder.join("data").to_str().unwrap())
-            .replace("/etc/yagura/secret", folder.join("secrets").to_str().unwrap())
-            .replace("/etc/yagura/nms", folder.join("secrets/nms").to_str().unwrap())
-            .replace("/etc/yagura/bus", folder.join("secrets/bus").to_str().unwrap())
-            .replace(
-                "/etc/yagura/log-ca",
-                folder.join("secrets/log-ca").to_str().unwrap(),
-            )
-            .replace("/etc/yagura/nut", folder.join("secrets/nut").to_str().unwrap())
-            .replace(
-                "/usr/local/bin/call-duty",
-                folder.join("call-duty").to_str().unwrap(),
-            )
-            .replace(
-                "/usr/local/lib/yagura/stop-vm",
-                folder.join("stop-vm").to_str().unwrap(),
-            );
+            .replace("/etc/yagura/secret", secrets.to_str().unwrap())
+            .replace("\"/etc/yagura", &format!("\"{}", secrets.to_str().unwrap()));
+        let config = folder.join("site.toml");
         write(&config, &text, 0o640);
         config
     }
@@ -766,7 +758,8 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
         assert_eq!(problems(&config), Vec::<String>::new());
         let summary = summary(&load::<Real>(&config).unwrap());
         assert!(
-            summary.contains("2 with 9 channels") && summary.contains("6 steps"),
+            summary.contains("2 with 9 channels")
+                && summary.contains(&format!("{} steps", EXAMPLE.matches("\n[[host]]\n").count())),
             "{summary}"
         );
         assert!(
@@ -999,7 +992,7 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
         );
         let found = problems(&config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("warning: none of the 23"), "{found:?}");
+        assert!(found[0].contains("warning: none of the "), "{found:?}");
         assert_eq!(run(&CheckArgs { config }), ExitCode::SUCCESS);
     }
 

@@ -5,6 +5,7 @@
 
 use super::{Failure, load};
 use clap::Args;
+use room::outage::Verb;
 use room::site::link::Link;
 use room::site::notifier::Reach;
 use room::site::{Confirm, Mqtt, Real, RealAction, Site, is_exposed, listening};
@@ -115,14 +116,31 @@ fn outgoing(site: &Site<Real>) -> Result<Vec<(String, Flow)>, String> {
         add("broker".to_owned(), "tcp", addr);
     }
     for host in &site.hosts {
-        if let RealAction::Ssh(ssh) = &host.action {
-            add(format!("stop {}", host.name), "tcp", ssh.addr);
+        for (verb, word) in [
+            (Verb::Stop, "stop"),
+            (Verb::Force, "force"),
+            (Verb::Start, "start"),
+        ] {
+            if let Some((transport, addr)) = host.doing(verb).and_then(reach) {
+                add(format!("{word} {}", host.name), transport, addr);
+            }
+        }
+        if let Some(alive) = host.start.as_ref().and_then(|start| start.alive) {
+            add(format!("alive {}", host.name), "tcp", alive);
         }
         if let Confirm::PortClosed { addr } = host.confirm {
             add(format!("confirm {}", host.name), "tcp", addr);
         }
     }
     Ok(flows)
+}
+
+/// Where an action goes to that is not reached as a device anyway.
+fn reach(action: &RealAction) -> Option<(&'static str, SocketAddr)> {
+    match action {
+        RealAction::Ssh(ssh) => Some(("tcp", ssh.addr)),
+        RealAction::Exec(_) | RealAction::Device(_) | RealAction::Nut(_) => None,
+    }
 }
 
 /// Where notices go: flows, and a remark about each notifier whose address only the administrator

@@ -81,6 +81,7 @@ fn show(site: &Site<Real>) -> Result<String, Failure> {
                 match step.on_failure {
                     OnFailure::GoOn => "go on",
                     OnFailure::Hold => "hold",
+                    OnFailure::Force => "force",
                 }
                 .to_owned(),
             ]

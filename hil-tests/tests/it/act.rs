@@ -7,7 +7,10 @@ use controller::act::{core_socket, ssh};
 use controller::link::{FromAct, Order, Outcome, Role, ToAct, wire};
 use hil_tests::sshd::{Sshd, write_private};
 use hil_tests::{cannot_run, wait_for};
-use room::site::{Confirm, Host, Label, Loopback, OnFailure, Simulated, SimulatedAction, Site, SshAction};
+use room::outage::Verb;
+use room::site::{
+    Confirm, Host, Label, Loopback, OnFailure, Simulated, SimulatedAction, Site, SshAction, Start,
+};
 use room::time::Millis;
 use std::fs;
 use std::path::Path;
@@ -455,6 +458,7 @@ fn order(step: &str, attempt: u32) -> Order {
         run: 1,
         step: step.to_owned(),
         attempt,
+        verb: Verb::Stop,
     }
 }
 
@@ -471,6 +475,8 @@ fn host(name: &str, action: &SshAction<Loopback>) -> Host<Simulated> {
         action: SimulatedAction::Ssh(action.clone()),
         budget: Millis(3000),
         on_failure: OnFailure::GoOn,
+        force: None,
+        start: None,
     }
 }
 
@@ -666,6 +672,73 @@ async fn a_host_that_says_yes_and_stays_up_is_not_confirmed() {
     assert_eq!(link.outcome(&second).await, Outcome::Requested);
     assert_eq!(link.outcome(&second).await, Outcome::Confirmed);
     assert_eq!((server.state().requests, server.state().stops), (2, 1));
+}
+
+#[tokio::test]
+async fn a_host_is_forced_by_its_other_action_and_runs_again_once_its_port_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let (stuck, ask) = simulated(dir.path(), Mode::Ignore).await;
+    // Whoever can cut its power and give it back takes orders by SSH.
+    let (cuts, cut) = simulated(dir.path(), Mode::Ignore).await;
+    let (gives, give) = simulated(dir.path(), Mode::Ignore).await;
+    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let alive = port.local_addr().unwrap();
+    let mut stubborn = host("db1", &ask);
+    stubborn.on_failure = OnFailure::Force;
+    stubborn.confirm = Confirm::PortClosed { addr: alive };
+    stubborn.force = Some(SimulatedAction::Ssh(cut));
+    stubborn.start = Some(Start {
+        action: SimulatedAction::Ssh(give),
+        alive: Some(alive),
+        budget: Millis(3000),
+    });
+    let core = Core::start(dir, vec![stubborn, host("other", &ask)]);
+    let mut link = core.link().await;
+    let verb = |verb| Order {
+        verb,
+        ..order("db1", 1)
+    };
+    let asked = || {
+        [&stuck, &cuts, &gives]
+            .map(|server| server.state().requests)
+            .to_vec()
+    };
+
+    // Each verb can be checked, and a check asks nobody anything.
+    for each in [Verb::Stop, Verb::Force, Verb::Start] {
+        link.execute(&verb(each), false).await;
+        assert_eq!(link.outcome(&verb(each)).await, Outcome::CheckPassed);
+    }
+    assert_eq!(asked(), [0, 0, 0]);
+
+    link.execute(&verb(Verb::Force), true).await;
+    assert_eq!(link.outcome(&verb(Verb::Force)).await, Outcome::Requested);
+    drop(port);
+    assert_eq!(link.outcome(&verb(Verb::Force)).await, Outcome::Confirmed);
+    assert_eq!(asked(), [0, 1, 0]);
+
+    link.execute(&verb(Verb::Start), true).await;
+    assert_eq!(link.outcome(&verb(Verb::Start)).await, Outcome::Requested);
+    let _port = tokio::net::TcpListener::bind(alive).await.unwrap();
+    assert_eq!(link.outcome(&verb(Verb::Start)).await, Outcome::Confirmed);
+    assert_eq!(asked(), [0, 1, 1]);
+
+    // What runs is not started again, and a host without [host.start] never.
+    let again = Order {
+        attempt: 2,
+        ..verb(Verb::Start)
+    };
+    link.execute(&again, true).await;
+    assert_eq!(link.outcome(&again).await, Outcome::Confirmed);
+    assert_eq!(asked(), [0, 1, 1]);
+    let none = Order {
+        verb: Verb::Start,
+        ..order("other", 1)
+    };
+    link.execute(&none, true).await;
+    assert!(
+        matches!(link.outcome(&none).await, Outcome::Refused { problem } if problem.contains("[host.start]"))
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The durable state: what follows from the records and from nothing else.
 
-use super::record::{Order, Record};
+use super::record::{Order, Record, Verb};
 use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
 use crate::power::battery::Start;
 use crate::site::{Label, OnFailure};
@@ -273,6 +273,7 @@ impl Book {
                     run: *run,
                     step: step.clone(),
                     attempt: 0,
+                    verb: Verb::Stop,
                 };
                 let mut asked = false;
                 self.change_step(&order, |state| {
@@ -399,7 +400,7 @@ impl Book {
                 StepState::Abandoned { .. } => run
                     .plan
                     .step(step)
-                    .is_some_and(|step| step.on_failure == OnFailure::Hold),
+                    .is_some_and(|step| step.on_failure != OnFailure::GoOn),
                 _ => continue,
             };
             self.tried.insert(step.clone(), holds);

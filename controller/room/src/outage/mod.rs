@@ -26,7 +26,7 @@ mod steps;
 mod view;
 
 pub use conditions::Condition;
-pub use record::{Order, Outcome, Record};
+pub use record::{Order, Outcome, Record, Verb};
 pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
 
 use crate::device::Poll;

@@ -8,6 +8,42 @@ use crate::site::Label;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
+/// What a step does to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// `[host.action]`: asks it to stop.
+    #[default]
+    Stop,
+    /// `[host.force]`: makes it stop, after asking was of no use.
+    Force,
+    /// `[host.start]`: makes it run again.
+    Start,
+}
+
+impl Verb {
+    /// All of them, with the section of the site file that says how.
+    pub const ALL: [(Self, &'static str); 3] = [
+        (Self::Stop, "[host.action]"),
+        (Self::Force, "[host.force]"),
+        (Self::Start, "[host.start]"),
+    ];
+
+    /// The section of the site file that says how.
+    #[must_use]
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Stop => "[host.action]",
+            Self::Force => "[host.force]",
+            Self::Start => "[host.start]",
+        }
+    }
+
+    fn is_stop(&self) -> bool {
+        *self == Self::Stop
+    }
+}
+
 /// Names one execution of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Order {
@@ -19,6 +55,9 @@ pub struct Order {
     pub step: String,
     /// Counts up with each try.
     pub attempt: u32,
+    /// What is done; records from before there was a choice are stops.
+    #[serde(default, skip_serializing_if = "Verb::is_stop")]
+    pub verb: Verb,
 }
 
 /// What became of an order.

@@ -12,7 +12,7 @@
 //!     +--------------> Cancelled <-- called back before it was requested
 //! ```
 
-use super::record::Order;
+use super::record::{Order, Verb};
 use super::{LONGEST_RETRY, RETRY_AFTER};
 use crate::plan::Plan;
 use crate::site::{Label, OnFailure};
@@ -190,6 +190,7 @@ impl<Kind> Run<Kind> {
             run: self.id,
             step: step.into(),
             attempt,
+            verb: Verb::Stop,
         }
     }
 
@@ -237,7 +238,7 @@ impl Run<Reality> {
         let mut stuck: Vec<String> = Vec::new();
         for (step, state) in self.in_order() {
             let holds = match state {
-                StepState::Abandoned { .. } => step.on_failure == OnFailure::Hold,
+                StepState::Abandoned { .. } => step.on_failure != OnFailure::GoOn,
                 StepState::Waiting => step.after.iter().any(|before| stuck.contains(before)),
                 _ => false,
             };

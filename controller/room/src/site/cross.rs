@@ -10,7 +10,8 @@ use super::link::SerialLine;
 use super::problem::{Kind, Sink, nearest};
 use super::raw::{Raw, RawHost, RawLimit, RawMqtt};
 use super::reader::{At, shown};
-use super::{Confirm, DeviceKind, Side, World};
+use super::{Confirm, DeviceKind, OnFailure, Side, World};
+use crate::outage::Verb;
 use crate::time::Millis;
 use shared::Quantity;
 use std::collections::BTreeMap;
@@ -340,7 +341,7 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
         .collect();
     once(
         "the target of",
-        raw.hosts.iter().filter_map(|host| host.aim.as_ref()),
+        raw.hosts.iter().filter_map(|host| host.action.aim.as_ref()),
         sink,
     );
     for host in &raw.hosts {
@@ -398,19 +399,43 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
                 );
             }
         }
-        if let (Some(budget), Some(longest)) = (&host.budget, &host.action_longest)
-            && budget.value <= longest.value
-        {
+        for (verb, doing) in host.doings() {
+            let budget = match (verb, &host.start) {
+                (Verb::Start, Some(start)) => &start.budget,
+                _ => &host.budget,
+            };
+            let (Some(budget), Some(longest)) = (budget, &doing.longest) else {
+                continue;
+            };
+            if budget.value > longest.value {
+                continue;
+            }
             sink.error_hint(
                 Kind::Conflict,
                 &budget.span,
                 format!(
-                    "the budget of host {name} ({}) is not longer than its action's own time-outs ({})",
+                    "the budget of host {name} ({}) is not longer than the own time-outs of its {} ({})",
                     shown(budget.value),
+                    verb.section(),
                     shown(longest.value)
                 ),
                 "a step would be abandoned while it may still succeed: lengthen `budget` or shorten the time-outs",
             );
+        }
+        if let Some(on_failure) = &host.on_failure
+            && (on_failure.value == OnFailure::Force) != host.force.is_some()
+        {
+            sink.error_hint(
+                Kind::Conflict,
+                &on_failure.span,
+                format!("host {name}: on_failure = \"force\" and [host.force] belong together"),
+                "write both: what is done when it does not stop by itself, and how; or neither",
+            );
+        }
+        if let Some(start) = &host.start
+            && let Some(alive) = &start.alive
+        {
+            reachable(alive, simulated, sink);
         }
         if let Some(confirm) = &host.confirm
             && let Confirm::PortClosed { addr } = confirm.value

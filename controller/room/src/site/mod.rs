@@ -563,6 +563,34 @@ pub struct Host<W: World> {
     pub budget: Millis,
     /// What to do when the budget is spent.
     pub on_failure: OnFailure,
+    /// How it is made to stop when asking was of no use.
+    pub force: Option<W::Action>,
+    /// How it is made to run again; `None`: a person does it.
+    pub start: Option<Start<W>>,
+}
+
+impl<W: World> Host<W> {
+    /// How this is done to the host, if the site says how.
+    #[must_use]
+    pub fn doing(&self, verb: crate::outage::Verb) -> Option<&W::Action> {
+        use crate::outage::Verb;
+        match verb {
+            Verb::Stop => Some(&self.action),
+            Verb::Force => self.force.as_ref(),
+            Verb::Start => self.start.as_ref().map(|start| &start.action),
+        }
+    }
+}
+
+/// `[host.start]`: how a host that a plan stopped is made to run again.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Start<W: World> {
+    /// How.
+    pub action: W::Action,
+    /// A TCP port that answers once it runs; `None`: the action's own success is all there is.
+    pub alive: Option<SocketAddr>,
+    /// Longest time from the request until it runs.
+    pub budget: Millis,
 }
 
 /// `host.confirm`: what counts as stopped. "Command sent" never does.
@@ -584,6 +612,8 @@ pub enum OnFailure {
     GoOn,
     /// Abandon the step, alarm, and do not stop what it depends on.
     Hold,
+    /// Make it stop by `[host.force]`; if that is of no use either, as [`Self::Hold`].
+    Force,
 }
 
 /// `[[limit]]`

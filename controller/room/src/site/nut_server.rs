@@ -270,7 +270,12 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
         .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
         .collect();
     for host in &raw.hosts {
-        let Some(ups) = host.action.as_ref().and_then(|action| W::served_ups(action)) else {
+        let Some(ups) = host
+            .action
+            .action
+            .as_ref()
+            .and_then(|action| W::served_ups(action))
+        else {
             continue;
         };
         if raw.nut_server.is_none() {

@@ -6,8 +6,9 @@ use super::parse::{Hands, RawAction};
 use super::reader::{At, Found};
 use super::{
     Channel, Confirm, ContactKind, Device, DeviceAction, DeviceKind, Hardware, Host, Label, Limit, Mqtt,
-    Node, OnFailure, OutagePolicy, Portal, Priority, Side, Site, Web, World,
+    Node, OnFailure, OutagePolicy, Portal, Priority, Side, Site, Start, Web, World,
 };
+use crate::outage::Verb;
 use crate::time::Millis;
 use shared::Quantity;
 use shared::access::UnsetClock;
@@ -129,16 +130,38 @@ pub(super) struct RawHost<W: World> {
     pub(super) feeds: Vec<At<String>>,
     pub(super) need: Found<usize>,
     pub(super) depends_on: Vec<At<String>>,
-    pub(super) action: Option<W::Action>,
-    /// `kind = "device"`, which only the devices make an action.
-    pub(super) told: Option<RawTold>,
-    /// Longest time that the action may take by its own settings.
-    pub(super) action_longest: Found<Millis>,
-    /// What the action is aimed at, to find the same server twice.
-    pub(super) aim: Found<String>,
+    pub(super) action: RawDoing<W::Action>,
+    pub(super) force: Option<RawDoing<W::Action>>,
+    pub(super) start: Option<RawStart<W>>,
     pub(super) confirm: Found<Confirm>,
     pub(super) budget: Found<Millis>,
     pub(super) on_failure: Found<OnFailure>,
+}
+
+impl<W: World> RawHost<W> {
+    /// Everything that can be done to the host, in the order of [`Verb::ALL`].
+    pub(super) fn doings(&self) -> impl Iterator<Item = (Verb, &RawDoing<W::Action>)> {
+        let force = self.force.iter().map(|doing| (Verb::Force, doing));
+        let start = self.start.iter().map(|start| (Verb::Start, &start.doing));
+        [(Verb::Stop, &self.action)].into_iter().chain(force).chain(start)
+    }
+}
+
+/// One of `[host.action]`, `[host.force]`, `[host.start]`.
+pub(super) struct RawDoing<A> {
+    pub(super) action: Option<A>,
+    /// `kind = "device"`, which only the devices make an action.
+    pub(super) told: Option<RawTold>,
+    /// Longest time that the action may take by its own settings.
+    pub(super) longest: Found<Millis>,
+    /// What the action is aimed at, to find the same server twice.
+    pub(super) aim: Found<String>,
+}
+
+pub(super) struct RawStart<W: World> {
+    pub(super) doing: RawDoing<W::Action>,
+    pub(super) alive: Found<SocketAddr>,
+    pub(super) budget: Found<Millis>,
 }
 
 pub(super) struct RawTold {
@@ -345,32 +368,45 @@ fn build_device(raw: RawDevice) -> Option<Device> {
 }
 
 fn build_host<W: Hands>(raw: RawHost<W>, devices: &[Device]) -> Option<Host<W>> {
-    let action = match raw.told {
-        None => raw.action?,
-        Some(told) => {
-            let device = devices.iter().find(|device| device.name == told.device.value)?;
-            let action = DeviceAction {
-                device: device.name.clone(),
-                addr: device.link.endpoint().map(|(_, addr)| addr),
-                port: device.link.serial().map(|line| line.path.clone()),
-                command: told.command.value,
-                value: told.value,
-            };
-            // What a simulated site refuses was reported with the device.
-            W::action(RawAction::Device(action)).ok()?
-        }
+    let start = match raw.start {
+        None => None,
+        Some(start) => Some(Start {
+            action: build_doing::<W>(start.doing, devices)?,
+            alive: start.alive.map(|addr| addr.value),
+            budget: start.budget?.value,
+        }),
+    };
+    let force = match raw.force {
+        None => None,
+        Some(force) => Some(build_doing::<W>(force, devices)?),
     };
     Some(Host {
+        action: build_doing::<W>(raw.action, devices)?,
+        force,
+        start,
         name: raw.name?.value,
         label: raw.label?.value,
         feeds: raw.feeds.into_iter().map(|feed| feed.value).collect(),
         need: raw.need?.value,
         depends_on: raw.depends_on.into_iter().map(|host| host.value).collect(),
-        action,
         confirm: raw.confirm?.value,
         budget: raw.budget?.value,
         on_failure: raw.on_failure?.value,
     })
+}
+
+fn build_doing<W: Hands>(raw: RawDoing<W::Action>, devices: &[Device]) -> Option<W::Action> {
+    let Some(told) = raw.told else { return raw.action };
+    let device = devices.iter().find(|device| device.name == told.device.value)?;
+    let action = DeviceAction {
+        device: device.name.clone(),
+        addr: device.link.endpoint().map(|(_, addr)| addr),
+        port: device.link.serial().map(|line| line.path.clone()),
+        command: told.command.value,
+        value: told.value,
+    };
+    // What a simulated site refuses was reported with the device.
+    W::action(RawAction::Device(action)).ok()
 }
 
 fn build_limit(raw: RawLimit) -> Option<Limit> {

@@ -47,6 +47,8 @@ pub(super) struct Reader<'a> {
     /// How the table is called in messages: `[[node]]`.
     title: String,
     known: Vec<&'static str>,
+    /// One mistake decides what else may stand here, and it is reported already.
+    forgiven: bool,
     sink: &'a Sink<'a>,
     base: &'a Path,
 }
@@ -64,13 +66,22 @@ impl<'a> Reader<'a> {
             span,
             title: title.into(),
             known: Vec::new(),
+            forgiven: false,
             sink,
             base,
         }
     }
 
+    /// Takes every key, known or not: what may stand here hangs on a key that is wrong.
+    pub(super) fn forgive(&mut self) {
+        self.forgiven = true;
+    }
+
     /// Refuses every key that was not asked for.
     pub(super) fn finish(self) {
+        if self.forgiven {
+            return;
+        }
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {

@@ -7,11 +7,14 @@ use super::parse::{
     POLL_ON_BATTERY, RETRIES, RawAction, TIMEOUT,
 };
 use super::problem::{Kind, Sink};
-use super::raw::{Raw, RawDevice, RawHost, RawLimit, RawMqtt, RawOutage, RawTold, RawWeb, side_word};
+use super::raw::{
+    Raw, RawDevice, RawDoing, RawHost, RawLimit, RawMqtt, RawOutage, RawStart, RawWeb, side_word,
+};
 use super::reader::{At, Found, Reader};
 use super::{
     Confirm, DeviceKind, ExecAction, Label, NutAction, OnFailure, Priority, Side, SshAction, preset,
 };
+use crate::outage::Verb;
 use crate::time::Millis;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -318,12 +321,21 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
             "a host without a UPS needs no plan; name what supplies it, or take the host out",
         );
     }
-    let Asked {
-        action,
-        told,
-        longest: action_longest,
-        aim,
-    } = action_of::<W>(&mut r);
+    let hint = "[host.action] with kind = \"ssh\", \"exec\", \"nut\" or \"device\"";
+    let action = match r.table("action", Verb::Stop.section(), hint) {
+        Some(mut doing) => {
+            let action = doing_of::<W>(&mut doing, Verb::Stop);
+            doing.finish();
+            action
+        }
+        None => nothing(),
+    };
+    let force = r.table_or("force", Verb::Force.section()).map(|mut doing| {
+        let force = doing_of::<W>(&mut doing, Verb::Force);
+        doing.finish();
+        force
+    });
+    let start = r.table_or("start", Verb::Start.section()).map(start::<W>);
     let host = RawHost {
         span: r.span.clone(),
         label: label(&mut r, &name),
@@ -332,9 +344,8 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
         need,
         depends_on: r.list("depends_on"),
         action,
-        told,
-        action_longest,
-        aim,
+        force,
+        start,
         confirm: confirm(&mut r),
         budget: r.duration(
             "budget",
@@ -343,7 +354,11 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
         ),
         on_failure: r.word(
             "on_failure",
-            &[("go_on", OnFailure::GoOn), ("hold", OnFailure::Hold)],
+            &[
+                ("go_on", OnFailure::GoOn),
+                ("hold", OnFailure::Hold),
+                ("force", OnFailure::Force),
+            ],
         ),
     };
     r.finish();
@@ -358,45 +373,72 @@ enum ActionKind {
     Nut,
 }
 
-/// What `[host.action]` says.
-struct Asked<A> {
-    action: Option<A>,
-    told: Option<RawTold>,
-    longest: Found<Millis>,
-    aim: Found<String>,
+/// Kinds of action that can do this to a host.
+const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
+    match verb {
+        Verb::Stop => &[
+            ("ssh", ActionKind::Ssh),
+            ("exec", ActionKind::Exec),
+            ("nut", ActionKind::Nut),
+            ("device", ActionKind::Device),
+        ],
+        // The word of a UPS is heard by a host that runs and means to obey.
+        Verb::Force | Verb::Start => &[
+            ("ssh", ActionKind::Ssh),
+            ("exec", ActionKind::Exec),
+            ("device", ActionKind::Device),
+        ],
+    }
 }
 
-fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
-    let nothing = || Asked {
+fn start<W: Hands>(mut r: Reader<'_>) -> RawStart<W> {
+    let doing = doing_of::<W>(&mut r, Verb::Start);
+    let start = RawStart {
+        doing,
+        alive: match r.has("alive") {
+            true => r.addr("alive", "\"192.168.10.21:22\""),
+            false => {
+                let _ = r.text_or("alive");
+                None
+            }
+        },
+        budget: r.duration(
+            "budget",
+            (Millis(500), Millis::from_secs(7200)),
+            "the longest time from switching it on until it serves, e.g. \"10m\"",
+        ),
+    };
+    r.finish();
+    start
+}
+
+fn nothing<A>() -> RawDoing<A> {
+    RawDoing {
         action: None,
         told: None,
         longest: None,
         aim: None,
-    };
-    let hint = "[host.action] with kind = \"ssh\", \"exec\", \"nut\" or \"device\"";
-    let Some(mut r) = host.table("action", "[host.action]", hint) else {
-        return nothing();
-    };
+    }
+}
+
+/// How something is done to a host; the table is finished by the caller.
+fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
     let span = r.span.clone();
-    let words = [
-        ("ssh", ActionKind::Ssh),
-        ("exec", ActionKind::Exec),
-        ("nut", ActionKind::Nut),
-        ("device", ActionKind::Device),
-    ];
-    let kind = r.word("kind", &words);
+    let kind = r.word("kind", kinds(verb));
     let mut told = None;
     let raw = match kind.as_ref().map(|kind| kind.value) {
-        None => return nothing(),
-        Some(ActionKind::Ssh) => ssh(&mut r),
-        Some(ActionKind::Exec) => exec(&mut r),
-        Some(ActionKind::Device) => super::write::told(&mut r).map(|(found, longest, aim)| {
+        None => {
+            r.forgive();
+            return nothing();
+        }
+        Some(ActionKind::Ssh) => ssh(r),
+        Some(ActionKind::Exec) => exec(r),
+        Some(ActionKind::Device) => super::write::told(r).map(|(found, longest, aim)| {
             told = Some(found);
             (None, longest, aim)
         }),
-        Some(ActionKind::Nut) => nut(&mut r),
+        Some(ActionKind::Nut) => nut(r),
     };
-    r.finish();
     let Some((raw, longest, aim)) = raw else {
         return nothing();
     };
@@ -406,7 +448,7 @@ fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
             span: span.clone(),
         })
     }
-    let asked = |action| Asked {
+    let asked = |action| RawDoing {
         action,
         told,
         longest: at(&span, longest),
@@ -415,7 +457,7 @@ fn action_of<W: Hands>(host: &mut Reader<'_>) -> Asked<W::Action> {
     match raw.map(W::action).transpose() {
         Ok(action) => asked(action),
         Err(why) => {
-            host.sink().error(Kind::Value, &span, why);
+            r.sink().error(Kind::Value, &span, why);
             asked(None)
         }
     }

@@ -3,7 +3,8 @@
 
 use super::parse::{Step, decode, locate, read, real, simulated};
 use super::problem::{Kind, Problem, Severity};
-use super::{Confirm, Mqtt, Priority, Real, RealAction, SimulatedAction, Site};
+use super::{Confirm, Mqtt, OnFailure, Priority, Real, RealAction, SimulatedAction, Site};
+use crate::outage::Verb;
 use crate::time::Millis;
 use proptest::prelude::*;
 use std::path::Path;
@@ -538,7 +539,7 @@ const BAD: &[(&str, &str, &str, &str)] = &[
         "budget = \"60s\"",
         "budget = \"35s\"",
         "budget = \"35s\"",
-        "time-outs (35s)",
+        "time-outs of its [host.action] (35s)",
     ),
     (
         "version = \"v2c\"",
@@ -691,6 +692,49 @@ fn a_circle_names_every_member_once() {
     let circles: Vec<&Problem> = problems.iter().filter(|p| p.kind == Kind::Cycle).collect();
     assert_eq!(circles.len(), 1, "{problems:?}");
     assert!(circles[0].message.ends_with("a -> b -> c -> a"), "{}", circles[0]);
+}
+
+#[test]
+fn a_host_can_be_forced_and_started_by_what_can_do_that() {
+    let force = "[host.force]\nkind = \"exec\"\nprogram = \"/bin/cut\"\n";
+    let start = "[host.start]\nkind = \"exec\"\nprogram = \"/bin/wake\"\nalive = \"127.0.0.1:2222\"\nbudget = \"5m\"\n";
+    let with = |on_failure: &str, more: &str| {
+        GOOD.replacen("on_failure = \"go_on\"", on_failure, 1).replacen(
+            "[host.action]",
+            &format!("{more}[host.action]"),
+            1,
+        )
+    };
+    let site = real_of(&with("on_failure = \"force\"", &[force, start].concat())).unwrap();
+    let host = &site.hosts[0];
+    assert_eq!(host.on_failure, OnFailure::Force);
+    assert!(matches!(host.doing(Verb::Force), Some(RealAction::Exec(_))));
+    let begun = host.start.as_ref().unwrap();
+    assert_eq!(
+        (begun.alive.map(|addr| addr.port()), begun.budget),
+        (Some(2222), Millis::from_secs(300))
+    );
+    let hash = |site| crate::plan::Plan::new(site).unwrap().hash().to_owned();
+    assert_ne!(hash(&site), hash(&real_of(GOOD).unwrap()));
+    for (text, word) in [
+        (with("on_failure = \"force\"", ""), "belong together"),
+        (with("on_failure = \"go_on\"", force), "belong together"),
+        (
+            with(
+                "on_failure = \"go_on\"",
+                &start.replace("budget = \"5m\"", "budget = \"1s\""),
+            ),
+            "[host.start]",
+        ),
+        (
+            with("on_failure = \"go_on\"", &start.replace("\"exec\"", "\"nut\"")),
+            "kind",
+        ),
+    ] {
+        let problems = real_of(&text).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert!(problems[0].message.contains(word), "{problems:?}");
+    }
 }
 
 #[test]

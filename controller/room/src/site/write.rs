@@ -9,6 +9,7 @@ use super::raw::{Raw, RawHost, RawTold};
 use super::reader::{At, Found, Reader};
 use super::{Confirm, Device, World};
 use crate::command::{Danger, KNOWN, Name};
+use crate::outage::Verb;
 use crate::time::Millis;
 use std::path::PathBuf;
 
@@ -178,8 +179,12 @@ pub(super) fn told(r: &mut Reader<'_>) -> Option<(RawTold, Millis, String)> {
 /// Steps that tell a device something: it is there, may be told so, and whoever it feeds is
 /// stopped before.
 pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
-    for host in &raw.hosts {
-        let Some(told) = &host.told else { continue };
+    let doings = raw
+        .hosts
+        .iter()
+        .flat_map(|host| host.doings().map(move |(verb, doing)| (host, verb, doing)));
+    for (host, verb, doing) in doings {
+        let Some(told) = &doing.told else { continue };
         let name = host.name.as_ref().map_or("?", |name| name.value.as_str());
         let device = raw.devices.iter().find(|device| {
             device
@@ -210,6 +215,21 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
                 ),
                 format!("add commands = [\"{}\"] to its [[device]]", told.command.value),
             );
+        }
+        let gives = matches!(
+            told.command.value.known().pattern,
+            "load.on" | "outlet.{i}.load.on"
+        );
+        if gives != (verb == Verb::Start) && verb != Verb::Stop {
+            sink.error_hint(
+                Kind::Conflict,
+                &told.command.span,
+                format!("{} is not what {} is for", told.command.value, verb.section()),
+                "[host.force] takes the power away, [host.start] gives it: load.on, outlet.3.load.on",
+            );
+        }
+        if verb != Verb::Stop {
+            continue;
         }
         if let Some(confirm) = &host.confirm
             && confirm.value != Confirm::ActionSucceeded

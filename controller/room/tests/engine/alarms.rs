@@ -22,7 +22,7 @@
 use super::bench::{Bench, site};
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::event::{Command, Event, Turn};
-use room::outage::{self, Order};
+use room::outage::{self, Order, Verb};
 use room::record::Record;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::{
@@ -100,6 +100,8 @@ fn host(name: &str) -> Host<Real> {
         confirm: Confirm::ActionSucceeded,
         budget: Millis(60_000),
         on_failure: OnFailure::GoOn,
+        force: None,
+        start: None,
     }
 }
 
@@ -210,6 +212,7 @@ impl Story {
             run: 1,
             step: host.to_owned(),
             attempt: 1,
+            verb: Verb::Stop,
         };
         let record = Record::Power {
             record: outage::Record::StepConfirmed {

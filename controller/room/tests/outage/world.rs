@@ -838,6 +838,8 @@ pub(crate) fn host(name: &str, feeds: &[&str], depends_on: &[&str]) -> Host<Real
         },
         budget: Millis(20_000),
         on_failure: OnFailure::GoOn,
+        force: None,
+        start: None,
     }
 }
 
