@@ -38,10 +38,6 @@ impl Verb {
             Self::Start => "[host.start]",
         }
     }
-
-    fn is_stop(&self) -> bool {
-        *self == Self::Stop
-    }
 }
 
 /// Names one execution of one step.
@@ -56,7 +52,8 @@ pub struct Order {
     /// Counts up with each try.
     pub attempt: u32,
     /// What is done; records from before there was a choice are stops.
-    #[serde(default, skip_serializing_if = "Verb::is_stop")]
+    // Never left out: the roles talk in a form that has no names of fields.
+    #[serde(default)]
     pub verb: Verb,
 }
 
