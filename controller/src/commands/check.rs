@@ -14,7 +14,7 @@ use clap::Args;
 use room::outage::Verb;
 use room::plan::Plan;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
-use room::site::parse::{Hands, MAX_TEXT, Step, decode, locate, read};
+use room::site::parse::{Hands, Located, MAX_TEXT, Step, decode, locate, read};
 use room::site::problem::{Kind, Problem, Severity};
 use room::site::write::Write;
 use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, World, is_exposed, listening};
@@ -209,7 +209,7 @@ fn both(label: &Label) -> String {
 /// What only the disk knows.
 fn on_disk(site: &Site<Real>, text: &str, config: &Path) -> Vec<Problem> {
     let mut disk = Disk {
-        text,
+        places: Located::new(text),
         problems: Vec::new(),
         present: 0,
         absent: Vec::new(),
@@ -458,7 +458,7 @@ const SSH_KEY: &str =
 const PASSWORD: &str = "the password alone, on one line";
 
 struct Disk<'t> {
-    text: &'t str,
+    places: Located<'t>,
     problems: Vec<Problem>,
     /// Files of the site that are here.
     present: usize,
@@ -468,13 +468,13 @@ struct Disk<'t> {
 
 impl Disk<'_> {
     fn error(&mut self, way: &[Step<'_>], message: String, hint: &str) {
-        let at = locate(self.text, way);
+        let at = self.places.locate(way);
         self.problems
             .push(error_at(at, Kind::Value, message, Some(hint.to_owned())));
     }
 
     fn warning(&mut self, way: &[Step<'_>], message: String, hint: &str) {
-        let at = locate(self.text, way);
+        let at = self.places.locate(way);
         self.problems.push(Problem {
             severity: Severity::Warning,
             ..error_at(at, Kind::Exposure, message, Some(hint.to_owned()))
@@ -482,7 +482,7 @@ impl Disk<'_> {
     }
 
     fn absent(&mut self, way: &[Step<'_>], message: String, hint: &str) {
-        let at = locate(self.text, way);
+        let at = self.places.locate(way);
         self.absent
             .push(error_at(at, Kind::Value, message, Some(hint.to_owned())));
     }

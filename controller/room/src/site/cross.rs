@@ -14,7 +14,7 @@ use super::{Confirm, DeviceKind, OnFailure, Side, World};
 use crate::outage::Verb;
 use crate::time::Millis;
 use shared::Quantity;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -80,7 +80,7 @@ fn told<W: World>(raw: &Raw<W>) -> super::notice::Known<'_> {
 fn once<'v, T: Ord + Display + 'v>(what: &str, values: impl Iterator<Item = &'v At<T>>, sink: &Sink<'_>) {
     let mut seen: BTreeMap<&T, usize> = BTreeMap::new();
     for at in values {
-        let (line, _) = super::problem::place(sink.text(), at.span.start);
+        let line = sink.line(at.span.start);
         if let Some(first) = seen.get(&at.value) {
             sink.error_hint(
                 Kind::Duplicate,
@@ -195,7 +195,7 @@ fn listeners<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
 }
 
 fn channels<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
-    let device_names: Vec<&str> = raw
+    let device_names: BTreeSet<&str> = raw
         .devices
         .iter()
         .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
@@ -211,7 +211,7 @@ fn channels<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
         );
         for point in node.channels.iter().filter_map(|channel| channel.point.as_ref()) {
             let first = point.value.split('.').next().unwrap_or_default();
-            if device_names.contains(&first) {
+            if device_names.contains(first) {
                 sink.error_hint(
                     Kind::Duplicate,
                     &point.span,
@@ -231,7 +231,7 @@ fn devices<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     let mut ports: BTreeMap<&Path, &SerialLine> = BTreeMap::new();
     for device in &raw.devices {
         let Some(link) = &device.link else { continue };
-        let (line, _) = super::problem::place(sink.text(), link.span.start);
+        let line = sink.line(link.span.start);
         if let Some(first) = agents.insert(link.value.identity(), line) {
             sink.error_hint(
                 Kind::Duplicate,

@@ -184,7 +184,7 @@ pub(super) fn check(nodes: &[RawNode], access: Option<&RawAccess>, sink: &Sink<'
             );
         }
         if let Some(name) = &portal.name {
-            let (line, _) = super::problem::place(sink.text(), name.span.start);
+            let line = sink.line(name.span.start);
             if let Some(first) = names.insert(&name.value, line) {
                 sink.error_hint(
                     Kind::Duplicate,
@@ -315,7 +315,7 @@ pub fn cards(text: &str, portals: &[Portal]) -> Result<(Vec<Card>, Vec<Problem>)
     let mut entries: BTreeMap<&str, usize> = BTreeMap::new();
     for card in read.iter().flatten() {
         for id in [Some(&card.id), card.pin_id.as_ref()].into_iter().flatten() {
-            let (line, _) = super::problem::place(text, id.span.start);
+            let line = sink.line(id.span.start);
             if let Some(first) = ids.insert(id.value, line) {
                 sink.error_hint(
                     Kind::Duplicate,

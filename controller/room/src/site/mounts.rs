@@ -6,7 +6,7 @@
 
 use super::ContactKind;
 use super::parse::quantity_word;
-use super::problem::{Kind, Sink, place};
+use super::problem::{Kind, Sink};
 use super::raw::{RawChannel, RawNode};
 use super::reader::{At, Found, Reader};
 use crate::time::Millis;
@@ -236,7 +236,7 @@ pub(super) fn check(node: &RawNode, sink: &Sink<'_>) {
     let mut rows: BTreeMap<(u8, u8, u8, u8), usize> = BTreeMap::new();
     let mut chips: BTreeMap<u8, (&'static str, usize)> = BTreeMap::new();
     for (_, mount) in &mounted {
-        let (line, _) = place(sink.text(), mount.span.start);
+        let line = sink.line(mount.span.start);
         let value = mount.value;
         let key = (value.part as u8, value.at, value.output, value.converter() as u8);
         if let Some(first) = rows.insert(key, line) {

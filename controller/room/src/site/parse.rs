@@ -11,7 +11,7 @@
 //! a default has it here, by name; safety limits (alarm limits, the outage policy, what happens
 //! when a server does not stop) have none.
 
-use super::problem::{Kind, Problem, Severity, Sink};
+use super::problem::{Kind, Lines, Problem, Severity, Sink};
 use super::{
     DeviceAction, ExecAction, Loopback, NutAction, Real, RealAction, Simulated, SimulatedAction, Site,
     SshAction, World,
@@ -249,20 +249,45 @@ pub enum Step<'k> {
 /// a file that is not there. The beginning of the file when there is no such value.
 #[must_use]
 pub fn locate(text: &str, way: &[Step<'_>]) -> (usize, usize) {
-    let (root, _) = DeTable::parse_recoverable(text);
-    let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
-    let mut at = &root;
-    for step in way {
-        let next = match step {
-            Step::Key(key) => at.get_ref().get(*key),
-            Step::Index(index) => at.get_ref().get(*index),
-        };
-        match next {
-            Some(next) => at = next,
-            None => break,
+    Located::new(text).locate(way)
+}
+
+/// A text that was read once, to [`locate`] many values in it.
+pub struct Located<'t> {
+    text: &'t str,
+    lines: Lines,
+    root: Spanned<DeValue<'t>>,
+}
+
+impl<'t> Located<'t> {
+    /// Reads the text as far as it can be read.
+    #[must_use]
+    pub fn new(text: &'t str) -> Self {
+        let (root, _) = DeTable::parse_recoverable(text);
+        let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
+        Self {
+            text,
+            lines: Lines::of(text),
+            root,
         }
     }
-    super::problem::place(text, at.span().start)
+
+    /// Line and column (from 1) of a value; where the last part of the way begins that is there.
+    #[must_use]
+    pub fn locate(&self, way: &[Step<'_>]) -> (usize, usize) {
+        let mut at = &self.root;
+        for step in way {
+            let next = match step {
+                Step::Key(key) => at.get_ref().get(*key),
+                Step::Index(index) => at.get_ref().get(*index),
+            };
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        self.lines.place(self.text, at.span().start)
+    }
 }
 
 /// One syntax error, named after the character that most probably caused it.

@@ -3,7 +3,7 @@
 //! Staff repair a file in one round, so everything found is kept and sorted by place. Nothing
 //! here decides what is right; `parse` and `cross` do.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Range;
 
 /// Most problems that are kept; a file that is wrong everywhere (another format, another
@@ -112,6 +112,8 @@ impl std::fmt::Display for Problem {
 /// Collects the problems of one text.
 pub(super) struct Sink<'t> {
     text: &'t str,
+    /// Made for the first question, so that ten thousand tables do not each count the lines above them.
+    lines: OnceCell<Lines>,
     list: RefCell<Vec<(usize, Problem)>>,
     dropped: RefCell<usize>,
 }
@@ -120,6 +122,7 @@ impl<'t> Sink<'t> {
     pub(super) fn new(text: &'t str) -> Self {
         Self {
             text,
+            lines: OnceCell::new(),
             list: RefCell::new(Vec::new()),
             dropped: RefCell::new(0),
         }
@@ -127,6 +130,11 @@ impl<'t> Sink<'t> {
 
     pub(super) fn text(&self) -> &'t str {
         self.text
+    }
+
+    /// Line, from 1, of a byte offset.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.lines.get_or_init(|| Lines::of(self.text)).line(offset)
     }
 
     pub(super) fn error(&self, kind: Kind, span: &Range<usize>, message: impl Into<String>) {
@@ -213,12 +221,48 @@ impl<'t> Sink<'t> {
     }
 }
 
-/// Line and column (in characters, both from 1) of a byte offset.
+/// Where the lines of a text begin: a place costs a search in this list, not a walk through the text.
+pub(super) struct Lines(Vec<usize>);
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes that this thread went through to find lines.
+    pub(super) static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+impl Lines {
+    pub(super) fn of(text: &str) -> Self {
+        #[cfg(test)]
+        BYTES_READ.set(BYTES_READ.get() + text.len());
+        let after = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self(std::iter::once(0).chain(after).collect())
+    }
+
+    /// Line, from 1, of a byte offset.
+    pub(super) fn line(&self, offset: usize) -> usize {
+        self.0.partition_point(|&start| start <= offset)
+    }
+
+    /// Line and column, as [`place`].
+    pub(super) fn place(&self, text: &str, offset: usize) -> (usize, usize) {
+        let line = self.line(offset.min(text.len()));
+        let start = self.0.get(line - 1).copied().unwrap_or_default();
+        (
+            line,
+            place(text.get(start..).unwrap_or_default(), offset - start).1,
+        )
+    }
+}
+
+/// Line and column (in characters, both from 1) of a byte offset. It reads all that stands before; for
+/// many offsets of one text there is [`Lines`].
 pub(super) fn place(text: &str, offset: usize) -> (usize, usize) {
     let mut offset = offset.min(text.len());
     while !text.is_char_boundary(offset) {
         offset -= 1;
     }
+    #[cfg(test)]
+    BYTES_READ.set(BYTES_READ.get() + offset);
     let before = &text[..offset];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (

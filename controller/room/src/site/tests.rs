@@ -1,8 +1,8 @@
 //! Every way of writing a site file wrongly, each with the line where it must be reported.
 // Long because it is one table.
 
-use super::parse::{Step, decode, locate, read, real, simulated};
-use super::problem::{Kind, Problem, Severity};
+use super::parse::{Located, Step, decode, locate, read, real, simulated};
+use super::problem::{BYTES_READ, Kind, Lines, Problem, Severity, place};
 use super::{Confirm, Mqtt, OnFailure, Priority, Real, RealAction, SimulatedAction, Site};
 use crate::outage::Verb;
 use crate::time::Millis;
@@ -813,6 +813,54 @@ fn a_value_is_located_by_its_way() {
     // A value that is not there is reported where its table begins.
     assert_eq!(locate(GOOD, &[Step::Key("nothing")]), (1, 1));
     assert_eq!(locate("", &[Step::Index(3)]), (1, 1));
+}
+
+/// Work is counted, not time: bytes of the text that were gone through to know in which line something
+/// stands. It was the text once for every table, which made a full site 30 s late at its start.
+#[test]
+fn the_lines_of_a_long_file_are_counted_once() {
+    let mut text = GOOD.to_owned();
+    for at in 0..2000 {
+        let host = at / 250;
+        let port = 1000 + at % 250;
+        text.push_str(&format!(
+            "\n[[device]]\nname = \"far-{at}\"\nkind = \"other\"\naddr = \"192.168.77.{host}:{port}\"\n\
+             version = \"v2c\"\ncommunity = \"x\"\n"
+        ));
+    }
+    BYTES_READ.set(0);
+    let site = real_of(&text).unwrap();
+    assert!(site.devices.len() >= 2000);
+    assert!(
+        BYTES_READ.get() <= 2 * text.len(),
+        "{} of {}",
+        BYTES_READ.get(),
+        text.len()
+    );
+
+    // The same for files that are all missing on the disk.
+    let places = Located::new(&text);
+    BYTES_READ.set(0);
+    for at in 0..2000 {
+        let (line, column) = places.locate(&[Step::Key("device"), Step::Index(at), Step::Key("name")]);
+        assert_eq!(column, 8, "line {line}");
+    }
+    assert!(
+        BYTES_READ.get() <= text.len(),
+        "{} of {}",
+        BYTES_READ.get(),
+        text.len()
+    );
+}
+
+/// The quick way to a place and the slow one say the same.
+#[test]
+fn a_place_is_found_by_its_line() {
+    let text = "é = 1\n\nname = \"室 12\"\nlast";
+    let lines = Lines::of(text);
+    for at in (0..=text.len()).filter(|&at| text.is_char_boundary(at)) {
+        assert_eq!(lines.place(text, at), place(text, at), "byte {at}");
+    }
 }
 
 #[test]
