@@ -196,16 +196,16 @@ async fn debian_sshd_that_hangs_is_given_up_in_time() {
     // It ends soon after its client is gone: nothing reads from it any more.
     let (dir, sshd) = debian("while echo busy; do sleep 0.1; done");
     let action = SshAction {
-        command_timeout: Millis(500),
+        command_timeout: Millis(2000),
         ..to_sshd(&sshd)
     };
     let begun = Instant::now();
     let problem = request(&action).await.unwrap_err();
     assert!(
-        problem.retryable && problem.text.contains("within 0.5 s"),
+        problem.retryable && problem.text.contains("within 2 s"),
         "{problem:?}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(marks(dir.path()), ["stop --now"]);
 }
 
