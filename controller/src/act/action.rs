@@ -3,7 +3,7 @@
 
 use super::device::{self, Tools};
 use super::permit::{Armed, Checked};
-use super::{exec, nut, ssh};
+use super::{exec, http, ipmi, nut, redfish, ssh, wol};
 use room::site::{RealAction, SimulatedAction};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -115,14 +115,24 @@ impl Action for RealAction {
             Self::Exec(action) => exec::check(action, permit),
             Self::Device(action) => device::check(action, tools, permit).await,
             Self::Nut(action) => nut::check(action, permit).await,
+            Self::Redfish(action) => redfish::check(action, permit).await,
+            Self::Ipmi(action) => ipmi::check(action, permit).await,
+            Self::Wol(action) => wol::check(action, permit).await,
+            Self::Http(action) => http::check(action, permit).await,
         }
     }
 
     fn address(&self) -> Option<SocketAddr> {
         match self {
             Self::Ssh(action) => Some(action.addr),
-            // The card of a UPS answers on, whatever its output does.
-            Self::Exec(_) | Self::Nut(_) | Self::Device(_) => None,
+            // The card of a UPS and a management controller answer on, whatever they switch.
+            Self::Exec(_)
+            | Self::Nut(_)
+            | Self::Device(_)
+            | Self::Redfish(_)
+            | Self::Ipmi(_)
+            | Self::Wol(_)
+            | Self::Http(_) => None,
         }
     }
 
@@ -132,17 +142,25 @@ impl Action for RealAction {
             Self::Exec(action) => exec::request(action, permit, sent).await,
             Self::Nut(_) => Ok(nut::request(permit, sent)),
             Self::Device(action) => device::request(action, tools, permit, sent).await,
+            Self::Redfish(action) => redfish::request(action, permit, sent).await,
+            Self::Ipmi(action) => ipmi::request(action, permit, sent).await,
+            Self::Wol(action) => wol::request(action, permit, sent).await,
+            Self::Http(action) => http::request(action, permit, sent).await,
         }
     }
 
     fn can_be_seen(&self) -> bool {
-        matches!(self, Self::Device(_))
+        matches!(self, Self::Device(_) | Self::Redfish(_) | Self::Ipmi(_))
     }
 
     async fn seen(&self, tools: &Tools) -> Result<(), Problem> {
         match self {
-            Self::Ssh(_) | Self::Exec(_) | Self::Nut(_) => Err(Problem::passing("nothing of it can be seen")),
+            Self::Ssh(_) | Self::Exec(_) | Self::Nut(_) | Self::Wol(_) | Self::Http(_) => {
+                Err(Problem::passing("nothing of it can be seen"))
+            }
             Self::Device(action) => device::seen(action, tools).await.map(drop),
+            Self::Redfish(action) => redfish::seen(action).await,
+            Self::Ipmi(action) => ipmi::seen(action).await,
         }
     }
 }

@@ -8,8 +8,10 @@
 //! A certificate that is not the expected one is a lasting problem; everything else that can go
 //! wrong on a network may be over at the next try.
 
-use super::action::{Problem, printable};
+use super::action::{Problem, Sent, printable};
 use crate::tls::{self, Believe};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
@@ -26,6 +28,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
 /// Longest body of an answer in bytes. The longest that is asked for is a list of virtual machines:
@@ -101,8 +104,9 @@ impl Ask {
     ///
     /// # Errors
     /// A lasting [`Problem`] when the value cannot stand in a header.
-    pub fn header(mut self, name: &'static str, value: &str) -> Result<Self, Problem> {
-        let name = HeaderName::from_static(name);
+    pub fn header(mut self, name: &str, value: &str) -> Result<Self, Problem> {
+        let name = HeaderName::try_from(name)
+            .map_err(|_| Problem::lasting(format!("{name:?} cannot be a header")))?;
         let value = HeaderValue::try_from(value)
             .map_err(|_| Problem::lasting(format!("{value:?} cannot stand in the header {name}")))?;
         self.headers.insert(name, value);
@@ -208,25 +212,93 @@ impl Client {
         Ok(())
     }
 
+    /// From now on every request says who asks, by user and password (RFC 7617).
+    ///
+    /// # Errors
+    /// A lasting [`Problem`] when the user has a colon in it.
+    pub fn basic(&mut self, user: &str, password: &str) -> Result<(), Problem> {
+        if user.contains(':') {
+            return Err(Problem::lasting(format!(
+                "the account {user:?} has a colon in it, which cannot be sent"
+            )));
+        }
+        let pair = Zeroizing::new(format!("{user}:{password}"));
+        let value = Zeroizing::new(format!("Basic {}", BASE64.encode(pair.as_bytes())));
+        self.always("authorization", &value)
+    }
+
     /// One request and its whole answer, whatever its status.
     ///
     /// # Errors
     /// [`Problem`]: lasting when somebody else answers, else passing.
     pub async fn ask(&self, ask: Ask) -> Result<Answer, Problem> {
-        let limit = Duration::from_millis(self.server.timeout.0);
-        let method = ask.method.clone();
-        tokio::time::timeout(limit, self.exchange(ask))
-            .await
-            .unwrap_or_else(|_| {
-                Err(Problem::passing(format!(
-                    "{}: no answer to {method} within {} s",
-                    self.server.addr,
-                    limit.as_secs_f64()
-                )))
-            })
+        self.tell(ask, &Sent::default()).await
     }
 
-    async fn exchange(&self, ask: Ask) -> Result<Answer, Problem> {
+    /// The same for a request that changes something: `sent` is set when it begins to leave, after
+    /// the server has proven who it is.
+    ///
+    /// # Errors
+    /// [`Problem`]: lasting when somebody else answers, else passing.
+    pub async fn tell(&self, ask: Ask, sent: &Sent) -> Result<Answer, Problem> {
+        let method = ask.method.clone();
+        self.in_time(method.as_str(), self.exchange(ask, sent)).await
+    }
+
+    /// Connects and lets the server prove who it is. Asks nothing.
+    ///
+    /// # Errors
+    /// [`Problem`]: lasting when somebody else answers, else passing.
+    pub async fn reach(&self) -> Result<(), Problem> {
+        let reach = async {
+            match &self.tls {
+                None => self.connect().await.map(drop),
+                Some(config) => self.handshake(config, self.connect().await?).await.map(drop),
+            }
+        };
+        self.in_time("a connection", reach).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let limit = Duration::from_millis(self.server.timeout.0);
+        tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(Problem::passing(format!(
+                "{}: no answer to {what} within {} s",
+                self.server.addr,
+                limit.as_secs_f64()
+            )))
+        })
+    }
+
+    async fn connect(&self) -> Result<TcpStream, Problem> {
+        let addr = self.server.addr;
+        let stream = TcpStream::connect(addr)
+            .await
+            .map_err(|error| Problem::passing(format!("connecting to {addr}: {error}")))?;
+        // A request is a few small writes; the answer to each is waited for.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    async fn handshake(
+        &self,
+        config: &Arc<ClientConfig>,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Problem> {
+        let name = self.server.name();
+        let server = ServerName::try_from(name.clone())
+            .map_err(|_| Problem::lasting(format!("{name} cannot stand in a certificate")))?;
+        TlsConnector::from(Arc::clone(config))
+            .connect(server, stream)
+            .await
+            .map_err(|error| handshake(self.server.addr, &name, &error))
+    }
+
+    async fn exchange(&self, ask: Ask, sent: &Sent) -> Result<Answer, Problem> {
         let addr = self.server.addr;
         let mut request = Request::builder()
             .method(ask.method)
@@ -243,21 +315,15 @@ impl Client {
         headers.extend(self.headers.clone());
         headers.extend(ask.headers);
 
-        let stream = TcpStream::connect(addr)
-            .await
-            .map_err(|error| Problem::passing(format!("connecting to {addr}: {error}")))?;
-        // A request is a few small writes; the answer to each is waited for.
-        let _ = stream.set_nodelay(true);
+        let stream = self.connect().await?;
         match &self.tls {
-            None => talk(addr, stream, request).await,
+            None => {
+                sent.set();
+                talk(addr, stream, request).await
+            }
             Some(config) => {
-                let name = self.server.name();
-                let server = ServerName::try_from(name.clone())
-                    .map_err(|_| Problem::lasting(format!("{name} cannot stand in a certificate")))?;
-                let stream = TlsConnector::from(Arc::clone(config))
-                    .connect(server, stream)
-                    .await
-                    .map_err(|error| handshake(addr, &name, &error))?;
+                let stream = self.handshake(config, stream).await?;
+                sent.set();
                 talk(addr, stream, request).await
             }
         }

@@ -18,13 +18,19 @@ pub mod action;
 pub mod confirm;
 pub mod device;
 pub mod exec;
+mod http;
 pub mod https;
+mod ipmi;
 mod ledger;
 mod nut;
 mod operations;
 pub mod permit;
+mod redfish;
 pub mod ssh;
 pub mod step;
+mod wol;
+
+pub use ipmi::PROGRAM as IPMITOOL;
 
 use crate::link::{FromAct, Role, ToAct, wire};
 use crate::pulse::Pulse;

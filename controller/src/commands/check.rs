@@ -371,6 +371,39 @@ fn action_files(disk: &mut Disk<'_>, table: &[Step<'static>], action: &RealActio
             let way = [table, &[Step::Key("program")]].concat();
             disk.program(&way, &exec.program);
         }
+        RealAction::Redfish(redfish) => {
+            let way = |key| [table, &[Step::Key(key)]].concat();
+            notifier::secret(disk, &way("password_file"), &redfish.password_file, 1, PASSWORD);
+            if let Some(file) = &redfish.server.ca_file {
+                notifier::certificates(disk, &way("ca_file"), file);
+            }
+        }
+        RealAction::Ipmi(ipmi) => {
+            let way = |key| [table, &[Step::Key(key)]].concat();
+            notifier::secret(disk, &way("password_file"), &ipmi.password_file, 1, PASSWORD);
+            disk.program(&way("kind"), Path::new(crate::act::IPMITOOL));
+        }
+        RealAction::Wol(wol) => {
+            if let Some(file) = &wol.password_file {
+                let way = [table, &[Step::Key("password_file")]].concat();
+                notifier::secret(
+                    disk,
+                    &way,
+                    file,
+                    17,
+                    "six bytes as 00-11-22-33-44-55, on one line",
+                );
+            }
+        }
+        RealAction::Http(http) => {
+            let way = |key| [table, &[Step::Key(key)]].concat();
+            if let Some(file) = &http.token_file {
+                notifier::secret(disk, &way("token_file"), file, 1, "the token alone, on one line");
+            }
+            if let Some(file) = &http.server.ca_file {
+                notifier::certificates(disk, &way("ca_file"), file);
+            }
+        }
     }
 }
 

@@ -139,6 +139,10 @@ fn outgoing(site: &Site<Real>) -> Result<Vec<(String, Flow)>, String> {
 fn reach(action: &RealAction) -> Option<(&'static str, SocketAddr)> {
     match action {
         RealAction::Ssh(ssh) => Some(("tcp", ssh.addr)),
+        RealAction::Redfish(redfish) => Some(("tcp", redfish.server.addr)),
+        RealAction::Http(http) => Some(("tcp", http.server.addr)),
+        RealAction::Ipmi(ipmi) => Some(("udp", ipmi.addr)),
+        RealAction::Wol(wol) => Some(("udp", wol.addr)),
         RealAction::Exec(_) | RealAction::Device(_) | RealAction::Nut(_) => None,
     }
 }

@@ -33,6 +33,8 @@ mod sections;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_act;
+#[cfg(test)]
 mod tests_derived;
 #[cfg(test)]
 mod tests_nodes;
@@ -96,7 +98,13 @@ impl World for Real {
     fn served_ups(action: &RealAction) -> Option<&str> {
         match action {
             RealAction::Nut(nut) => Some(&nut.ups),
-            RealAction::Ssh(_) | RealAction::Exec(_) | RealAction::Device(_) => None,
+            RealAction::Ssh(_)
+            | RealAction::Exec(_)
+            | RealAction::Device(_)
+            | RealAction::Redfish(_)
+            | RealAction::Ipmi(_)
+            | RealAction::Wol(_)
+            | RealAction::Http(_) => None,
         }
     }
 }
@@ -117,6 +125,14 @@ pub enum RealAction {
     Device(DeviceAction<SocketAddr>),
     /// The word of a UPS to NUT's clients on the host.
     Nut(NutAction),
+    /// The server's management controller, by Redfish.
+    Redfish(act::redfish::RedfishAction),
+    /// The server's management controller, by IPMI.
+    Ipmi(act::ipmi::IpmiAction),
+    /// Wake-on-LAN; it can only start.
+    Wol(act::wol::WolAction),
+    /// One request over HTTP.
+    Http(act::http::HttpAction),
 }
 
 /// A shutdown action on a simulated server: SSH to loopback and nothing else.

@@ -11,6 +11,10 @@
 //! a default has it here, by name; safety limits (alarm limits, the outage policy, what happens
 //! when a server does not stop) have none.
 
+use super::act::http::HttpAction;
+use super::act::ipmi::IpmiAction;
+use super::act::redfish::RedfishAction;
+use super::act::wol::WolAction;
 use super::problem::{Kind, Lines, Problem, Severity, Sink};
 use super::{
     DeviceAction, ExecAction, Loopback, NutAction, Real, RealAction, Simulated, SimulatedAction, Site,
@@ -150,6 +154,14 @@ pub enum RawAction {
     Device(DeviceAction<SocketAddr>),
     /// `kind = "nut"`
     Nut(NutAction),
+    /// `kind = "redfish"`
+    Redfish(RedfishAction),
+    /// `kind = "ipmi"`
+    Ipmi(IpmiAction),
+    /// `kind = "wol"`
+    Wol(WolAction),
+    /// `kind = "http"`
+    Http(HttpAction),
 }
 
 impl Hands for Real {
@@ -159,6 +171,10 @@ impl Hands for Real {
             RawAction::Exec(exec) => RealAction::Exec(exec),
             RawAction::Device(told) => RealAction::Device(told),
             RawAction::Nut(nut) => RealAction::Nut(nut),
+            RawAction::Redfish(redfish) => RealAction::Redfish(redfish),
+            RawAction::Ipmi(ipmi) => RealAction::Ipmi(ipmi),
+            RawAction::Wol(wol) => RealAction::Wol(wol),
+            RawAction::Http(http) => RealAction::Http(http),
         })
     }
 }
@@ -177,7 +193,13 @@ impl Hands for Simulated {
                     value: told.value,
                 }))
             }
-            RawAction::Nut(_) => Err("a simulated site stops its servers by ssh alone"),
+            RawAction::Nut(_)
+            | RawAction::Redfish(_)
+            | RawAction::Ipmi(_)
+            | RawAction::Wol(_)
+            | RawAction::Http(_) => {
+                Err("a simulated site stops and starts its servers by ssh and devices alone")
+            }
             RawAction::Ssh(ssh) => {
                 let addr = Loopback::new(ssh.addr).ok_or(LOOPBACK_ONLY)?;
                 Ok(SimulatedAction::Ssh(SshAction {

@@ -1,6 +1,7 @@
 //! The tables of the site file, one function for each: which keys they have, of what type, in
 //! which range and with which default. The example site shows every one of them.
 
+use super::act::{http, ipmi, redfish, wol};
 use super::derived::RawDerived;
 use super::parse::{
     COMMAND_TIMEOUT, CONNECT_TIMEOUT, Hands, MAX_DEVICES, MAX_GROUPS, MAX_HOSTS, MAX_LIMITS, MAX_NODES, POLL,
@@ -371,6 +372,10 @@ enum ActionKind {
     Exec,
     Device,
     Nut,
+    Redfish,
+    Ipmi,
+    Wol,
+    Http,
 }
 
 /// Kinds of action that can do this to a host.
@@ -381,12 +386,27 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("exec", ActionKind::Exec),
             ("nut", ActionKind::Nut),
             ("device", ActionKind::Device),
+            ("redfish", ActionKind::Redfish),
+            ("ipmi", ActionKind::Ipmi),
+            ("http", ActionKind::Http),
         ],
         // The word of a UPS is heard by a host that runs and means to obey.
-        Verb::Force | Verb::Start => &[
+        Verb::Force => &[
             ("ssh", ActionKind::Ssh),
             ("exec", ActionKind::Exec),
             ("device", ActionKind::Device),
+            ("redfish", ActionKind::Redfish),
+            ("ipmi", ActionKind::Ipmi),
+            ("http", ActionKind::Http),
+        ],
+        Verb::Start => &[
+            ("ssh", ActionKind::Ssh),
+            ("exec", ActionKind::Exec),
+            ("device", ActionKind::Device),
+            ("redfish", ActionKind::Redfish),
+            ("ipmi", ActionKind::Ipmi),
+            ("wol", ActionKind::Wol),
+            ("http", ActionKind::Http),
         ],
     }
 }
@@ -438,6 +458,10 @@ fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
             (None, longest, aim)
         }),
         Some(ActionKind::Nut) => nut(r),
+        Some(ActionKind::Redfish) => raw_of(redfish::read(r, verb), RawAction::Redfish),
+        Some(ActionKind::Ipmi) => raw_of(ipmi::read(r, verb), RawAction::Ipmi),
+        Some(ActionKind::Wol) => raw_of(wol::read(r), RawAction::Wol),
+        Some(ActionKind::Http) => raw_of(http::read(r), RawAction::Http),
     };
     let Some((raw, longest, aim)) = raw else {
         return nothing();
@@ -465,6 +489,12 @@ fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
 
 /// An action, the longest time it may take, and what it is aimed at.
 type RawAsked = Option<(Option<RawAction>, Millis, String)>;
+
+/// What a reader of `act` found.
+fn raw_of<A>(found: Option<(A, Millis, String)>, action: impl Fn(A) -> RawAction) -> RawAsked {
+    let (found, longest, aim) = found?;
+    Some((Some(action(found)), longest, aim))
+}
 
 fn ssh(r: &mut Reader<'_>) -> RawAsked {
     let range = (Millis(100), Millis::from_secs(3600));

@@ -65,7 +65,7 @@ pub(super) fn check(disk: &mut Disk<'_>, notifiers: &[Notifier]) {
     }
 }
 
-fn secret(disk: &mut Disk<'_>, way: &[Step<'_>], file: &Path, least: usize, hint: &str) {
+pub(super) fn secret(disk: &mut Disk<'_>, way: &[Step<'_>], file: &Path, least: usize, hint: &str) {
     if let Some(secret) = disk.secret(way, file, SECRET_MODE)
         && let Err(why) = password(&secret, least)
     {

@@ -1,3 +1,7 @@
 //! Actions whose settings need more than a few keys: one file each, with its reader.
 
+pub mod http;
 pub mod https;
+pub mod ipmi;
+pub mod redfish;
+pub mod wol;
