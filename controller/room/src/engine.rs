@@ -20,6 +20,7 @@ mod notices;
 mod operate;
 mod orders;
 mod points;
+mod policy;
 mod portals;
 mod redundancy;
 mod served;
@@ -82,6 +83,8 @@ pub struct Engine<W: World> {
     devices: BTreeMap<String, devices::Device>,
     operations: operate::Operations,
     outage: Outage,
+    /// The signs of the site's rules as the outage engine was told them.
+    sights: Vec<Vec<outage::Sight>>,
     redundancies: redundancy::Redundancies,
     troubles: BTreeMap<Part, String>,
     occurrences: BTreeMap<String, (Mono, Label)>,
@@ -139,6 +142,7 @@ impl<W: World> Engine<W> {
                 .collect(),
             operations: operate::Operations::default(),
             outage,
+            sights: Vec::new(),
             redundancies: redundancy::Redundancies::of(&site),
             troubles: BTreeMap::new(),
             occurrences: BTreeMap::new(),
@@ -444,6 +448,7 @@ impl<W: World> Engine<W> {
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
+        self.show_signs(now, &mut turn);
         self.judge_incidents(now, all_alarms, &mut turn);
         self.tell_people(now, &mut turn);
         self.end_turn(&turn);

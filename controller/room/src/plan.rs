@@ -37,6 +37,21 @@ pub struct PlanStep {
     pub budget: Millis,
     /// What to do when the budget is spent.
     pub on_failure: OnFailure,
+    /// Stopped early in an outage, after so long on battery, to lengthen the runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shed_after: Option<Millis>,
+}
+
+impl PlanStep {
+    /// Longest time until it has ended, whichever way.
+    #[must_use]
+    pub const fn planned(&self) -> Millis {
+        match self.on_failure {
+            OnFailure::GoOn | OnFailure::Hold => self.budget,
+            // Forcing it has a budget of its own, as long.
+            OnFailure::Force => Millis(self.budget.0.saturating_mul(2)),
+        }
+    }
 }
 
 /// When a step is planned, counted from the plan's start.
@@ -195,7 +210,7 @@ impl Plan {
             let before = step.after.iter().filter_map(|id| ends.get(id.as_str()));
             let slot = Slot {
                 start: before.copied().max().unwrap_or_default(),
-                length: step.budget,
+                length: step.planned(),
             };
             ends.insert(&step.id, slot.end());
             slots.push(slot);
@@ -330,6 +345,7 @@ fn step_of<W: World>(site: &Site<W>, host: &Host<W>) -> PlanStep {
         action: action_kind(&host.action),
         budget: host.budget,
         on_failure: host.on_failure,
+        shed_after: (site.outage.as_ref()).and_then(|policy| policy.shed.get(&host.name).copied()),
     }
 }
 
@@ -346,6 +362,8 @@ fn action_kind<A: Serialize>(action: &A) -> String {
 /// What the hash covers of one host: everything but its shown name.
 #[derive(Serialize)]
 struct Hashed<'a, A> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shed_after: Option<Millis>,
     name: &'a str,
     feeds: BTreeSet<&'a str>,
     need: usize,
@@ -361,7 +379,7 @@ struct Hashed<'a, A> {
 }
 
 fn hash_of<W: World>(site: &Site<W>) -> String {
-    let mut hosts: Vec<_> = site.hosts.iter().map(hashed).collect();
+    let mut hosts: Vec<_> = site.hosts.iter().map(|host| hashed(site, host)).collect();
     hosts.sort_by_key(|host| host.name);
     let canonical = serde_json::to_vec(&(1_u8, W::SIMULATED, hosts))
         .expect("a plan is plain data: strings, numbers and lists, without maps of odd keys");
@@ -372,8 +390,9 @@ fn hash_of<W: World>(site: &Site<W>) -> String {
     hex
 }
 
-fn hashed<W: World>(host: &Host<W>) -> Hashed<'_, W::Action> {
+fn hashed<'a, W: World>(site: &Site<W>, host: &'a Host<W>) -> Hashed<'a, W::Action> {
     Hashed {
+        shed_after: (site.outage.as_ref()).and_then(|policy| policy.shed.get(&host.name).copied()),
         name: &host.name,
         feeds: host.feeds.iter().map(String::as_str).collect(),
         need: host.need,

@@ -233,6 +233,10 @@ pub enum Kind {
     PlanStarted,
     /// A server cannot be stopped.
     StepFailed,
+    /// Power would have stopped servers, but the policy only alarms.
+    StopWithheld,
+    /// Two signs of heat or water that servers do not survive.
+    RoomEndangered,
     /// Servers that were stopped must be started.
     HostsStopped,
     /// The role that stops servers cannot be used.
@@ -357,7 +361,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 96] = [
+    pub const ALL: [Self; 98] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -394,6 +398,8 @@ impl Kind {
         Self::MarginLow,
         Self::PlanStarted,
         Self::StepFailed,
+        Self::StopWithheld,
+        Self::RoomEndangered,
         Self::HostsStopped,
         Self::ActGone,
         Self::RehearsalFailed,
@@ -496,6 +502,8 @@ impl Kind {
             Self::MarginLow => &power::MARGIN_LOW,
             Self::PlanStarted => &power::PLAN_STARTED,
             Self::StepFailed => &power::STEP_FAILED,
+            Self::StopWithheld => &power::STOP_WITHHELD,
+            Self::RoomEndangered => &power::ROOM_ENDANGERED,
             Self::HostsStopped => &power::HOSTS_STOPPED,
             Self::ActGone => &power::ACT_GONE,
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,

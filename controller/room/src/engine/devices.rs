@@ -244,6 +244,19 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// A fact of a device as of now.
+    pub(super) fn fact_now(&self, now: Mono, device: &str, fact: &str) -> Result<FactValue, NoData> {
+        if let Some(point) = self.points.get(&format!("{device}.{fact}")) {
+            return point.value(now).cloned();
+        }
+        let heard = self.devices.get(device).ok_or(NoData::NeverHeard)?;
+        let told = heard.facts.get(fact).ok_or(NoData::NeverHeard)?;
+        if now.since(told.at) > stale_after(&self.site.devices[heard.at]) {
+            return Err(NoData::Stale);
+        }
+        told.value.clone()
+    }
+
     /// The gap of every fact that a silent device has told too long ago.
     fn log_lost_facts(&mut self, now: Now, at: usize, turn: &mut Turn) {
         let device = &self.site.devices[at];

@@ -311,7 +311,7 @@ impl<W: World> Engine<W> {
         }
     }
 
-    fn assess_group(&self, now: Now, at: usize) -> (Vec<Member>, Assessment) {
+    pub(super) fn assess_group(&self, now: Now, at: usize) -> (Vec<Member>, Assessment) {
         let group = &self.site.groups[at];
         let members: Vec<Member> = group
             .members

@@ -583,7 +583,9 @@ impl<'a> Writer<'a> {
                 ),
                 None,
             ),
-            Power::RunExtended { run, because, scope } => (
+            Power::RunExtended {
+                run, because, scope, ..
+            } => (
                 format!(
                     "停止計画に {} 台を追加（第 {run} 回、{}）",
                     scope.len(),
@@ -633,6 +635,16 @@ impl<'a> Writer<'a> {
                     None,
                 )
             }
+            Power::StopWithheld { hosts, because } => (
+                format!(
+                    "停止すべき時点（{} 台、方針により停止せず、{}）",
+                    hosts.len(),
+                    because.ja
+                ),
+                format!("{} hosts would have been stopped ({})", hosts.len(), because.en),
+                None,
+            ),
+            Power::RuleOver { .. } => return None,
             Power::RunAbandoned { run, because } => (
                 format!("停止計画を中止（第 {run} 回、{}）", because.ja),
                 format!("run {run} goes no further ({})", because.en),

@@ -1,11 +1,11 @@
 //! The durable state: what follows from the records and from nothing else.
 
-use super::record::{Order, Record, Verb};
+use super::record::{Demand, Order, Record, Verb};
 use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
 use crate::power::battery::Start;
 use crate::site::{Label, OnFailure};
 use crate::time::{Millis, Mono, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A reboot of the controller's machine takes at least so long; the battery drained meanwhile.
 pub(super) const REBOOT_TAKES: Millis = Millis::from_secs(60);
@@ -26,6 +26,10 @@ pub(super) struct Book {
     /// Hosts still stopping when a new run took over, and until when their budget lets what they
     /// use wait for them.
     pub(super) leaving: BTreeMap<String, Mono>,
+    /// Rules whose evidence holds and has led to a run.
+    pub(super) rules_done: BTreeSet<String>,
+    /// Hosts that power would have stopped in this outage, had the policy let it, and why.
+    pub(super) withheld: BTreeMap<String, Label>,
     /// First loss of mains of this outage.
     pub(super) outage_since: Option<Mono>,
     last_at: Mono,
@@ -95,6 +99,13 @@ impl Book {
             | Record::CheckPassed { .. }
             | Record::CheckFailed { .. }
             | Record::RehearsalEnded { .. } => self.apply_rehearsal(at, record),
+            Record::StopWithheld { hosts, because } => {
+                let hosts = hosts.iter().map(|host| (host.clone(), because.clone()));
+                self.withheld.extend(hosts);
+            }
+            Record::RuleOver { rule } => {
+                self.rules_done.remove(rule);
+            }
             Record::HostsStarted { hosts, .. } => {
                 // They run, so they are stopped again if the outage is not over.
                 for host in hosts {
@@ -168,6 +179,7 @@ impl Book {
                     self.outage_since = Some(now);
                     self.tried.clear();
                     self.leaving.clear();
+                    self.withheld.clear();
                 }
                 let ledger = self.ups.entry(ups.clone()).or_default();
                 ledger.on_battery = Some(now);
@@ -207,6 +219,7 @@ impl Book {
             }
             Record::OutageOver => {
                 self.outage_since = None;
+                self.withheld.clear();
                 self.tried.clear();
                 self.leaving.clear();
                 for ledger in self.ups.values_mut() {
@@ -227,13 +240,23 @@ impl Book {
                 because,
                 plan,
                 scope,
+                demand,
                 ..
             } => {
                 self.last_run = self.last_run.max(*run);
-                self.run = Some(Run::new(*run, plan.clone(), because.clone(), at, scope));
+                let mut started = Run::new(*run, plan.clone(), because.clone(), at, scope);
+                started.demands.push(demand.clone());
+                self.run = Some(started);
+                self.note_demand(demand);
             }
-            Record::RunExtended { run, scope, .. } => {
+            Record::RunExtended {
+                run, scope, demand, ..
+            } => {
+                self.note_demand(demand);
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
+                    if !run.demands.contains(demand) {
+                        run.demands.push(demand.clone());
+                    }
                     for step in scope {
                         run.steps.entry(step.clone()).or_insert(StepState::Waiting);
                     }
@@ -300,6 +323,12 @@ impl Book {
             }
             Record::RunEnded { run, .. } => self.ended(*run),
             _ => {}
+        }
+    }
+
+    fn note_demand(&mut self, demand: &Demand) {
+        if let Demand::Rule { rule } = demand {
+            self.rules_done.insert(rule.clone());
         }
     }
 

@@ -136,6 +136,12 @@ impl Outage {
         let run = self.book.active_run();
         let running = run.map(|run| run.abandoned.clone().unwrap_or_else(|| run.because.clone()));
         conditions.push(Kind::PlanStarted.when("outage.run".into(), running));
+        let withheld = self.book.outage_since.and(self.book.withheld.first_key_value());
+        let because = withheld.map(|(_, because)| self.because_withheld(because));
+        conditions.push(Kind::StopWithheld.when("outage.withheld".into(), because));
+        for (rule, because) in self.rule_alarms(now) {
+            conditions.push(Kind::RoomEndangered.when(format!("outage.rule.{}", rule.name), because));
+        }
         conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
         let act = match &self.act {
             Act::Ready => None,
@@ -158,6 +164,16 @@ impl Outage {
                 (!failed.is_empty()).then(|| Label::new(failed.clone(), failed))
             });
         conditions.push(Kind::RehearsalFailed.when("outage.rehearsal".into(), failed));
+    }
+
+    /// Hosts that power would have stopped, and why.
+    fn because_withheld(&self, because: &Label) -> Label {
+        let hosts: Vec<&str> = self.book.withheld.keys().map(String::as_str).collect();
+        let hosts = hosts.join(", ");
+        Label::new(
+            format!("停止すべき時点を過ぎた: {hosts}。{}", because.ja),
+            format!("would have been stopped: {hosts}; {}", because.en),
+        )
     }
 
     /// Hosts that a person must start, once the outage is over.

@@ -6,8 +6,8 @@
 //! keeps short outages from starting anything.
 
 use super::judge::life;
-use super::run::StepState;
-use super::{FIRST_WORD, HostConf, Outage, Record, SHORTEST_WAKE, Turn};
+use super::run::{Run, StepState};
+use super::{Demand, FIRST_WORD, HostConf, Outage, Record, SHORTEST_WAKE, Turn};
 use crate::plan::Plan;
 use crate::power::Verdict;
 use crate::power::feeds::{Life, Supply};
@@ -27,10 +27,11 @@ enum Cause {
     Runtime { life: f64, stop: f64, reserve: f64 },
     Charge { charge: f64, limit: f64 },
     Longest { on_battery: f64 },
+    Shed { on_battery: f64 },
 }
 
 impl Urgency {
-    fn because(self) -> Label {
+    pub(super) fn because(self) -> Label {
         match self.cause {
             Cause::Runtime { life, stop, reserve } => Label::new(
                 format!("残り {life:.0} 秒。停止に {stop:.0} 秒かかり、{reserve:.0} 秒を予備とする"),
@@ -41,6 +42,10 @@ impl Urgency {
             Cause::Charge { charge, limit } => Label::new(
                 format!("充電 {charge:.0} %（開始値 {limit:.0} %）"),
                 format!("charge is {charge:.0} %, the plan starts at {limit:.0} %"),
+            ),
+            Cause::Shed { on_battery } => Label::new(
+                format!("バッテリー運転が {on_battery:.0} 秒続いた。残りを長持ちさせるため先に停止"),
+                format!("on battery for {on_battery:.0} s; stopped early so that the others last longer"),
             ),
             Cause::Longest { on_battery } => Label::new(
                 format!("バッテリー運転が {on_battery:.0} 秒続いた"),
@@ -55,13 +60,14 @@ impl Outage {
     pub(super) fn decide(&mut self, now: Now, turn: &mut Turn) {
         self.relieve(now);
         self.abandon_when_stable(now, turn);
+        self.end_rules(now, turn);
         self.start_when_due(now, turn);
         self.end_outage(now, turn);
     }
 
     /// Notes since when no host of the run lives on a draining battery.
     fn relieve(&mut self, now: Now) {
-        let running = self.book.active_run().is_some();
+        let running = self.book.active_run().is_some_and(Run::stands_on_power);
         if running && !self.is_threatened(now.mono) && !self.awaits_word(now.mono) {
             self.relieved_since.get_or_insert(now.mono);
         } else {
@@ -92,7 +98,8 @@ impl Outage {
     /// New orders wait: mains is back but not stable yet, or the truth is not known yet. The
     /// battery does not drain meanwhile.
     pub(super) fn is_paused(&self, now: Mono) -> bool {
-        self.relieved_since.is_some() || self.awaits_word(now) || self.listens(now)
+        let on_power = self.book.active_run().is_none_or(Run::stands_on_power);
+        (on_power && (self.relieved_since.is_some() || self.awaits_word(now))) || self.listens(now)
     }
 
     /// The first polls after a start are on their way.
@@ -141,6 +148,8 @@ impl Outage {
             return;
         }
         let id = run.id;
+        // What a rule demanded it demands of the new plan, too.
+        let rules: Vec<String> = run.demands.iter().filter_map(Demand::rule).collect();
         let open = run.ids(|state| matches!(state, StepState::Waiting | StepState::InFlight(_)));
         let because = Label::new(
             "計画の設定が変わった",
@@ -163,6 +172,9 @@ impl Outage {
                 turn,
             );
         }
+        for rule in rules {
+            self.record(now, Record::RuleOver { rule }, turn);
+        }
     }
 
     fn start_when_due(&mut self, now: Now, turn: &mut Turn) {
@@ -180,6 +192,16 @@ impl Outage {
         } else if let Some(record) = self.due_run(now.mono) {
             self.record(now, record, turn);
         }
+        // What else is due joins the run that has just begun.
+        while let Some(record) = self.due_run(now.mono).filter(|_| self.may_extend()) {
+            self.record(now, record, turn);
+        }
+        self.withhold(now, turn);
+    }
+
+    /// A run goes on that takes in more hosts.
+    fn may_extend(&self) -> bool {
+        self.book.active_run().is_some_and(|run| run.abandoned.is_none())
     }
 
     /// This engine as it is once an abandoned run has made way, and how it does: what is still
@@ -207,11 +229,18 @@ impl Outage {
 
     /// The record that starts or extends a run for the hosts that are due.
     fn due_run(&self, now: Mono) -> Option<Record> {
+        let by_power = || self.due_by_power(now);
+        let (demand, because, scope) = by_power().or_else(|| self.due_by_rule(now))?;
+        Some(self.run_for(demand, because, scope))
+    }
+
+    /// Hosts whose power ends.
+    fn due_by_power(&self, now: Mono) -> Option<(Demand, Label, Vec<String>)> {
         let mut because = None;
         let mut due = Vec::new();
-        let supplies = self.supplies(now);
-        for host in self.unplanned_hosts() {
-            let urgency = self.urgency(host, &supplies, now);
+        let (supplies, stops) = (self.supplies(now), self.stops_in(now));
+        for host in self.unplanned_hosts().filter(|host| self.power_may_stop(host)) {
+            let urgency = self.urgency(host, &supplies, &stops, now);
             if let Some(urgency) = urgency.filter(|urgency| urgency.starts_in <= 0.0) {
                 because.get_or_insert(urgency.because());
                 due.push(host.id.clone());
@@ -219,14 +248,17 @@ impl Outage {
         }
         let because = because?;
         let scope = self.scope(due);
-        if scope.is_empty() {
-            return None;
-        }
-        Some(match self.book.active_run() {
+        (!scope.is_empty()).then_some((Demand::Power, because, scope))
+    }
+
+    /// The record that starts a run for these hosts, or takes them into the active one.
+    pub(super) fn run_for(&self, demand: Demand, because: Label, scope: Vec<String>) -> Record {
+        match self.book.active_run() {
             Some(run) => Record::RunExtended {
                 run: run.id,
                 because,
                 scope,
+                demand,
             },
             None => Record::RunStarted {
                 run: self.book.last_run.saturating_add(1),
@@ -234,12 +266,13 @@ impl Outage {
                 because,
                 plan: self.config.plan.clone(),
                 scope,
+                demand,
             },
-        })
+        }
     }
 
     /// Hosts that no run of this outage has dealt with.
-    fn unplanned_hosts(&self) -> impl Iterator<Item = &HostConf> {
+    pub(super) fn unplanned_hosts(&self) -> impl Iterator<Item = &HostConf> {
         let run = self.book.active_run();
         self.config.hosts.iter().filter(move |host| {
             let planned = run.is_some_and(|run| run.steps.contains_key(&host.id));
@@ -262,13 +295,19 @@ impl Outage {
     }
 
     /// How near a host is to being stopped; `None` while nothing threatens it.
-    pub(super) fn urgency(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<Urgency> {
+    pub(super) fn urgency(
+        &self,
+        host: &HostConf,
+        supplies: &[Supply],
+        stops: &[f64],
+        now: Mono,
+    ) -> Option<Urgency> {
         let policy = self.config.policy.as_ref()?;
         let Life::Until(life) = life(host, supplies) else {
             return None;
         };
         let on_battery = self.on_battery(host, now).as_secs_f64();
-        let stop = host.slot.end().as_secs_f64();
+        let stop = stops[host.at];
         let (reserve, longest) = (
             policy.reserve.as_secs_f64(),
             policy.longest_on_battery.as_secs_f64(),
@@ -276,12 +315,16 @@ impl Outage {
         let spare = life - stop - reserve - self.config.poll_interval().as_secs_f64();
         let left = longest - on_battery;
         let delay = self.delay_left(host, supplies, now);
+        let shed = self.shed_in(host, on_battery);
         let limit = policy.start_at_charge;
         let low = self
             .weakest_charge(host, supplies, now)
             .filter(|charge| *charge <= limit);
         let (starts_in, cause) = match low {
             Some(charge) => (0.0, Cause::Charge { charge, limit }),
+            None if shed.is_some_and(|shed| shed < spare.min(left)) => {
+                (shed.unwrap_or_default(), Cause::Shed { on_battery })
+            }
             None if left < spare => (left, Cause::Longest { on_battery }),
             None => (spare, Cause::Runtime { life, stop, reserve }),
         };
@@ -379,6 +422,7 @@ impl Outage {
             None => self.start_wakes(&mut wakes),
         }
         self.run_wakes(&mut wakes);
+        self.rule_wakes(&mut wakes);
         wakes
             .into_iter()
             .min()
@@ -387,9 +431,12 @@ impl Outage {
 
     /// When hosts are due.
     fn start_wakes(&self, wakes: &mut Vec<Mono>) {
-        let supplies = self.supplies(self.now);
+        let (supplies, stops) = (self.supplies(self.now), self.stops_in(self.now));
         for host in self.unplanned_hosts().filter(|host| !self.is_held(&host.id)) {
-            let urgency = self.urgency(host, &supplies, self.now);
+            if self.book.withheld.contains_key(&host.id) && !self.power_may_stop(host) {
+                continue;
+            }
+            let urgency = self.urgency(host, &supplies, &stops, self.now);
             wakes.extend(urgency.map(|urgency| self.in_secs(urgency.starts_in)));
         }
     }

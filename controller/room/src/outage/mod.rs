@@ -19,14 +19,17 @@ mod book;
 mod conditions;
 mod decide;
 mod judge;
+mod policy;
 mod record;
 mod rehearsal;
 pub mod run;
+mod shed;
 mod steps;
 mod view;
 
 pub use conditions::Condition;
-pub use record::{Order, Outcome, Record, Verb};
+pub use policy::Sight;
+pub use record::{Demand, Order, Outcome, Record, Verb};
 pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
 
 use crate::device::Poll;
@@ -74,6 +77,8 @@ pub struct Outage {
     fast: bool,
     /// The UPS whose reading is this very input.
     heard_now: Option<usize>,
+    /// Since when each sign of each rule holds.
+    signs: policy::Signs,
     now: Mono,
 }
 
@@ -94,6 +99,9 @@ struct HostConf {
     feeds: Vec<usize>,
     need: usize,
     slot: Slot,
+    /// Place in the plan.
+    at: usize,
+    shed_after: Option<Millis>,
 }
 
 #[derive(Debug, Clone)]
@@ -146,6 +154,8 @@ pub enum Input<'a> {
         /// Who.
         by: String,
     },
+    /// What each sign of each rule of the site is now, in the order of the site.
+    Signs(&'a [Vec<Sight>]),
     /// The deadline has come.
     Tick,
     /// First input after a replay.
@@ -199,6 +209,7 @@ impl Outage {
             relieved_since: None,
             fast: false,
             heard_now: None,
+            signs: policy::Signs::default(),
             now: Mono(0),
         })
     }
@@ -236,6 +247,7 @@ impl Outage {
             }
             Input::Rehearse { by } => self.begin_rehearsal(now, by, &mut turn),
             Input::HostsStarted { hosts, by } => self.hosts_started(now, hosts, by, &mut turn),
+            Input::Signs(sights) => self.signs.see(now.mono, sights),
             Input::Tick => {}
             Input::Restarted { same_boot } => self.restarted(now, same_boot, &mut turn),
         }
@@ -282,6 +294,7 @@ impl Outage {
         self.watches.fill(Watch::new(now.mono));
         self.act = Act::Gone;
         self.relieved_since = None;
+        self.signs = policy::Signs::default();
         self.record(now, Record::PowerRestarted { same_boot }, turn);
         self.lose_orders();
         self.drop_run_of_other_plan(now, turn);
@@ -346,17 +359,24 @@ impl Config {
             })
             .collect();
         let slots = plan.schedule();
-        let hosts = plan.steps().iter().zip(slots).filter_map(|(step, slot)| {
-            let host = site.hosts.iter().find(|host| host.name == step.id)?;
-            let index = |feed: &String| ups.iter().position(|ups| ups.name == *feed);
-            Some(HostConf {
-                id: step.id.clone(),
-                label: step.label.clone(),
-                feeds: host.feeds.iter().filter_map(index).collect(),
-                need: host.need,
-                slot,
-            })
-        });
+        let hosts = plan
+            .steps()
+            .iter()
+            .zip(slots)
+            .enumerate()
+            .filter_map(|(at, (step, slot))| {
+                let host = site.hosts.iter().find(|host| host.name == step.id)?;
+                let index = |feed: &String| ups.iter().position(|ups| ups.name == *feed);
+                Some(HostConf {
+                    id: step.id.clone(),
+                    label: step.label.clone(),
+                    feeds: host.feeds.iter().filter_map(index).collect(),
+                    need: host.need,
+                    slot,
+                    at,
+                    shed_after: step.shed_after,
+                })
+            });
         let hosts: Vec<HostConf> = hosts.collect();
         for (index, ups) in ups.iter_mut().enumerate() {
             let sharing = hosts.iter().filter(|host| host.feeds.contains(&index));

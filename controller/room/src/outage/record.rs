@@ -80,6 +80,37 @@ pub enum Outcome {
     },
 }
 
+/// What demands that hosts are stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Demand {
+    /// Their power ends.
+    #[default]
+    Power,
+    /// Two signs of a rule of the site hold.
+    Rule {
+        /// Rule.
+        rule: String,
+    },
+}
+
+impl Demand {
+    /// The rule that demands it.
+    #[must_use]
+    pub fn rule(&self) -> Option<String> {
+        match self {
+            Self::Rule { rule } => Some(rule.clone()),
+            Self::Power => None,
+        }
+    }
+
+    /// Left out of the journal.
+    #[must_use]
+    pub const fn is_power(&self) -> bool {
+        matches!(self, Self::Power)
+    }
+}
+
 /// One durable change. `took_ms` and other spans are milliseconds of the monotonic clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -145,6 +176,9 @@ pub enum Record {
         plan: Plan,
         /// The hosts this run stops.
         scope: Vec<String>,
+        /// What demands it.
+        #[serde(default, skip_serializing_if = "Demand::is_power")]
+        demand: Demand,
     },
     /// More hosts have come to depend on failing feeds.
     RunExtended {
@@ -154,6 +188,21 @@ pub enum Record {
         because: Label,
         /// The hosts that are added.
         scope: Vec<String>,
+        /// What demands it.
+        #[serde(default, skip_serializing_if = "Demand::is_power")]
+        demand: Demand,
+    },
+    /// Power would have stopped these hosts now, but the policy does not let it.
+    StopWithheld {
+        /// Hosts.
+        hosts: Vec<String>,
+        /// Why they would have been stopped.
+        because: Label,
+    },
+    /// The evidence of this rule is over; it may start a run again.
+    RuleOver {
+        /// Rule.
+        rule: String,
     },
     /// The next effect is this order. Written before it leaves.
     StepStarted {

@@ -12,7 +12,7 @@
 //!     +--------------> Cancelled <-- called back before it was requested
 //! ```
 
-use super::record::{Order, Verb};
+use super::record::{Demand, Order, Verb};
 use super::{LONGEST_RETRY, RETRY_AFTER};
 use crate::plan::Plan;
 use crate::site::{Label, OnFailure};
@@ -64,6 +64,8 @@ pub struct Run<Kind> {
     pub plan: Plan,
     /// Why it started.
     pub because: Label,
+    /// What demands it, first to last.
+    pub demands: Vec<Demand>,
     /// When it started.
     pub since: Mono,
     /// When it started, for the screen.
@@ -153,6 +155,7 @@ impl<Kind> Run<Kind> {
             id,
             plan,
             because,
+            demands: Vec::new(),
             since: at.mono,
             since_wall: at.wall,
             steps,
@@ -166,6 +169,12 @@ impl<Kind> Run<Kind> {
     pub fn in_order(&self) -> impl Iterator<Item = (&crate::plan::PlanStep, &StepState)> {
         let steps = self.plan.steps().iter();
         steps.filter_map(|step| Some((step, self.steps.get(&step.id)?)))
+    }
+
+    /// Mains coming back ends it: nothing else wants these hosts stopped.
+    #[must_use]
+    pub fn stands_on_power(&self) -> bool {
+        self.demands.iter().all(Demand::is_power)
     }
 
     /// A step is under way.

@@ -61,12 +61,13 @@ impl Outage {
         if !threatened {
             supplies = self.supplies_without_mains(now);
         }
+        let stops = self.stops_in(now);
         let open = |host: &&HostConf| !threatened || !self.book.tried.contains_key(&host.id);
         let margins = self.config.hosts.iter().filter(open).filter_map(|host| {
             let Life::Until(runtime) = life(host, &supplies) else {
                 return None;
             };
-            let plan = host.slot.end().as_secs_f64();
+            let plan = stops[host.at];
             let waits = (self.delay_left(host, &supplies, now) - reserve).max(0.0);
             Some(Margin {
                 host: host.id.clone(),
@@ -82,7 +83,9 @@ impl Outage {
         let supplies = self.supplies(now);
         let open = |host: &&HostConf| !self.book.tried.contains_key(&host.id);
         let hosts = self.config.hosts.iter().filter(open);
-        let starts = hosts.filter_map(|host| Some(self.urgency(host, &supplies, now)?.starts_in.max(0.0)));
+        let stops = self.stops_in(now);
+        let starts =
+            hosts.filter_map(|host| Some(self.urgency(host, &supplies, &stops, now)?.starts_in.max(0.0)));
         starts.min_by(f64::total_cmp)
     }
 

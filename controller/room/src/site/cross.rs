@@ -49,6 +49,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     cycles(&raw.hosts, sink);
     limits(raw, sink);
     outage(raw, sink);
+    super::outage::check(raw, sink);
 }
 
 /// What routes and contacts may name.

@@ -103,6 +103,16 @@ fn serving(mut r: Reader<'_>) -> Option<Serving> {
     })
 }
 
+/// Names of its members.
+pub(super) fn members_of(group: &RawGroup) -> impl Iterator<Item = &str> {
+    group.members.iter().map(|member| member.value.as_str())
+}
+
+/// Its members say whether they serve.
+pub(super) const fn tells_serving(group: &RawGroup) -> bool {
+    group.serving.is_some()
+}
+
 /// Its name, if it could be read.
 pub(super) fn name(group: &RawGroup) -> Option<&At<String>> {
     group.name.as_ref()

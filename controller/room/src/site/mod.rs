@@ -18,6 +18,7 @@ pub mod link;
 pub mod notice;
 pub mod notifier;
 pub mod nut_server;
+pub mod outage;
 pub mod procedures;
 pub mod write;
 
@@ -38,6 +39,8 @@ mod tests_act;
 mod tests_derived;
 #[cfg(test)]
 mod tests_nodes;
+#[cfg(test)]
+mod tests_outage;
 
 use crate::time::Millis;
 use shared::Quantity;
@@ -704,6 +707,12 @@ pub struct OutagePolicy {
     pub contact_lost_after: Millis,
     /// Mains must be back so long before an abandoned plan counts as over.
     pub mains_stable: Millis,
+    /// What a failing supply leads to.
+    pub then: outage::Then,
+    /// Hosts that are stopped early to lengthen the runtime, and after how long on battery.
+    pub shed: BTreeMap<String, Millis>,
+    /// What else than power stops servers.
+    pub rules: Vec<outage::Rule>,
 }
 
 /// Addresses on which anything of this site listens: (what, transport, address).

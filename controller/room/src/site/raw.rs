@@ -136,6 +136,7 @@ pub(super) struct RawHost<W: World> {
     pub(super) confirm: Found<Confirm>,
     pub(super) budget: Found<Millis>,
     pub(super) on_failure: Found<OnFailure>,
+    pub(super) shed_after: Found<Millis>,
 }
 
 impl<W: World> RawHost<W> {
@@ -192,10 +193,13 @@ pub(super) struct RawOutage {
     pub(super) longest_on_battery: Found<Millis>,
     pub(super) contact_lost_after: Found<Millis>,
     pub(super) mains_stable: Found<Millis>,
+    pub(super) then: Found<super::outage::Then>,
+    pub(super) rules: Vec<super::outage::RawRule>,
 }
 
 /// The site, when nothing is missing.
 pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
+    let (rules, shed) = (super::outage::build(&raw)?, super::outage::shed(&raw));
     let web = Web {
         listen: raw.web?.listen?.value,
     };
@@ -222,6 +226,9 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             longest_on_battery: outage.longest_on_battery?.value,
             contact_lost_after: outage.contact_lost_after?.value,
             mains_stable: outage.mains_stable?.value,
+            then: outage.then?.value,
+            shed,
+            rules,
         }),
     };
     let update_key = raw.update_key.map(|key| key.value);

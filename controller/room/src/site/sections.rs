@@ -361,6 +361,7 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
                 ("force", OnFailure::Force),
             ],
         ),
+        shed_after: r.duration_or("shed_after", (Millis::from_secs(1), HOUR)),
     };
     r.finish();
     host
@@ -740,6 +741,8 @@ fn outage(mut r: Reader<'_>) -> RawOutage {
             (Millis(500), HOUR),
             "how long mains must be back, e.g. \"60s\"",
         ),
+        then: super::outage::then(&mut r),
+        rules: super::outage::rules(&mut r),
     };
     r.finish();
     outage

@@ -138,6 +138,9 @@ fn play(timeline: &str) -> String {
                     longest_on_battery: Millis(1_800_000),
                     contact_lost_after: Millis(15_000),
                     mains_stable: Millis(30_000),
+                    then: room::site::outage::Then::Stop,
+                    shed: std::collections::BTreeMap::new(),
+                    rules: Vec::new(),
                 });
             }
             _ => {}

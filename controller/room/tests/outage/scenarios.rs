@@ -4,7 +4,11 @@
 //! ```text
 //! ups ups-a 600                          a UPS whose full battery lasts 600 s with every host up
 //! host db feeds=ups-a uses=nas budget=20 needs=1 hold blind
-//! policy delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30
+//! host web feeds=ups-a shed=120             stopped early, after 120 s on battery
+//! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30
+//! rule heat overheating for=60 then=stop hosts=web signs=hot:node-1,hot-2:node-2,cooler:crac
+//!                                        a sign is name:source; of overheating, `hot...` is heat
+//! at 100 hot holds | is gone | is lost
 //! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
 //!                | starts a test | ends its test
 //! at 100 db hangs | stays | refuses | fails 2 | stops 5 | has another key | is up again
@@ -17,7 +21,8 @@
 //! ```
 
 use super::world::{Life, Manner, Room, host, policy, site_with};
-use room::outage::Input;
+use room::outage::{Input, Sight};
+use room::site::outage::{About, Rule, Seen, Sign, Then};
 use room::site::{Confirm, OnFailure};
 use room::time::Millis;
 use std::path::Path;
@@ -85,7 +90,21 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                 ups.push(name);
                 batteries.push(full.parse().map_err(|_| format!("cannot read: {line}"))?);
             }
-            ["host", name, ref options @ ..] => hosts.push(read_host(name, options)?),
+            ["host", name, ref options @ ..] => {
+                let options = options
+                    .iter()
+                    .filter(|option| match option.strip_prefix("shed=") {
+                        Some(secs) => {
+                            let after = millis(secs).expect("shed=SECONDS");
+                            policy.shed.insert(name.to_owned(), Millis(after));
+                            false
+                        }
+                        None => true,
+                    });
+                let options: Vec<&str> = options.copied().collect();
+                hosts.push(read_host(name, &options)?);
+            }
+            ["rule", name, about, ref options @ ..] => policy.rules.push(read_rule(name, about, options)?),
             ["policy", ref options @ ..] => {
                 for option in options {
                     let (key, value) = option.split_once('=').ok_or("a policy is key=value")?;
@@ -97,6 +116,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                         }
                         "longest" => policy.longest_on_battery = Millis(millis(value)?),
                         "contact" => policy.contact_lost_after = Millis(millis(value)?),
+                        "then" => policy.then = then(value)?,
                         "stable" => policy.mains_stable = Millis(millis(value)?),
                         _ => return Err(format!("unknown policy {key}")),
                     }
@@ -125,6 +145,59 @@ fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site
         }
     }
     Ok(host)
+}
+
+fn then(word: &str) -> Result<Then, String> {
+    Ok(match word {
+        "stop" => Then::Stop,
+        "shed" => Then::Shed,
+        "alarm" => Then::Alarm,
+        _ => return Err(format!("then={word}: stop, shed or alarm")),
+    })
+}
+
+fn read_rule(name: &str, about: &str, options: &[&str]) -> Result<Rule, String> {
+    let mut rule = Rule {
+        name: name.into(),
+        about: match about {
+            "overheating" => About::Overheating,
+            "leak" => About::Leak,
+            _ => return Err(format!("unknown rule about {about}")),
+        },
+        signs: Vec::new(),
+        hold: Millis(60_000),
+        then: Then::Stop,
+        hosts: Vec::new(),
+    };
+    for option in options {
+        let (key, value) = option.split_once('=').ok_or("an option of a rule is key=value")?;
+        match key {
+            "for" => rule.hold = Millis(millis(value)?),
+            "then" => rule.then = then(value)?,
+            "hosts" => rule.hosts = value.split(',').map(String::from).collect(),
+            "signs" => rule.signs = value.split(',').map(read_sign).collect::<Result<_, _>>()?,
+            _ => return Err(format!("unknown option of a rule: {key}")),
+        }
+    }
+    Ok(rule)
+}
+
+fn read_sign(text: &str) -> Result<Sign, String> {
+    let (name, source) = text.split_once(':').ok_or("a sign is name:source")?;
+    let point = name.to_owned();
+    Ok(Sign {
+        name: name.into(),
+        seen: if name.starts_with("hot") {
+            Seen::Beyond {
+                point,
+                above: true,
+                limit: 40.0,
+            }
+        } else {
+            Seen::Contact { point }
+        },
+        sources: [source.to_owned()].into(),
+    })
 }
 
 fn millis(secs: &str) -> Result<u64, String> {
@@ -169,6 +242,18 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             }
             _ => return None,
         };
+        return Some(());
+    }
+    let rules = room.site.outage.iter().flat_map(|policy| &policy.rules);
+    if rules.flat_map(|rule| &rule.signs).any(|sign| sign.name == who) {
+        let sight = match what {
+            ["holds"] => Sight::Holds,
+            ["is", "gone"] => Sight::Absent,
+            ["is", "lost"] => Sight::Unknown,
+            _ => return None,
+        };
+        room.signs.insert(who.into(), sight);
+        room.show_signs();
         return Some(());
     }
     match (who, what) {

@@ -241,6 +241,7 @@ fn random_policy(dice: &mut Dice) -> OutagePolicy {
         longest_on_battery: Millis(dice.between(60, 3_000) * 1_000),
         contact_lost_after: Millis(dice.between(6, 20) * 1_000),
         mains_stable: Millis(dice.between(10, 40) * 1_000),
+        ..super::world::policy()
     }
 }
 

@@ -4,8 +4,9 @@
 // Long because everything in a room acts on everything else.
 
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
-use room::outage::{Do, Input, Order, Outage, Outcome, Record, Turn};
+use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn};
 use room::site::link::{Link, SnmpAccess, SnmpLink};
+use room::site::outage::Then;
 use room::site::{
     Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
     Site,
@@ -132,6 +133,8 @@ pub(crate) struct Room {
     wake: Option<u64>,
     /// Milliseconds from a device's answer until the engine takes it in.
     pub(crate) lag: u64,
+    /// What the signs of the rules are, by name; unknown until somebody says so.
+    pub(crate) signs: BTreeMap<String, Sight>,
 }
 
 impl Room {
@@ -159,6 +162,7 @@ impl Room {
             inputs_at: (0, 0),
             wake: None,
             lag: 0,
+            signs: BTreeMap::new(),
             site,
         };
         let devices = room.site.devices.clone();
@@ -199,6 +203,7 @@ impl Room {
         if self.act {
             self.connect_act();
         }
+        self.show_signs();
     }
 
     pub(crate) fn connect_act(&mut self) {
@@ -211,6 +216,18 @@ impl Room {
         self.act = false;
         self.jobs.clear();
         self.tell(Input::ActGone);
+    }
+
+    /// Tells the engine what every sign of every rule is now.
+    pub(crate) fn show_signs(&mut self) {
+        let rules = self.site.outage.iter().flat_map(|policy| &policy.rules);
+        let sight = |name: &String| self.signs.get(name).copied().unwrap_or(Sight::Unknown);
+        let sights: Vec<Vec<Sight>> = rules
+            .map(|rule| rule.signs.iter().map(|sign| sight(&sign.name)).collect())
+            .collect();
+        if !sights.is_empty() {
+            self.tell(Input::Signs(&sights));
+        }
     }
 
     /// Hands an input to the engine, unless the controller is down.
@@ -728,9 +745,15 @@ fn describe(record: &Record) -> String {
         } => {
             format!("run {run} started for {}: {}", scope.join(" "), because.en)
         }
-        Record::RunExtended { run, because, scope } => {
+        Record::RunExtended {
+            run, because, scope, ..
+        } => {
             format!("run {run} extended by {}: {}", scope.join(" "), because.en)
         }
+        Record::StopWithheld { hosts, because } => {
+            format!("would stop {}, but only alarms: {}", hosts.join(" "), because.en)
+        }
+        Record::RuleOver { rule } => format!("rule {rule}: its evidence is over"),
         Record::StepStarted { order } => format!("step {} started, try {}", order.step, order.attempt),
         Record::StepRequested { order } => format!("step {} requested: point of no return", order.step),
         Record::StepConfirmed {
@@ -852,5 +875,8 @@ pub(crate) fn policy() -> OutagePolicy {
         longest_on_battery: Millis(1_800_000),
         contact_lost_after: Millis(15_000),
         mains_stable: Millis(30_000),
+        then: Then::Stop,
+        shed: BTreeMap::new(),
+        rules: Vec::new(),
     }
 }

@@ -336,6 +336,56 @@ pub(in crate::catalog) const PLAN_STARTED: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const STOP_WITHHELD: Advice = Advice {
+    word: "stop_withheld",
+    class: CLASS,
+    priority: Priority::Critical,
+    latching: false,
+    what: Text::new(
+        "停止すべき時点を過ぎたが、方針により停止していない",
+        "Servers should stop now, and the policy only alarms",
+    ),
+    cause: Text::new(
+        "停電が続き、電池の残りが停止に必要な時間まで減りました。",
+        "The outage has lasted until the battery holds no more than stopping takes.",
+    ),
+    consequence: Text::new(
+        "電池が尽きると突然電源が切れ、データが壊れるおそれがあります。",
+        "When the battery ends they lose power at once, and data may be damaged.",
+    ),
+    action: Text::new(
+        "今すぐ手で停止してください（yagura plan run）。",
+        "Stop them by hand now (yagura plan run).",
+    ),
+    respond_within: minutes(2),
+    owner: Owner::SystemAdministrator,
+};
+
+pub(in crate::catalog) const ROOM_ENDANGERED: Advice = Advice {
+    word: "room_endangered",
+    class: CLASS,
+    priority: Priority::Critical,
+    latching: false,
+    what: Text::new(
+        "サーバーの継続運転が危険",
+        "It is dangerous to keep the servers running",
+    ),
+    cause: Text::new(
+        "過熱または漏水の兆候が、別々の機器で二つ以上続いています。",
+        "Two signs of heat or water hold, from different nodes or devices.",
+    ),
+    consequence: Text::new(
+        "サーバーが故障し、データが失われるおそれがあります。",
+        "Servers may fail and data may be lost.",
+    ),
+    action: Text::new(
+        "現場を確認し、原因（空調、水）を止めてください。規則によりサーバーが停止することがあります。",
+        "Go there and end the cause (air conditioning, water). By the rule servers may be stopping.",
+    ),
+    respond_within: minutes(2),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const STEP_FAILED: Advice = Advice {
     word: "step_failed",
     class: CLASS,
