@@ -61,13 +61,16 @@ pub struct Slot {
     pub start: Millis,
     /// Planned length.
     pub length: Millis,
+    /// By when it has ended although one step that it waits for, or itself, hung for its whole
+    /// budget; the same as start and length where every step is planned with its budget.
+    pub latest: Millis,
 }
 
 impl Slot {
-    /// Planned end.
+    /// By when it has ended: what decisions go by.
     #[must_use]
     pub const fn end(self) -> Millis {
-        Millis(self.start.0.saturating_add(self.length.0))
+        self.latest
     }
 }
 
@@ -204,18 +207,19 @@ impl Plan {
     /// planned with its whole budget, so that the plan ends in time even when hosts hang.
     #[must_use]
     pub fn schedule(&self) -> Vec<Slot> {
-        let mut ends: BTreeMap<&str, Millis> = BTreeMap::new();
-        let mut slots = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
-            let before = step.after.iter().filter_map(|id| ends.get(id.as_str()));
-            let slot = Slot {
-                start: before.copied().max().unwrap_or_default(),
-                length: step.planned(),
-            };
-            ends.insert(&step.id, slot.end());
-            slots.push(slot);
-        }
-        slots
+        self.schedule_with(PlanStep::planned)
+    }
+
+    /// The same with lengths of one's own, which never count as more than the step may take.
+    ///
+    /// Of every chain of steps one is still reckoned with its whole budget, the one that makes the
+    /// chain longest. Lengths that were measured say nothing about a host that hangs, and hosts do
+    /// hang at shutdown, one at a time: a stuck mount, a service that waits for another. That two of
+    /// one chain hang in the same outage needs a common cause; a site that must survive that plans
+    /// with budgets, or keeps more in reserve.
+    #[must_use]
+    pub fn schedule_with(&self, length: impl Fn(&PlanStep) -> Millis) -> Vec<Slot> {
+        schedule(self, |step| (length(step), step.planned()))
     }
 
     /// From the start of the first step to the end of the last.
@@ -236,6 +240,30 @@ impl Plan {
         }
         scope
     }
+}
+
+/// Slots of steps that take so long, or so long at the most; see [`Plan::schedule_with`].
+pub(crate) fn schedule(plan: &Plan, takes: impl Fn(&PlanStep) -> (Millis, Millis)) -> Vec<Slot> {
+    // Of each step: its end when nothing hangs, and when the worst one did.
+    let mut ends: BTreeMap<&str, (Millis, Millis)> = BTreeMap::new();
+    let mut slots = Vec::with_capacity(plan.steps.len());
+    for step in &plan.steps {
+        let before = step.after.iter().filter_map(|id| ends.get(id.as_str()));
+        let (start, late) = before.fold((Millis(0), Millis(0)), |(start, late), (end, worst)| {
+            (start.max(*end), late.max(*worst))
+        });
+        let (length, longest) = takes(step);
+        let length = length.min(longest);
+        let add = |a: Millis, b: Millis| Millis(a.0.saturating_add(b.0));
+        let latest = add(late, length).max(add(start, longest));
+        ends.insert(&step.id, (add(start, length), latest));
+        slots.push(Slot {
+            start,
+            length,
+            latest,
+        });
+    }
+    slots
 }
 
 fn check_host<W: World>(

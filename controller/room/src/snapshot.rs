@@ -699,6 +699,12 @@ pub struct Power {
     pub plan_s: Option<f64>,
     /// Usable runtime: the least of all estimates of the feeds the plan stands on.
     pub runtime_s: Option<f64>,
+    /// What the whole plan would need by the times that were learnt, whatever it is planned with.
+    #[serde(default)]
+    pub learnt_s: Option<f64>,
+    /// What the steps are planned with: `budget` or `learnt`.
+    #[serde(default)]
+    pub step_times: String,
     /// Kept back by the policy.
     pub reserve_s: Option<f64>,
     /// `runtime_s - plan_s - reserve_s`, less what the on-battery delay takes beyond the reserve;
@@ -775,7 +781,7 @@ pub struct Run {
     pub id: u64,
     /// `running`, `abandoned` or `done`.
     pub state: String,
-    /// `real` or `rehearsal`.
+    /// `real`, `drill` (hosts are stopped for real, by a person's wish) or `rehearsal`.
     pub kind: String,
     /// Why it started.
     pub because: Label,
@@ -798,6 +804,15 @@ pub struct Step {
     pub starts_at_s: f64,
     /// Planned length.
     pub planned_s: f64,
+    /// By when it has ended although one step of its chain hung for its whole budget.
+    #[serde(default)]
+    pub latest_end_s: Option<f64>,
+    /// 95 % of its measured stops were not slower; `null` while none was measured.
+    #[serde(default)]
+    pub learnt_s: Option<f64>,
+    /// How many stops were measured, of the last 20.
+    #[serde(default)]
+    pub learnt_n: u32,
     /// Longest length.
     pub budget_s: f64,
     /// `waiting`, `started`, `confirmed`, `abandoned`, `cancelled`.

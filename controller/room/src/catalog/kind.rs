@@ -243,6 +243,8 @@ pub enum Kind {
     ActGone,
     /// The last rehearsal failed for some servers.
     RehearsalFailed,
+    /// The plan was not rehearsed for longer than the site wants.
+    RehearsalDue,
     /// A feed has lost its mains (contact).
     FeedLost,
     /// Breaker tripped.
@@ -361,7 +363,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 98] = [
+    pub const ALL: [Self; 99] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -403,6 +405,7 @@ impl Kind {
         Self::HostsStopped,
         Self::ActGone,
         Self::RehearsalFailed,
+        Self::RehearsalDue,
         Self::FeedLost,
         Self::BreakerTripped,
         Self::SurgeProtector,
@@ -507,6 +510,7 @@ impl Kind {
             Self::HostsStopped => &power::HOSTS_STOPPED,
             Self::ActGone => &power::ACT_GONE,
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,
+            Self::RehearsalDue => &power::REHEARSAL_DUE,
             Self::FeedLost => &power::FEED_LOST,
             Self::BreakerTripped => &power::BREAKER_TRIPPED,
             Self::SurgeProtector => &power::SURGE_PROTECTOR,

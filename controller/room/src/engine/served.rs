@@ -46,7 +46,7 @@ fn is_told_to_stop(power: &snapshot::Power, host: &str) -> bool {
     let real = power
         .run
         .as_ref()
-        .is_some_and(|run| run.kind == "real" && run.state == "running");
+        .is_some_and(|run| matches!(run.kind.as_str(), "real" | "drill") && run.state == "running");
     let step = power.steps.iter().find(|step| step.id == host);
     real && step.is_some_and(|step| matches!(step.state.as_str(), "started" | "abandoned"))
 }
@@ -72,6 +72,9 @@ mod tests {
                 action: "nut".into(),
                 starts_at_s: 0.0,
                 planned_s: 1.0,
+                latest_end_s: None,
+                learnt_s: None,
+                learnt_n: 0,
                 budget_s: 1.0,
                 state: step.into(),
                 running_s: None,
@@ -94,6 +97,11 @@ mod tests {
             ("cancelled", false),
         ] {
             assert_eq!(told("real", "running", step), expected, "{step}");
+            assert_eq!(
+                told("drill", "running", step),
+                expected,
+                "a drill is real: {step}"
+            );
             assert!(!told("rehearsal", "running", step), "a rehearsal stops nobody");
             assert!(!told("real", "done", step), "no latch outlives its run");
             assert!(!told("real", "abandoned", step), "mains are back");

@@ -672,6 +672,14 @@ impl<'a> Writer<'a> {
                 "the hosts run again".to_owned(),
                 Some(by.clone()),
             ),
+            Power::DrillStarted { run, by, host, .. } => {
+                let host = of(host);
+                (
+                    format!("{} の停止訓練を開始（第 {run} 回）", host.ja),
+                    format!("drill {run} begins: {} is stopped for real", host.en),
+                    Some(by.clone()),
+                )
+            }
             Power::RehearsalStarted { run, by, .. } => (
                 format!("予行演習を開始（第 {run} 回）"),
                 format!("rehearsal {run} begins"),

@@ -1,11 +1,13 @@
 //! The durable state: what follows from the records and from nothing else.
 
+use super::exercise::{Exercise, ExerciseKind, MAX_EXERCISES};
+use super::learnt::Learnt;
 use super::record::{Demand, Order, Record, Verb};
 use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
 use crate::power::battery::Start;
 use crate::site::{Label, OnFailure};
-use crate::time::{Millis, Mono, Now};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::time::{Millis, Mono, Now, Wall};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A reboot of the controller's machine takes at least so long; the battery drained meanwhile.
 pub(super) const REBOOT_TAKES: Millis = Millis::from_secs(60);
@@ -19,6 +21,12 @@ pub(super) struct Book {
     /// The rehearsal under way, or the last one.
     pub(super) rehearsal: Option<Run<Rehearsal>>,
     pub(super) last_run: u64,
+    /// Results of rehearsals and drills, oldest first.
+    pub(super) exercises: VecDeque<Exercise>,
+    /// When the last whole rehearsal ended, and of which plan it was.
+    pub(super) rehearsed: Option<(Wall, String)>,
+    /// How long steps took.
+    pub(super) learnt: Learnt,
     /// Hosts dealt with by earlier runs of this outage; `true`: given up, and it holds.
     pub(super) tried: BTreeMap<String, bool>,
     /// Hosts we stopped and that nobody has reported running since.
@@ -144,6 +152,8 @@ impl Book {
         }
         if let Some(run) = &mut self.run {
             run.since = now;
+            self.learnt
+                .cut(run.ids(|state| matches!(state, StepState::InFlight(_))));
             for state in run.steps.values_mut() {
                 match state {
                     StepState::InFlight(flight) => {
@@ -241,11 +251,13 @@ impl Book {
                 plan,
                 scope,
                 demand,
+                planned,
                 ..
             } => {
                 self.last_run = self.last_run.max(*run);
                 let mut started = Run::new(*run, plan.clone(), because.clone(), at, scope);
                 started.demands.push(demand.clone());
+                started.planned.clone_from(planned);
                 self.run = Some(started);
                 self.note_demand(demand);
             }
@@ -272,7 +284,13 @@ impl Book {
                 });
             }
             Record::StepRequested { order } => self.requested(at.mono, order),
-            Record::StepConfirmed { order, took_ms, .. } => {
+            Record::StepConfirmed {
+                order,
+                took_ms,
+                late,
+                already,
+            } => {
+                self.learn(order, *took_ms, *late, *already);
                 self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
                 self.stopped.insert(order.step.clone(), Stopped::Confirmed);
                 self.leaving.remove(&order.step);
@@ -321,7 +339,28 @@ impl Book {
                     run.abandoned = Some(because.clone());
                 }
             }
-            Record::RunEnded { run, .. } => self.ended(*run),
+            Record::RunEnded { run, .. } => {
+                self.ended(*run);
+                self.keep_drill(at, *run);
+            }
+            Record::DrillStarted {
+                run,
+                by,
+                host,
+                plan,
+                scope,
+                ..
+            } => {
+                self.last_run = self.last_run.max(*run);
+                let because = Label::new(
+                    format!("{by} による {host} の訓練"),
+                    format!("drill of {host} by {by}"),
+                );
+                let mut started = Run::new(*run, plan.clone(), because, at, scope);
+                started.by.clone_from(by);
+                started.drill = Some(host.clone());
+                self.run = Some(started);
+            }
             _ => {}
         }
     }
@@ -329,6 +368,35 @@ impl Book {
     fn note_demand(&mut self, demand: &Demand) {
         if let Demand::Rule { rule } = demand {
             self.rules_done.insert(rule.clone());
+        }
+    }
+
+    /// The result of a drill that has ended.
+    fn keep_drill(&mut self, at: Now, id: u64) {
+        let run = self
+            .run
+            .as_ref()
+            .filter(|run| run.id == id && run.drill.is_some());
+        if let Some(run) = run {
+            let result = Exercise::of(run, ExerciseKind::Drill, at.wall);
+            self.keep(result);
+        }
+    }
+
+    fn keep(&mut self, result: Exercise) {
+        if result.is_whole() {
+            self.rehearsed = Some((Wall(result.ended_ms), result.plan_hash.clone()));
+        }
+        if self.exercises.len() == MAX_EXERCISES {
+            self.exercises.pop_front();
+        }
+        self.exercises.push_back(result);
+    }
+
+    fn learn(&mut self, order: &Order, took: Millis, late: bool, already: bool) {
+        let run = self.run.as_ref().filter(|run| run.id == order.run && !already);
+        if let Some(before) = run.and_then(|run| run.steps.get(&order.step)) {
+            self.learnt.stopped(&order.step, before, took, late);
         }
     }
 
@@ -441,7 +509,9 @@ impl Book {
             self.last_run = self.last_run.max(*run);
             let because = Label::new(format!("{by} の予行"), format!("rehearsal by {by}"));
             let scope: Vec<String> = plan.steps().iter().map(|step| step.id.clone()).collect();
-            self.rehearsal = Some(Run::new(*run, plan.clone(), because, at, &scope));
+            let mut started = Run::new(*run, plan.clone(), because, at, &scope);
+            started.by.clone_from(by);
+            self.rehearsal = Some(started);
             return;
         }
         let Some(rehearsal) = &mut self.rehearsal else {
@@ -477,6 +547,8 @@ impl Book {
                             };
                         }
                     }
+                    let result = Exercise::of(rehearsal, ExerciseKind::Rehearsal, at.wall);
+                    self.keep(result);
                 }
                 return;
             }

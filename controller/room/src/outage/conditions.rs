@@ -3,6 +3,7 @@
 
 use super::book::Stopped;
 use super::run::{Reality, Run, StepState};
+use super::view::Margin;
 use super::{Act, Outage};
 use crate::catalog::Kind;
 use crate::device::PollFailure;
@@ -47,7 +48,7 @@ impl Outage {
             self.ups_conditions(ups, now.mono, &mut conditions);
         }
         if !self.config.hosts.is_empty() {
-            self.plan_conditions(now.mono, &mut conditions);
+            self.plan_conditions(now, &mut conditions);
             for host in &self.config.hosts {
                 conditions.push(self.step_condition(&host.id, &host.label));
             }
@@ -122,24 +123,18 @@ impl Outage {
         because
     }
 
-    fn plan_conditions(&self, now: Mono, conditions: &mut Vec<Condition>) {
-        let margin = self.margin(now);
+    fn plan_conditions(&self, now: Now, conditions: &mut Vec<Condition>) {
+        let margin = self.margin(now.mono);
         let short = margin.filter(|margin| margin.secs < 0.0 && self.book.active_run().is_none());
-        let because = short.map(|margin| {
-            let (runtime, plan) = (margin.runtime, margin.plan);
-            Label::new(
-                format!("{}: 残り {runtime:.0} 秒に対し停止に {plan:.0} 秒", margin.host),
-                format!("{}: {runtime:.0} s of power, {plan:.0} s to stop", margin.host),
-            )
-        });
+        let because = short.map(|margin| self.because_short(&margin));
         conditions.push(Kind::MarginLow.when("outage.margin".into(), because));
-        let run = self.book.active_run();
+        let run = self.book.active_run().filter(|run| run.drill.is_none());
         let running = run.map(|run| run.abandoned.clone().unwrap_or_else(|| run.because.clone()));
         conditions.push(Kind::PlanStarted.when("outage.run".into(), running));
         let withheld = self.book.outage_since.and(self.book.withheld.first_key_value());
         let because = withheld.map(|(_, because)| self.because_withheld(because));
         conditions.push(Kind::StopWithheld.when("outage.withheld".into(), because));
-        for (rule, because) in self.rule_alarms(now) {
+        for (rule, because) in self.rule_alarms(now.mono) {
             conditions.push(Kind::RoomEndangered.when(format!("outage.rule.{}", rule.name), because));
         }
         conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
@@ -164,6 +159,46 @@ impl Outage {
                 (!failed.is_empty()).then(|| Label::new(failed.clone(), failed))
             });
         conditions.push(Kind::RehearsalFailed.when("outage.rehearsal".into(), failed));
+        let due = self.rehearsal_due(now.wall);
+        conditions.push(Kind::RehearsalDue.when("outage.rehearsal_due".into(), due));
+    }
+
+    /// By how much the plan does not fit, and which step of the chain takes longer than it did.
+    fn because_short(&self, margin: &Margin) -> Label {
+        let (host, runtime, plan, reserve) = (&margin.host, margin.runtime, margin.plan, margin.reserve);
+        let short = -margin.secs;
+        let because = Label::new(
+            format!(
+                "{host}: 残り {runtime:.0} 秒に対し停止に {plan:.0} 秒、予備 {reserve:.0} 秒。{short:.0} 秒足りない"
+            ),
+            format!(
+                "{host}: {runtime:.0} s of power, {plan:.0} s to stop, {reserve:.0} s kept back: {short:.0} s short"
+            ),
+        );
+        let plan = &self.config.plan;
+        let chain = plan.with_dependants([host.clone()]);
+        let steps = plan.steps().iter().filter(|step| chain.contains(&step.id));
+        let growths = steps.filter_map(|step| {
+            let (from, to) = self
+                .book
+                .learnt
+                .growth(&step.id, step.planned(), self.step_times())?;
+            Some((&step.id, from, to))
+        });
+        let Some((step, from, to)) = growths.max_by_key(|(_, from, to)| to.0 - from.0) else {
+            return because;
+        };
+        let (from, to) = (from.as_secs_f64(), to.as_secs_f64());
+        Label::new(
+            format!(
+                "{}（{step} の停止が {from:.0} 秒から {to:.0} 秒に延びた）",
+                because.ja
+            ),
+            format!(
+                "{}; stopping {step} grew from {from:.0} s to {to:.0} s",
+                because.en
+            ),
+        )
     }
 
     /// Hosts that power would have stopped, and why.

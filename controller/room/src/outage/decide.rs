@@ -59,6 +59,7 @@ impl Outage {
     /// Starts or extends a run for the hosts that are due, abandons it when mains is back.
     pub(super) fn decide(&mut self, now: Now, turn: &mut Turn) {
         self.relieve(now);
+        self.abandon_drill(now, turn);
         self.abandon_when_stable(now, turn);
         self.end_rules(now, turn);
         self.start_when_due(now, turn);
@@ -267,6 +268,7 @@ impl Outage {
                 plan: self.config.plan.clone(),
                 scope,
                 demand,
+                planned: self.planned_lengths(),
             },
         }
     }

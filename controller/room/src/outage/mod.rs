@@ -18,28 +18,33 @@
 mod book;
 mod conditions;
 mod decide;
+mod drill;
+pub mod exercise;
 mod judge;
+mod learnt;
 mod policy;
 mod record;
 mod rehearsal;
+pub mod replay;
 pub mod run;
 mod shed;
 mod steps;
 mod view;
 
 pub use conditions::Condition;
+pub use learnt::{ENOUGH, HEADROOM_PERCENT, KEPT, Measured};
 pub use policy::Sight;
 pub use record::{Demand, Order, Outcome, Record, Verb};
 pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
 
 use crate::device::Poll;
-use crate::plan::{Plan, PlanProblem, Slot};
+use crate::plan::{Plan, PlanProblem, PlanStep, Slot};
 use crate::power::Verdict;
 use crate::power::watch::Watch;
-use crate::site::{DeviceKind, Label, OutagePolicy, Site, World};
+use crate::site::{DeviceKind, Label, OutagePolicy, Site, StepTimes, World};
 use crate::time::{Millis, Mono, Now};
 use book::{Book, Ledger};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tries of one step before it is given up, budget or not: with the pauses below almost a minute.
 pub const MAX_TRIES: u32 = 10;
@@ -147,6 +152,15 @@ pub enum Input<'a> {
         /// Who.
         by: String,
     },
+    /// Somebody wants a host stopped for real on a quiet day.
+    Drill {
+        /// Host.
+        host: String,
+        /// Stop what depends on it, too.
+        with_dependants: bool,
+        /// Who.
+        by: String,
+    },
     /// Somebody says that these hosts run again; empty means all that we stopped.
     HostsStarted {
         /// Hosts.
@@ -226,10 +240,16 @@ impl Outage {
         self.book.stopped.keys().cloned().collect()
     }
 
+    /// Results of rehearsals and drills, newest first.
+    pub fn exercises(&self) -> impl Iterator<Item = &exercise::Exercise> {
+        self.book.exercises.iter().rev()
+    }
+
     /// Replays a record. To be followed by [`Input::Restarted`] after the last one.
     pub fn apply(&mut self, at: Now, record: &Record) {
         self.now = at.mono;
         self.book.apply(at, record);
+        self.reckon_after(record);
     }
 
     /// Decides. The records returned are applied already; effects leave after they are on disk.
@@ -246,6 +266,11 @@ impl Outage {
                 self.lose_orders();
             }
             Input::Rehearse { by } => self.begin_rehearsal(now, by, &mut turn),
+            Input::Drill {
+                host,
+                with_dependants,
+                by,
+            } => self.begin_drill(now, host, with_dependants, by, &mut turn),
             Input::HostsStarted { hosts, by } => self.hosts_started(now, hosts, by, &mut turn),
             Input::Signs(sights) => self.signs.see(now.mono, sights),
             Input::Tick => {}
@@ -261,7 +286,65 @@ impl Outage {
 
     fn record(&mut self, now: Now, record: Record, turn: &mut Turn) {
         self.book.apply(now, &record);
+        self.reckon_after(&record);
         turn.records.push(record);
+    }
+
+    /// Reckons the plan anew when a record may have changed how long its steps take: a run keeps the
+    /// times that it started with, whatever is learnt meanwhile.
+    fn reckon_after(&mut self, record: &Record) {
+        if !matches!(
+            record,
+            Record::StepConfirmed { .. }
+                | Record::RunStarted { .. }
+                | Record::DrillStarted { .. }
+                | Record::RunEnded { .. }
+        ) {
+            return;
+        }
+        let slots = self.slots();
+        for (host, slot) in self.config.hosts.iter_mut().zip(slots) {
+            host.slot = slot;
+        }
+    }
+
+    /// The plan's slots as of now.
+    fn slots(&self) -> Vec<Slot> {
+        self.config.plan.schedule_with(|step| self.length(step))
+    }
+
+    /// The length a step is planned with now.
+    fn length(&self, step: &PlanStep) -> Millis {
+        match self.book.active_run() {
+            Some(run) if run.drill.is_none() => run
+                .planned
+                .get(&step.id)
+                .copied()
+                .unwrap_or_else(|| step.planned()),
+            _ => self.learnt_length(step),
+        }
+    }
+
+    /// The length a step is planned with when a run starts now.
+    fn learnt_length(&self, step: &PlanStep) -> Millis {
+        self.book
+            .learnt
+            .planned(&step.id, step.planned(), self.step_times())
+    }
+
+    fn step_times(&self) -> StepTimes {
+        let policy = self.config.policy.as_ref();
+        policy.map_or(StepTimes::Budget, |policy| policy.step_times)
+    }
+
+    /// What a new run plans its steps with; budgets are left out.
+    fn planned_lengths(&self) -> BTreeMap<String, Millis> {
+        let steps = self.config.plan.steps().iter();
+        let planned = steps.map(|step| (step, self.learnt_length(step)));
+        let shorter = planned.filter(|(step, planned)| *planned < step.planned());
+        shorter
+            .map(|(step, planned)| (step.id.clone(), planned))
+            .collect()
     }
 
     fn hear(&mut self, poll: &Poll) {

@@ -7,6 +7,7 @@ use crate::plan::Plan;
 use crate::site::Label;
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a step does to its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
@@ -179,6 +180,10 @@ pub enum Record {
         /// What demands it.
         #[serde(default, skip_serializing_if = "Demand::is_power")]
         demand: Demand,
+        /// Steps that are planned with less than their budget, by what was learnt; frozen like the
+        /// plan.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        planned: BTreeMap<String, Millis>,
     },
     /// More hosts have come to depend on failing feeds.
     RunExtended {
@@ -272,6 +277,21 @@ pub enum Record {
         hosts: Vec<String>,
         /// Who.
         by: String,
+    },
+    /// A drill begins: on a quiet day a person has one host stopped for real, and what depends on it.
+    DrillStarted {
+        /// Run number; it is carried out, confirmed and ended like every other run.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Who asked for it.
+        by: String,
+        /// The host it is about.
+        host: String,
+        /// The plan.
+        plan: Plan,
+        /// The hosts that are stopped.
+        scope: Vec<String>,
     },
     /// A rehearsal begins: checks only.
     RehearsalStarted {

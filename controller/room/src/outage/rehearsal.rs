@@ -38,6 +38,9 @@ impl Outage {
                 "there are no hosts to stop",
             ));
         }
+        if self.book.active_run().is_some_and(|run| run.drill.is_some()) {
+            return Some(Label::new("訓練が進行中です", "a drill is under way"));
+        }
         if self.book.active_run().is_some() || self.book.outage_since.is_some() {
             return Some(Label::new("停電中は予行できません", "not during an outage"));
         }

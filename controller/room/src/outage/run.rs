@@ -70,6 +70,12 @@ pub struct Run<Kind> {
     pub since: Mono,
     /// When it started, for the screen.
     pub since_wall: Wall,
+    /// Who asked for it; empty when nobody did.
+    pub by: String,
+    /// The host that a drill is about.
+    pub drill: Option<String>,
+    /// Steps that it plans with less than their budget.
+    pub planned: BTreeMap<String, Millis>,
     /// What became of each step of its scope.
     pub steps: BTreeMap<String, StepState>,
     /// Why it goes no further.
@@ -158,6 +164,9 @@ impl<Kind> Run<Kind> {
             demands: Vec::new(),
             since: at.mono,
             since_wall: at.wall,
+            by: String::new(),
+            drill: None,
+            planned: BTreeMap::new(),
             steps,
             abandoned: None,
             ended: false,
@@ -174,7 +183,8 @@ impl<Kind> Run<Kind> {
     /// Mains coming back ends it: nothing else wants these hosts stopped.
     #[must_use]
     pub fn stands_on_power(&self) -> bool {
-        self.demands.iter().all(Demand::is_power)
+        // A drill is no answer to an outage: that mains is there is no reason to pause it.
+        self.drill.is_none() && self.demands.iter().all(Demand::is_power)
     }
 
     /// A step is under way.

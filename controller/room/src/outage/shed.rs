@@ -6,9 +6,8 @@
 
 use super::run::StepState;
 use super::{HostConf, Outage};
-use crate::plan::PlanStep;
+use crate::plan::{PlanStep, schedule};
 use crate::time::{Millis, Mono};
-use std::collections::BTreeMap;
 
 impl Outage {
     /// Seconds from now until each host would be stopped if a run for it began now, everything
@@ -18,30 +17,27 @@ impl Outage {
             let hosts = self.config.hosts.iter();
             return hosts.map(|host| host.slot.end().as_secs_f64()).collect();
         }
-        let mut ends: BTreeMap<&str, Millis> = BTreeMap::new();
-        let steps = self.config.plan.steps().iter();
-        let all = steps.map(|step| {
-            let before = step.after.iter().filter_map(|id| ends.get(id.as_str()));
-            let start = before.copied().max().unwrap_or_default();
-            let end = Millis(start.0.saturating_add(self.left(step, now).0));
-            ends.insert(&step.id, end);
-            end.as_secs_f64()
+        let slots = schedule(&self.config.plan, |step| {
+            (
+                self.left(step, now, self.length(step)),
+                self.left(step, now, step.planned()),
+            )
         });
-        all.collect()
+        slots.into_iter().map(|slot| slot.end().as_secs_f64()).collect()
     }
 
-    /// What is left of one step.
-    fn left(&self, step: &PlanStep, now: Mono) -> Millis {
+    /// What is left of one step that takes so long in all.
+    fn left(&self, step: &PlanStep, now: Mono, takes: Millis) -> Millis {
         if let Some(until) = self.book.leaving.get(&step.id) {
             return until.since(now);
         }
         let state = self.book.active_run().and_then(|run| run.steps.get(&step.id));
         match state {
             Some(StepState::Confirmed { .. } | StepState::Abandoned { .. }) => Millis(0),
-            Some(StepState::InFlight(flight)) => flight.since.after(step.planned()).since(now),
-            Some(StepState::Waiting | StepState::Cancelled { .. }) => step.planned(),
+            Some(StepState::InFlight(flight)) => flight.since.after(takes).since(now),
+            Some(StepState::Waiting | StepState::Cancelled { .. }) => takes,
             None if self.book.tried.contains_key(&step.id) => Millis(0),
-            None => step.planned(),
+            None => takes,
         }
     }
 

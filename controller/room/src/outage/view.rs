@@ -1,12 +1,15 @@
 //! The power of the room as the page shows it.
 
 use super::judge::life;
+use super::record::Verb;
 use super::run::{Run, StepState};
 use super::{HostConf, Outage};
+use crate::plan::{PlanStep, Slot};
 use crate::power::Verdict;
 use crate::power::feeds::Life;
+use crate::site::StepTimes;
 use crate::snapshot::{self, PowerMode};
-use crate::time::{Mono, Now};
+use crate::time::{Millis, Mono, Now};
 
 /// How much time is left over for the host that has least.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +19,8 @@ pub(super) struct Margin {
     pub(super) runtime: f64,
     /// Seconds until it is stopped.
     pub(super) plan: f64,
+    /// Seconds kept back.
+    pub(super) reserve: f64,
     /// `runtime - plan - reserve`, less what the on-battery delay takes beyond the reserve.
     pub(super) secs: f64,
 }
@@ -33,6 +38,12 @@ impl Outage {
                 .map(|ups| self.view_ups(ups, now.mono))
                 .collect(),
             plan_s: margin.as_ref().map(|margin| margin.plan),
+            learnt_s: (!self.config.hosts.is_empty()).then(|| self.learnt_total().as_secs_f64()),
+            step_times: match self.step_times() {
+                StepTimes::Budget => "budget",
+                StepTimes::Learnt => "learnt",
+            }
+            .into(),
             runtime_s: margin.as_ref().map(|margin| margin.runtime),
             reserve_s: self
                 .config
@@ -73,10 +84,22 @@ impl Outage {
                 host: host.id.clone(),
                 runtime,
                 plan,
+                reserve,
                 secs: runtime - plan - reserve - waits,
             })
         });
         margins.min_by(|a, b| a.secs.total_cmp(&b.secs))
+    }
+
+    /// How long the whole plan takes by what was learnt, whatever it is planned with.
+    fn learnt_total(&self) -> Millis {
+        let learnt = |step: &PlanStep| {
+            self.book
+                .learnt
+                .planned(&step.id, step.planned(), StepTimes::Learnt)
+        };
+        let ends = self.config.plan.schedule_with(learnt).into_iter().map(Slot::end);
+        ends.max().unwrap_or_default()
     }
 
     fn starts_in(&self, now: Mono) -> Option<f64> {
@@ -90,7 +113,7 @@ impl Outage {
     }
 
     fn mode(&self, now: Mono) -> PowerMode {
-        if self.book.active_run().is_some() {
+        if self.book.active_run().is_some_and(|run| run.drill.is_none()) {
             return PowerMode::Stopping;
         }
         if !self.book.tried.is_empty() && self.book.outage_since.is_some() {
@@ -167,13 +190,15 @@ impl Outage {
         if self.shows_rehearsal() {
             return self.book.rehearsal.as_ref().map(|run| view_of(run, "rehearsal"));
         }
-        self.book.run.as_ref().map(|run| view_of(run, "real"))
+        let run = self.book.run.as_ref()?;
+        Some(view_of(run, if run.drill.is_some() { "drill" } else { "real" }))
     }
 
     fn view_steps(&self, now: Mono) -> Vec<snapshot::Step> {
         let steps = self.config.plan.steps().iter().zip(&self.config.hosts);
         let mut steps: Vec<_> = steps
             .map(|(step, host)| {
+                let learnt = self.book.learnt.of(&step.id, Verb::Stop);
                 let mut shown = snapshot::Step {
                     id: step.id.clone(),
                     label: step.label.clone(),
@@ -181,6 +206,9 @@ impl Outage {
                     action: step.action.clone(),
                     starts_at_s: host.slot.start.as_secs_f64(),
                     planned_s: host.slot.length.as_secs_f64(),
+                    latest_end_s: Some(host.slot.end().as_secs_f64()),
+                    learnt_s: learnt.map(|learnt| learnt.p95.as_secs_f64()),
+                    learnt_n: learnt.map_or(0, |learnt| u32::try_from(learnt.count).unwrap_or(u32::MAX)),
                     budget_s: step.budget.as_secs_f64(),
                     state: "waiting".into(),
                     running_s: None,

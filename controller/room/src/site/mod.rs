@@ -713,6 +713,20 @@ pub struct OutagePolicy {
     pub shed: BTreeMap<String, Millis>,
     /// What else than power stops servers.
     pub rules: Vec<outage::Rule>,
+    /// What a step is planned with.
+    pub step_times: StepTimes,
+    /// A rehearsal older than this is an alarm; `None`: nobody is reminded.
+    pub rehearse_every: Option<Millis>,
+}
+
+/// What a step of the plan is planned with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StepTimes {
+    /// Its whole budget.
+    #[default]
+    Budget,
+    /// What its stops took, with headroom; the budget while too few were measured.
+    Learnt,
 }
 
 /// Addresses on which anything of this site listens: (what, transport, address).

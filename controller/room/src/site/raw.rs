@@ -6,7 +6,7 @@ use super::parse::{Hands, RawAction};
 use super::reader::{At, Found};
 use super::{
     Channel, Confirm, ContactKind, Device, DeviceAction, DeviceKind, Hardware, Host, Label, Limit, Mqtt,
-    Node, OnFailure, OutagePolicy, Portal, Priority, Side, Site, Start, Web, World,
+    Node, OnFailure, OutagePolicy, Portal, Priority, Side, Site, Start, StepTimes, Web, World,
 };
 use crate::outage::Verb;
 use crate::time::Millis;
@@ -195,6 +195,8 @@ pub(super) struct RawOutage {
     pub(super) mains_stable: Found<Millis>,
     pub(super) then: Found<super::outage::Then>,
     pub(super) rules: Vec<super::outage::RawRule>,
+    pub(super) step_times: StepTimes,
+    pub(super) rehearse_every: Option<Millis>,
 }
 
 /// The site, when nothing is missing.
@@ -229,6 +231,8 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             then: outage.then?.value,
             shed,
             rules,
+            step_times: outage.step_times,
+            rehearse_every: outage.rehearse_every,
         }),
     };
     let update_key = raw.update_key.map(|key| key.value);

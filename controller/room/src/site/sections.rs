@@ -13,7 +13,8 @@ use super::raw::{
 };
 use super::reader::{At, Found, Reader};
 use super::{
-    Confirm, DeviceKind, ExecAction, Label, NutAction, OnFailure, Priority, Side, SshAction, preset,
+    Confirm, DeviceKind, ExecAction, Label, NutAction, OnFailure, Priority, Side, SshAction, StepTimes,
+    preset,
 };
 use crate::outage::Verb;
 use crate::time::Millis;
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub(super) const HOUR: Millis = Millis::from_secs(3600);
+/// Longest time between two rehearsals: after ten years nobody remembers the last one.
+const REHEARSED_WITHIN_DAYS: u64 = 3_653;
 
 pub(super) fn sections<'a, W: Hands>(
     root: &'a toml::Spanned<DeTable<'a>>,
@@ -743,6 +746,18 @@ fn outage(mut r: Reader<'_>) -> RawOutage {
         ),
         then: super::outage::then(&mut r),
         rules: super::outage::rules(&mut r),
+        step_times: r
+            .word_or(
+                "step_times",
+                &[("budget", StepTimes::Budget), ("learnt", StepTimes::Learnt)],
+            )
+            .map_or_else(StepTimes::default, |word| word.value),
+        rehearse_every: r
+            .duration_or(
+                "rehearse_every",
+                (day, Millis::from_secs(REHEARSED_WITHIN_DAYS * 86_400)),
+            )
+            .map(|every| every.value),
     };
     r.finish();
     outage

@@ -27,7 +27,7 @@ use room::record::Record;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::{
     Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
-    Site,
+    Site, StepTimes,
 };
 use room::snapshot::MaintenanceState;
 use room::time::{Millis, Mono};
@@ -141,6 +141,8 @@ fn play(timeline: &str) -> String {
                     then: room::site::outage::Then::Stop,
                     shed: std::collections::BTreeMap::new(),
                     rules: Vec::new(),
+                    step_times: StepTimes::Budget,
+                    rehearse_every: None,
                 });
             }
             _ => {}

@@ -8,6 +8,7 @@
 
 mod killed;
 mod plan;
+mod replay;
 mod scenarios;
 mod simulated;
 mod world;

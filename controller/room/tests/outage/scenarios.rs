@@ -5,7 +5,7 @@
 //! ups ups-a 600                          a UPS whose full battery lasts 600 s with every host up
 //! host db feeds=ups-a uses=nas budget=20 needs=1 hold blind
 //! host web feeds=ups-a shed=120             stopped early, after 120 s on battery
-//! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30
+//! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30 [times=learnt] [rehearse=86400]
 //! rule heat overheating for=60 then=stop hosts=web signs=hot:node-1,hot-2:node-2,cooler:crac
 //!                                        a sign is name:source; of overheating, `hot...` is heat
 //! at 100 hot holds | is gone | is lost
@@ -14,6 +14,7 @@
 //! at 100 db hangs | stays | refuses | fails 2 | stops 5 | has another key | is up again
 //! at 100 controller dies | reboots          at 100 act goes | comes
 //! at 100 clock +3600                        at 100 Sato rehearses | started the hosts
+//! at 100 Sato drills db [and what uses it]
 //! at 100 show                               the power as the page shows it
 //! until 300
 //! ----
@@ -23,7 +24,7 @@
 use super::world::{Life, Manner, Room, host, policy, site_with};
 use room::outage::{Input, Sight};
 use room::site::outage::{About, Rule, Seen, Sign, Then};
-use room::site::{Confirm, OnFailure};
+use room::site::{Confirm, OnFailure, StepTimes};
 use room::time::Millis;
 use std::path::Path;
 
@@ -56,7 +57,32 @@ fn every_scenario_reads_as_it_is_written() {
     assert!(wrong.is_empty(), "UPDATE_EXPECT=1 accepts:\n{}", wrong.join("\n"));
 }
 
+/// Every scenario, played to its end.
+pub(crate) fn rooms() -> Vec<(String, Room)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let entries = std::fs::read_dir(&folder).expect("the folder of scenarios");
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
+    let rooms = files.iter().map(|file| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let timeline = text.split_once("----\n").map_or(&*text, |(timeline, _)| timeline);
+        let name = file
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        (name, play_out(timeline).unwrap())
+    });
+    rooms.collect()
+}
+
 fn play(timeline: &str) -> Result<String, String> {
+    let room = play_out(timeline)?;
+    Ok(room.transcript.join("\n") + "\n")
+}
+
+fn play_out(timeline: &str) -> Result<Room, String> {
     let lines = || {
         timeline
             .lines()
@@ -78,7 +104,7 @@ fn play(timeline: &str) -> Result<String, String> {
             _ => {}
         }
     }
-    Ok(room.transcript.join("\n") + "\n")
+    Ok(room)
 }
 
 fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
@@ -118,6 +144,8 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                         "contact" => policy.contact_lost_after = Millis(millis(value)?),
                         "then" => policy.then = then(value)?,
                         "stable" => policy.mains_stable = Millis(millis(value)?),
+                        "rehearse" => policy.rehearse_every = Some(Millis(millis(value)?)),
+                        "times" if value == "learnt" => policy.step_times = StepTimes::Learnt,
                         _ => return Err(format!("unknown policy {key}")),
                     }
                 }
@@ -262,6 +290,8 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
         ("act", ["goes"]) => room.lose_act(),
         ("act", ["comes"]) => room.connect_act(),
         ("clock", [step]) => room.wall_step += step.parse::<i64>().ok()? * 1000,
+        (by, ["drills", host]) => room.tell(drill(host, false, by)),
+        (by, ["drills", host, "and", "what", "uses", "it"]) => room.tell(drill(host, true, by)),
         (by, ["rehearses"]) => room.tell(Input::Rehearse { by: by.into() }),
         (by, ["started", "the", "hosts"]) => room.tell(Input::HostsStarted {
             hosts: Vec::new(),
@@ -271,6 +301,14 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+fn drill(host: &str, with_dependants: bool, by: &str) -> Input<'static> {
+    Input::Drill {
+        host: host.into(),
+        with_dependants,
+        by: by.into(),
+    }
 }
 
 /// The power as the page shows it, in two lines.

@@ -9,7 +9,7 @@ use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::outage::Then;
 use room::site::{
     Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
-    Site,
+    Site, StepTimes,
 };
 use room::time::{Millis, Mono, Now, Wall};
 use std::collections::BTreeMap;
@@ -792,6 +792,9 @@ fn describe(record: &Record) -> String {
             )
         }
         Record::HostsStarted { hosts, by } => format!("{by} started {}", hosts.join(" ")),
+        Record::DrillStarted {
+            run, by, host, scope, ..
+        } => format!("drill {run} of {host} started by {by} for {}", scope.join(" ")),
         Record::RehearsalStarted { run, by, .. } => format!("rehearsal {run} started by {by}"),
         Record::CheckStarted { order } => format!("check {} started", order.step),
         Record::CheckPassed { order, .. } => format!("check {} passed", order.step),
@@ -878,5 +881,7 @@ pub(crate) fn policy() -> OutagePolicy {
         then: Then::Stop,
         shed: BTreeMap::new(),
         rules: Vec::new(),
+        step_times: StepTimes::Budget,
+        rehearse_every: None,
     }
 }

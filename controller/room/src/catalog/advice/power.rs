@@ -480,6 +480,28 @@ pub(in crate::catalog) const REHEARSAL_FAILED: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const REHEARSAL_DUE: Advice = Advice {
+    word: "rehearsal_due",
+    class: CLASS,
+    priority: Priority::Advisory,
+    latching: false,
+    what: Text::new("停止計画の予行が必要", "The shutdown plan must be rehearsed"),
+    cause: Text::new(
+        "最後の予行から定めた期間が過ぎたか、その後に計画が変わりました。",
+        "The last rehearsal is older than the site wants, or the plan has changed since.",
+    ),
+    consequence: Text::new(
+        "鍵の期限切れや設定の誤りに、停電のときに初めて気づくことになります。",
+        "An expired key or a wrong setting would be found only in an outage.",
+    ),
+    action: Text::new(
+        "yagura plan rehearse で予行してください。サーバーは停止しません。",
+        "Run `yagura plan rehearse`; it stops no server.",
+    ),
+    respond_within: days(14),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const FEED_LOST: Advice = Advice {
     word: "feed_lost",
     class: CLASS,
