@@ -1,6 +1,7 @@
 //! What the targets do with the bytes that libFuzzer makes up. Nothing may panic, hang or grow
 //! without bound; what is read must keep to the limits that its module names.
 
+use controller::nut::{Line, quoted};
 use room::megatec;
 use room::nut;
 use room::profile::recording::Recording;
@@ -81,5 +82,32 @@ pub fn megatec(data: &[u8]) {
             .map(|question| (question, megatec::Answer::Line(line.clone().into_owned())))
             .collect();
         let _ = megatec::reading(dialect, &answers);
+    }
+}
+
+/// A datagram at a port of ours: an answer, a trap, an inform.
+pub fn snmp(data: &[u8]) {
+    controller::snmp::strangers::read(data);
+}
+
+/// Pieces of a Modbus TCP line, in both directions.
+pub fn modbus(data: &[u8]) {
+    let passed = controller::modbus::strangers(data);
+    assert!(passed <= data.len());
+}
+
+/// Lines of a NUT server or client; a name that can be written is read as it was.
+pub fn nut_lines(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for line in text.lines() {
+        if let Line::Err(token) = Line::read(line) {
+            let _ = token.word();
+        }
+        if let Some(name) = quoted(line) {
+            match Line::read(&format!("VAR ups {name} \"1\"")) {
+                Line::Var { name: read, .. } => assert_eq!(read, line),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
     }
 }

@@ -35,6 +35,8 @@ pub use lines::Lines;
 pub use plan::{Block, Plan};
 pub use room::profile::register::{Address, Space};
 pub use session::Session;
+#[doc(hidden)]
+pub use wire::strangers;
 pub use write::{NotWritten, write};
 
 use std::time::Duration;

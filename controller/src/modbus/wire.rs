@@ -43,45 +43,28 @@ pub(super) struct Wire {
     framing: Framing,
     /// Bytes that came since the last question began.
     heard: u64,
+    /// TCP only.
+    frames: Frames,
+}
+
+/// The frames of a TCP line: which question left, and what came since.
+#[derive(Debug, Default)]
+struct Frames {
     /// Frames whose question had been given up.
     late: u64,
-    /// Number of the last question; TCP only.
+    /// Number of the last question.
     expected: Option<[u8; 2]>,
-    /// Bytes of the question that have not left yet; TCP only.
+    /// Bytes of the question that have not left yet.
     leaving: usize,
-    /// Bytes that make no whole frame yet; TCP only.
+    /// Bytes that make no whole frame yet.
     partial: Vec<u8>,
-    /// Bytes of frames that may pass; TCP only.
+    /// Bytes of frames that may pass.
     passed: VecDeque<u8>,
 }
 
-impl Wire {
-    pub(super) fn tcp(stream: TcpStream, framing: Framing) -> Self {
-        Self::new(Inner::Tcp(stream), framing)
-    }
-
-    pub(super) fn serial(port: SerialStream) -> Self {
-        Self::new(Inner::Serial(Box::new(port)), Framing::Rtu)
-    }
-
-    const fn new(inner: Inner, framing: Framing) -> Self {
-        Self {
-            inner,
-            framing,
-            heard: 0,
-            late: 0,
-            expected: None,
-            leaving: 0,
-            partial: Vec::new(),
-            passed: VecDeque::new(),
-        }
-    }
-
+impl Frames {
     /// Notes which question leaves.
     fn note_written(&mut self, bytes: &[u8]) {
-        if self.framing == Framing::Rtu {
-            return;
-        }
         if self.leaving == 0 {
             // The encoder hands over whole frames; a shorter first piece has no number.
             self.expected = bytes.first_chunk::<2>().copied();
@@ -119,6 +102,25 @@ impl Wire {
         }
         Ok(())
     }
+}
+
+impl Wire {
+    pub(super) fn tcp(stream: TcpStream, framing: Framing) -> Self {
+        Self::new(Inner::Tcp(stream), framing)
+    }
+
+    pub(super) fn serial(port: SerialStream) -> Self {
+        Self::new(Inner::Serial(Box::new(port)), Framing::Rtu)
+    }
+
+    fn new(inner: Inner, framing: Framing) -> Self {
+        Self {
+            inner,
+            framing,
+            heard: 0,
+            frames: Frames::default(),
+        }
+    }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
@@ -132,9 +134,9 @@ impl Wire {
 
     fn poll_frames(&mut self, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
-            if !self.passed.is_empty() {
-                let take = out.remaining().min(self.passed.len());
-                for byte in self.passed.drain(..take) {
+            if !self.frames.passed.is_empty() {
+                let take = out.remaining().min(self.frames.passed.len());
+                for byte in self.frames.passed.drain(..take) {
                     out.put_slice(&[byte]);
                 }
                 return Poll::Ready(Ok(()));
@@ -145,8 +147,8 @@ impl Wire {
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.partial.extend_from_slice(chunk.filled());
-            self.sort()?;
+            self.frames.partial.extend_from_slice(chunk.filled());
+            self.frames.sort()?;
         }
     }
 }
@@ -180,19 +182,19 @@ impl Port {
     pub(super) fn is_in_frame(&self) -> bool {
         let wire = self.locked();
         match wire.framing {
-            Framing::Tcp => !wire.partial.is_empty(),
+            Framing::Tcp => !wire.frames.partial.is_empty(),
             Framing::Rtu => wire.heard > 0,
         }
     }
 
     /// Takes the number of late replies seen since the last call.
     pub(super) fn take_late(&self) -> u64 {
-        std::mem::take(&mut self.locked().late)
+        std::mem::take(&mut self.locked().frames.late)
     }
 
     /// True while a part of the question is still here: the peer does not read.
     pub(super) fn is_leaving(&self) -> bool {
-        self.locked().leaving > 0
+        self.locked().frames.leaving > 0
     }
 
     /// Forgets what the serial port holds, in both directions.
@@ -225,8 +227,10 @@ impl AsyncWrite for Port {
             Inner::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Inner::Serial(port) => Pin::new(port).poll_write(cx, bytes),
         })?;
-        if let Some(written) = bytes.get(..written) {
-            wire.note_written(written);
+        if let Some(written) = bytes.get(..written)
+            && wire.framing == Framing::Tcp
+        {
+            wire.frames.note_written(written);
         }
         Poll::Ready(Ok(written))
     }
@@ -246,4 +250,37 @@ impl AsyncWrite for Port {
             Inner::Serial(_) => Poll::Ready(Ok(())),
         }
     }
+}
+
+/// Questions and what comes, for the fuzz target: the first byte of each piece says how long it is and,
+/// by its highest bit, that it leaves. Returns how many bytes passed.
+///
+/// # Panics
+/// When a frame passes that nobody asked for, or what is kept grows beyond a frame and a chunk.
+#[doc(hidden)]
+pub fn strangers(mut data: &[u8]) -> usize {
+    let mut frames = Frames::default();
+    let mut passed = 0;
+    while let Some((head, rest)) = data.split_first() {
+        let (piece, rest) = rest.split_at(usize::from(head & 0x7f).min(rest.len()));
+        data = rest;
+        if head & 0x80 != 0 {
+            frames.note_written(piece);
+            continue;
+        }
+        let expected = frames.expected;
+        frames.partial.extend_from_slice(piece);
+        if frames.sort().is_err() {
+            // The line is closed.
+            break;
+        }
+        assert!(frames.partial.len() < PREFIX + LENGTH_MAX, "an endless frame");
+        let out: Vec<u8> = frames.passed.drain(..).collect();
+        if !out.is_empty() {
+            assert_eq!(out.first_chunk::<2>().copied(), expected, "nobody asked for it");
+            assert!(out.len() <= PREFIX + LENGTH_MAX, "more than one answer");
+        }
+        passed += out.len();
+    }
+    passed
 }

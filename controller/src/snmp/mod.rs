@@ -25,6 +25,8 @@ mod notify;
 mod packet;
 mod plan;
 mod session;
+#[doc(hidden)]
+pub mod strangers;
 pub mod trap;
 mod usm;
 

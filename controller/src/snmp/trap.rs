@@ -566,7 +566,7 @@ fn trailing(whole: &[u8], part: &[u8]) -> usize {
 }
 
 /// Every variable has a name and a value; some agents send none.
-fn is_readable(bindings: &[u8]) -> bool {
+pub(super) fn is_readable(bindings: &[u8]) -> bool {
     let mut list = AsnReader::from_bytes(bindings);
     for _ in 0..VARIABLES_MAX {
         if list.bytes_left() == 0 {
@@ -580,7 +580,7 @@ fn is_readable(bindings: &[u8]) -> bool {
 }
 
 /// RFC 1157 4.1.6: enterprise, agent address, generic and specific trap, time, variables.
-fn is_v1_trap(bytes: &[u8]) -> bool {
+pub(super) fn is_v1_trap(bytes: &[u8]) -> bool {
     let read = || {
         let mut trap = AsnReader::from_bytes(AsnReader::from_bytes(bytes).read_raw(pdu::TRAP_V1).ok()?);
         trap.read_raw(ber::OBJECT_IDENTIFIER).ok()?;

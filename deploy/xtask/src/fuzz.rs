@@ -34,7 +34,7 @@ const NODE: &str = "firmware/fuzz";
 const DEVICES: &str = "controller/fuzz";
 
 /// The targets.
-const TARGETS: [(&str, &str, Seeds); 17] = [
+const TARGETS: [(&str, &str, Seeds); 20] = [
     (NODE, "wire", frames),
     (NODE, "guard", frames),
     (NODE, "provision", blocks),
@@ -52,6 +52,9 @@ const TARGETS: [(&str, &str, Seeds); 17] = [
     (DEVICES, "registers", registers),
     (DEVICES, "nut", variables),
     (DEVICES, "megatec", status_lines),
+    (DEVICES, "snmp", datagrams),
+    (DEVICES, "modbus", frames_of_a_line),
+    (DEVICES, "nut-lines", lines_of_nut),
 ];
 
 /// Runs every target, or the one named, for `seconds` each.
@@ -277,6 +280,38 @@ fn probes() -> Vec<Vec<u8>> {
     let refused = [&[0, 0, 30, 5][..], &refusal, &[50, 0, 30, 9], &answer].concat();
     let late = [&[0, 0, 201, 0, 50, 12, 0, 1, 4][..], &answer].concat();
     vec![good, refused, late]
+}
+
+/// An answer with one value, one with an error, and a trap of version 1 (RFC 1157 4.1).
+fn datagrams() -> Vec<Vec<u8>> {
+    let answer = "302902010104067075626c6963a21c02047fffffff020100020100300e300c06082b0601020101030043002a";
+    let error = "302702010004067075626c6963a21a02047fffffff020102020101300c300a06062b060102010105 00";
+    let trap = "302c02010004067075626c6963a41f06062b06010401014004 7f000001020106020101430101300a300806042b06010105 00";
+    let spaces = |text: &str| text.replace(' ', "");
+    [answer, error, trap]
+        .map(|text| unhex(&spaces(text)).unwrap_or_default())
+        .to_vec()
+}
+
+/// A question, its answer in two pieces, and an answer that comes late.
+fn frames_of_a_line() -> Vec<Vec<u8>> {
+    let question = [0x80 | 12, 0, 7, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1];
+    let (first, second) = ([4, 0, 7, 0, 0], [7, 0, 5, 1, 3, 2, 0, 42]);
+    let late = [11, 0, 6, 0, 0, 0, 5, 1, 3, 2, 0, 41];
+    vec![[&question[..], &late, &first, &second].concat()]
+}
+
+fn lines_of_nut() -> Vec<Vec<u8>> {
+    let lines = [
+        "VAR ups battery.charge \"100\"",
+        "BEGIN LIST VAR ups",
+        "END LIST VAR ups",
+        "UPS ups \"a \\\"name\\\"\"",
+        "ERR ACCESS-DENIED",
+        "OK STARTTLS",
+        "SET VAR ups ups.id \"x\"",
+    ];
+    lines.map(|line| line.as_bytes().to_vec()).to_vec()
 }
 
 /// A row count, the rows, a byte for the rail, and what the bus answers.
