@@ -24,6 +24,7 @@ use room::notice::{Notice, SendFailure, template};
 use room::site::Secret;
 use room::site::notifier::host::Host;
 use room::site::notifier::webhook::{self as config, TO, Url, UrlFrom};
+use room::time::Wall;
 use sha2::Sha256;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -278,11 +279,24 @@ where
     }
 }
 
+/// What `Retry-After` asks for (RFC 9110 10.2.3): seconds, or a date, which then is in the future of
+/// our own clock or no wait at all. What is neither is no answer.
+fn wait(value: &str, now: Wall) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(value)
+        .ok()?
+        .timestamp()
+        .as_millisecond();
+    let ahead = u64::try_from(at.saturating_sub(now.0)).unwrap_or(0);
+    Some(Duration::from_millis(ahead))
+}
+
 async fn read(response: Response<Incoming>) -> Answer {
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = header(RETRY_AFTER)
-        .and_then(|value| value.trim().parse().ok())
-        .map(Duration::from_secs);
+    let retry_after = header(RETRY_AFTER).and_then(|value| wait(value, clock::now().wall));
     let location = header(LOCATION).map(str::to_owned);
     let status = response.status();
     let mut said = Vec::new();
@@ -330,5 +344,27 @@ async fn tunnel(proxy: &Host, host: &Host) -> Result<TcpStream, SendFailure> {
             problem: line(&format!("the proxy {proxy} refused {host}: {first}")),
         }),
         None => Err(SendFailure::passing(format!("{proxy} is no HTTP proxy"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_asks_for_a_pause_in_seconds_or_until_a_moment() {
+        // 1994-11-06 08:49:07 UTC, thirty seconds before the example of RFC 9110 5.6.7.
+        let now = Wall(784_111_747_000);
+        let half_a_minute = Some(Duration::from_secs(30));
+        assert_eq!(wait("30", now), half_a_minute);
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:37 GMT", now), half_a_minute);
+        assert_eq!(
+            wait("Sun, 06 Nov 1994 08:48:37 GMT", now),
+            Some(Duration::ZERO),
+            "it is over"
+        );
+        for no_answer in ["", "soon", "-3", "Sun, 36 Nov 1994 08:49:37 GMT"] {
+            assert_eq!(wait(no_answer, now), None, "{no_answer}");
+        }
     }
 }
