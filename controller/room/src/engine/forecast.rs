@@ -112,7 +112,8 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// A temperature with a critical limit can run away.
+    /// A temperature with a critical limit can run away. One with any limit above it may be given a
+    /// critical one at run time: its values are kept, so that it is judged from that moment on.
     pub(super) fn furnish_runaway(&mut self, point: &point::Definition) {
         let is_temperature = match point.quantity {
             Some(quantity) => quantity == Quantity::Temperature,
@@ -122,12 +123,20 @@ impl<W: World> Engine<W> {
             self.site.derived.iter().any(|derived| {
                 derived.point == point.id && matches!(derived.from, Derivation::DewPoint { .. })
             });
-        if !is_temperature || is_dew_point || self.critical(&point.id).is_none() {
+        let has_limit_above = self
+            .limits
+            .get(&point.id)
+            .is_some_and(|limits| limits.iter().any(|limit| limit.side == Side::High));
+        if !is_temperature || is_dew_point || !has_limit_above {
             return;
         }
         self.forecasts
             .runs
-            .insert(point.id.clone(), Window::new(runaway::WINDOW));
+            .entry(point.id.clone())
+            .or_insert_with(|| Window::new(runaway::WINDOW));
+        if self.critical(&point.id).is_none() {
+            return;
+        }
         self.book.define(Definition {
             off_delay: runaway::WINDOW,
             ..Definition::of(
@@ -185,7 +194,7 @@ impl<W: World> Engine<W> {
         }
     }
 
-    fn evaluate_runaway(&mut self, now: Now, id: &str, turn: &mut Turn) {
+    pub(super) fn evaluate_runaway(&mut self, now: Now, id: &str, turn: &mut Turn) {
         let window = self.forecasts.runs.get(id);
         let is_known = window.is_some_and(|window| window.line(now.mono).is_some())
             && self

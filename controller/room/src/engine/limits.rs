@@ -154,6 +154,7 @@ impl<W: World> Engine<W> {
         };
         self.commit(now, turn, record);
         self.evaluate_point(now, &present.point, turn);
+        self.evaluate_runaway(now, &present.point, turn);
         Ok(())
     }
 
@@ -238,9 +239,13 @@ impl<W: World> Engine<W> {
         let Some(limit) = found else { return };
         *limit = values.put(limit);
         let limit = limit.clone();
-        if let Some(point) = self.points.get(&limit.point) {
-            let alarm = self.limit_alarm(&limit, &point.definition);
-            self.book.define(alarm);
+        if let Some(point) = self
+            .points
+            .get(&limit.point)
+            .map(|point| point.definition.clone())
+        {
+            self.book.define(self.limit_alarm(&limit, &point));
+            self.furnish_runaway(&point);
         }
     }
 

@@ -128,6 +128,29 @@ mod tests {
         assert_eq!(judge(&line, 85.0, 90.0), None);
     }
 
+    /// A slope counts only beyond twice its own error: two degrees an hour more or less of it decide.
+    #[test]
+    fn a_rise_that_may_as_well_be_none_is_not_told() {
+        let of_error = |slope_error| Line {
+            slope: 8.0,
+            slope_error,
+            middle: -0.09,
+            level: 28.0,
+            scatter: 1.0,
+            points: 60,
+            left_out: false,
+        };
+        assert_eq!(judge(&of_error(5.0), 28.0, 32.0), None, "from 2 down to 18 up");
+        assert_eq!(
+            judge(&of_error(4.0), 28.0, 32.0),
+            None,
+            "none is among what it may be"
+        );
+        let found = judge(&of_error(3.9), 28.0, 32.0).unwrap();
+        assert_eq!(found.confidence, Confidence::Low);
+        assert!(found.latest.unwrap() > 10.0 * found.seconds, "{found:?}");
+    }
+
     #[test]
     fn above_the_limit_and_still_rising_is_now() {
         let (line, value) = line(|hour| 31.0 + 24.0 * hour);

@@ -1,7 +1,9 @@
 //! What will be due: weeks of a small room, and ten minutes without cooling.
 
 use crate::bench::{Bench, site};
+use room::event::Command;
 use room::forecast::days::DayMean;
+use room::limits::Change;
 use room::record::Record;
 use room::site::battery::Battery;
 use room::site::derived::{Derivation, Derived};
@@ -195,6 +197,43 @@ fn without_cooling_the_critical_limit_is_an_alarm_before_it_is_reached() {
     assert_eq!(
         room.state("inlet.temperature.runaway"),
         Some(AlarmState::ReturnedUnacknowledged)
+    );
+}
+
+/// A limit that becomes critical while the room already heats up is judged by what was seen before.
+#[test]
+fn a_limit_made_critical_at_run_time_has_its_runaway_watched_at_once() {
+    let mut room = Bench::new();
+    // Half a degree a minute for eleven minutes.
+    for step in 0..67 {
+        room.sample(2, Quantity::Temperature, Ok(23_000 + step * 500 / 6));
+        room.pass(10_000);
+        assert_eq!(
+            room.state("inlet.temperature.runaway"),
+            None,
+            "no limit is critical"
+        );
+    }
+    let change = |priority| Command::ChangeLimit {
+        limit: "inlet.temperature.high".to_owned(),
+        change: Change {
+            priority: Some(priority),
+            ..Change::default()
+        },
+        reason: "夏の間だけ".to_owned(),
+    };
+    room.sample(2, Quantity::Temperature, Ok(23_000 + 67 * 500 / 6));
+    assert_eq!(room.command(change(Priority::Critical)), None);
+    assert_eq!(
+        room.state("inlet.temperature.runaway"),
+        Some(AlarmState::Unacknowledged)
+    );
+    assert!(of(&room, ForecastKind::Runaway).is_some());
+    // The next start knows it, too.
+    room.restart(site());
+    assert_eq!(
+        room.state("inlet.temperature.runaway"),
+        Some(AlarmState::Unacknowledged)
     );
 }
 
