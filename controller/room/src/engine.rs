@@ -178,9 +178,12 @@ impl<W: World> Engine<W> {
         for node in self.site.nodes.clone() {
             for trouble in NodeTrouble::ALL {
                 let mut alarm = catalog::node(&node, trouble);
-                if trouble == NodeTrouble::Silent {
+                if matches!(trouble, NodeTrouble::Silent | NodeTrouble::Lost) {
                     alarm.folded_under = Self::explains_node(&node);
                 }
+                self.book.define(alarm);
+            }
+            for alarm in catalog::node_clock(&node) {
                 self.book.define(alarm);
             }
             self.book.define(catalog::witness(&node.name, node.label.clone()));
@@ -663,8 +666,9 @@ impl<W: World> Engine<W> {
                 .get(&node.id)
                 .and_then(|node| node.heard)
                 .or(self.started)?;
-            let at = since.after(node.silent_after).after(Millis(1));
-            (at > now.mono).then_some(at)
+            let steps = [node.silent_after, catalog::lost_after(node)];
+            let ends = steps.map(|step| since.after(step).after(Millis(1)));
+            ends.into_iter().find(|at| *at > now.mono)
         });
         let occurrences = self.occurrences.values().map(|(until, _)| *until);
         points

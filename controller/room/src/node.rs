@@ -187,6 +187,8 @@ pub struct Node {
     pub asked: Option<u32>,
     /// When it was last told the time.
     pub time_told: Option<Mono>,
+    /// How far its clock was from ours at its last heartbeats, in ms; positive is ahead.
+    pub clock_off: Vec<i64>,
     /// When it was last asked because of a gap.
     gap_asked: Option<Mono>,
     /// What was accepted of late (durable).

@@ -281,6 +281,8 @@ pub enum Kind {
     UnknownNode,
     /// Sensor node silent.
     NodeSilent,
+    /// Sensor node silent for so long that it will not come back by itself.
+    NodeLost,
     /// The key of a node is missing or cannot be read.
     NodeNoKey,
     /// Forged or replayed frames refused.
@@ -424,6 +426,7 @@ impl Kind {
         Self::WiringChange,
         Self::UnknownNode,
         Self::NodeSilent,
+        Self::NodeLost,
         Self::NodeNoKey,
         Self::NodeRefused,
         Self::NodeMissing,
@@ -529,6 +532,7 @@ impl Kind {
             Self::WiringChange => &device::WIRING_CHANGE,
             Self::UnknownNode => &device::UNKNOWN_NODE,
             Self::NodeSilent => &device::NODE_SILENT,
+            Self::NodeLost => &device::NODE_LOST,
             Self::NodeNoKey => &device::NODE_NO_KEY,
             Self::NodeRefused => &device::NODE_REFUSED,
             Self::NodeMissing => &device::NODE_MISSING,

@@ -2,7 +2,12 @@
 
 use super::Kind;
 use crate::alarm::Definition;
-use crate::site::Portal;
+use crate::site::{Label, Portal, Priority};
+use crate::time::Millis;
+
+/// The first stage is the node's: it buzzes at the door (`warn`) and says that the door is held open
+/// (`held_open`), a warning. A door that stands open for so long after that is the last stage.
+pub const HELD_LONG: Millis = Millis::from_secs(120);
 
 /// What can be wrong at a portal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +16,8 @@ pub enum PortalTrouble {
     Forced,
     /// Stands open for longer than it may.
     Held,
+    /// Stands open for [`HELD_LONG`] more: nobody closes it by himself any more.
+    HeldLong,
     /// Reader or enclosure opened.
     Tamper,
     /// The reader does not work.
@@ -21,9 +28,10 @@ pub enum PortalTrouble {
 
 impl PortalTrouble {
     /// Every trouble.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Forced,
         Self::Held,
+        Self::HeldLong,
         Self::Tamper,
         Self::Reader,
         Self::Unlocked,
@@ -37,6 +45,7 @@ pub fn portal_id(portal: &Portal, trouble: PortalTrouble) -> String {
     match trouble {
         PortalTrouble::Forced => format!("{door}.forced"),
         PortalTrouble::Held => format!("{door}.held"),
+        PortalTrouble::HeldLong => format!("{door}.held_long"),
         PortalTrouble::Tamper => format!("{}.tamper", portal.name),
         PortalTrouble::Reader => format!("{}.reader", portal.name),
         PortalTrouble::Unlocked => format!("{}.unlocked", portal.name),
@@ -48,10 +57,19 @@ pub fn portal_id(portal: &Portal, trouble: PortalTrouble) -> String {
 pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
     let kind = match trouble {
         PortalTrouble::Forced => Kind::DoorForced,
-        PortalTrouble::Held => Kind::DoorHeld,
+        PortalTrouble::Held | PortalTrouble::HeldLong => Kind::DoorHeld,
         PortalTrouble::Tamper => Kind::Tamper,
         PortalTrouble::Reader => Kind::ReaderFault,
         PortalTrouble::Unlocked => Kind::DoorUnlocked,
     };
-    Definition::of(kind, portal_id(portal, trouble), portal.label.clone())
+    let alarm = Definition::of(kind, portal_id(portal, trouble), portal.label.clone());
+    if trouble != PortalTrouble::HeldLong {
+        return alarm;
+    }
+    Definition {
+        priority: Priority::Critical,
+        on_delay: HELD_LONG,
+        own_what: Some(Label::new("扉の開放放置が続いている", "Door still held open")),
+        ..alarm
+    }
 }

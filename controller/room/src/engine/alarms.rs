@@ -7,7 +7,7 @@ use crate::catalog::{self, Kind};
 use crate::event::{Command, Refused, Turn};
 use crate::maintenance::{self, Scope};
 use crate::record::Record;
-use crate::site::{ContactKind, DeviceKind, Label, Node, World};
+use crate::site::{DeviceKind, Label, Node, World};
 use crate::snapshot;
 use crate::time::Now;
 
@@ -87,12 +87,7 @@ impl<W: World> Engine<W> {
     /// A node without doors, water and fire may be silent because its power is gone; the silence
     /// of any other one leaves something unwatched that must not be.
     pub(super) fn explains_node(node: &Node) -> Vec<String> {
-        let is_guard = node.channels.iter().any(|channel| {
-            channel
-                .contact
-                .is_some_and(|contact| contact != ContactKind::MainsPresent)
-        });
-        if is_guard {
+        if catalog::is_guard(node) {
             Vec::new()
         } else {
             vec![POWER.to_owned()]

@@ -7,7 +7,7 @@
 
 use super::{Engine, words};
 use crate::alarm::Condition;
-use crate::catalog::{self, NodeTrouble};
+use crate::catalog::{self, CLOCK_SAMPLES, CLOCK_STEPS, NodeTrouble};
 use crate::event::{Effect, Message, Turn};
 use crate::node::{self, Accepted, Refusal, TIME_EVERY};
 use crate::point::from_milli;
@@ -311,6 +311,7 @@ impl<W: World> Engine<W> {
                 if let Some(node) = self.nodes.get_mut(&header.node) {
                     node.holds(now.mono, header.boot, *last_event, *pending);
                 }
+                self.judge_clock(now, header, turn);
                 self.portals_at_heartbeat(now, header, *pending, *last_event, turn);
                 self.tell_key(now, header.node, turn);
                 self.key_in_use(now, header.node, turn);
@@ -397,6 +398,7 @@ impl<W: World> Engine<W> {
             return;
         };
         let (name, patience) = (node.name.clone(), node.silent_after);
+        let lost_after = catalog::lost_after(node);
         self.evaluate_no_key(now, id, &name, turn);
         let heard = self.nodes.get(&id).and_then(|node| node.heard);
         let erased = self.nodes.get(&id).is_some_and(|node| node.erased);
@@ -422,13 +424,84 @@ impl<W: World> Engine<W> {
             _ if heard.is_none() => Condition::Unknown,
             _ => Condition::Gone,
         };
+        let is_lost = erased || silence.is_some_and(|silence| silence > lost_after);
+        let lost = match &condition {
+            Condition::Holds(because) if is_lost => Condition::Holds(because.clone()),
+            Condition::Holds(_) => Condition::Unknown,
+            Condition::Gone => Condition::Gone,
+            Condition::Unknown => Condition::Unknown,
+        };
         self.report(
             now,
             turn,
             &catalog::node_id(&name, NodeTrouble::Silent),
             condition,
         );
+        self.report(now, turn, &catalog::node_id(&name, NodeTrouble::Lost), lost);
     }
+
+    /// How far the node's clock is from ours when it says so in a heartbeat. It is told the time at once;
+    /// one that is off all the same needs a person.
+    fn judge_clock(&mut self, now: Now, header: &Header, turn: &mut Turn) {
+        let Some(node) = self.nodes.get_mut(&header.node) else {
+            return;
+        };
+        // It has said by itself that it does not know the time.
+        if header.unix_ms == 0 {
+            node.clock_off.clear();
+            return;
+        }
+        let Some(made) = node.made_at(now.mono, header) else {
+            return;
+        };
+        let waited = i64::try_from(now.mono.since(made).0).unwrap_or(i64::MAX);
+        let ours = now.wall.0.saturating_sub(waited);
+        let off = i64::try_from(header.unix_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_sub(ours);
+        node.clock_off.push(off);
+        if node.clock_off.len() > CLOCK_SAMPLES {
+            node.clock_off.remove(0);
+        }
+        let least = node
+            .clock_off
+            .iter()
+            .map(|off| off.unsigned_abs())
+            .min()
+            .unwrap_or(0);
+        let (is_judged, is_off) = (
+            node.clock_off.len() == CLOCK_SAMPLES,
+            off.unsigned_abs() >= CLOCK_STEPS[0].0,
+        );
+        if is_off {
+            node.time_told = Some(now.mono);
+            self.tell(now, header.node, &Down::SetTime, turn);
+        }
+        let Some(name) = self.node_name(header.node).filter(|_| is_judged) else {
+            return;
+        };
+        for (step, word, _) in CLOCK_STEPS {
+            let condition = if least >= step {
+                Condition::Holds(clock_words(off))
+            } else {
+                Condition::Gone
+            };
+            self.report(now, turn, &catalog::node_clock_id(&name, word), condition);
+        }
+    }
+}
+
+fn clock_words(off: i64) -> Label {
+    let secs = Millis(off.unsigned_abs()).as_secs_f64();
+    let (ja, en) = if off > 0 {
+        ("進んで", "ahead")
+    } else {
+        ("遅れて", "behind")
+    };
+    Label::new(
+        format!("{secs:.1} 秒{ja}おり、時刻を伝えても直らない"),
+        format!("{secs:.1} s {en}, though it was told the time"),
+    )
 }
 
 /// Lower-case hex.

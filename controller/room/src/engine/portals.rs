@@ -217,6 +217,7 @@ impl<W: World> Engine<W> {
                 self.portals[index].held |= made.is_some();
                 let because = Label::new("許された時間を超えて開いている", "open for longer than it may");
                 self.raise_portal(now, index, PortalTrouble::Held, because, turn);
+                self.held_on(now, index, turn);
             }
             DoorEvent::Closed if made.is_some() => self.door_closed(now, index, turn),
             DoorEvent::Tamper(on) => {
@@ -272,8 +273,31 @@ impl<W: World> Engine<W> {
 
     fn door_closed(&mut self, now: Now, index: usize, turn: &mut Turn) {
         self.portals[index].held = false;
-        for trouble in [PortalTrouble::Forced, PortalTrouble::Held] {
+        for trouble in [
+            PortalTrouble::Forced,
+            PortalTrouble::Held,
+            PortalTrouble::HeldLong,
+        ] {
             self.report_portal(now, index, trouble, Condition::Gone, turn);
+        }
+    }
+
+    /// While the first alarm about an open door stands, the time of the second one runs; nobody having
+    /// said that the door is closed, it runs on while the contact is not heard, and begins anew at a start.
+    fn held_on(&mut self, now: Now, index: usize, turn: &mut Turn) {
+        let held = self.portal_alarm(index, PortalTrouble::Held);
+        if self.book.is_active(&held) {
+            let because = Label::new(
+                "声をかけた後も開いたままである",
+                "it stands open though that was said",
+            );
+            self.report_portal(
+                now,
+                index,
+                PortalTrouble::HeldLong,
+                Condition::Holds(because),
+                turn,
+            );
         }
     }
 
@@ -286,6 +310,7 @@ impl<W: World> Engine<W> {
                 for trouble in [PortalTrouble::Forced, PortalTrouble::Held] {
                     self.report_portal(now, index, trouble, Condition::Unknown, turn);
                 }
+                self.held_on(now, index, turn);
             }
         }
     }

@@ -73,6 +73,8 @@ pub(crate) struct Bench {
     /// The key that the node uses.
     pub(crate) key: DeviceKey,
     pub(crate) key_id: u8,
+    /// How far the node's clock is from ours; `None` when it does not know the time.
+    pub(crate) clock_off: Option<i64>,
 }
 
 impl Bench {
@@ -93,6 +95,7 @@ impl Bench {
             sent: vec![],
             key: DeviceKey::new(KEY),
             key_id: 0,
+            clock_off: None,
         };
         let turn = bench.engine.start(bench.now(), "boot-a", "0.0.0", []);
         bench.keep(turn);
@@ -153,7 +156,11 @@ impl Bench {
             _ => &mut self.telemetry_seq,
         };
         *seq += 1;
-        let header = header(self.boot, stream, *seq, self.mono - 900_000, self.key_id);
+        let unix = self.clock_off.map_or(0, |off| self.wall + off);
+        let header = Header {
+            unix_ms: u64::try_from(unix).unwrap(),
+            ..header(self.boot, stream, *seq, self.mono - 900_000, self.key_id)
+        };
         seal_up(&self.key, &header, body).unwrap().to_vec()
     }
 

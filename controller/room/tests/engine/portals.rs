@@ -143,6 +143,39 @@ fn a_door_held_open_returns_when_it_is_closed() {
     assert_eq!(room.state("door.1.held"), None);
 }
 
+/// Two stages: a warning when the node says so, and for the room's chief when nobody closes it.
+#[test]
+fn a_door_that_is_still_open_two_minutes_later_is_critical() {
+    let mut room = Bench::with(guarded());
+    room.node_event(&door(DoorEvent::Opened(OpenedBy::Grant)));
+    room.node_event(&door(DoorEvent::HeldOpen));
+    room.pass(60_000);
+    // A restart begins the two minutes anew; the first stage stands.
+    room.restart(guarded());
+    room.sample(DOOR, Quantity::Contact, Ok(1000));
+    room.pass(119_000);
+    assert_eq!(room.state("door.1.held_long"), None);
+    room.pass(2_000);
+    assert_eq!(room.state("door.1.held_long"), Some(AlarmState::Unacknowledged));
+    let alarms = room.engine.snapshot(room.now()).alarms;
+    let priority = |id: &str| alarms.iter().find(|alarm| alarm.id == id).unwrap().priority;
+    assert_eq!(priority("door.1.held"), Priority::Warning);
+    assert_eq!(priority("door.1.held_long"), Priority::Critical);
+    room.sample(DOOR, Quantity::Contact, Ok(0));
+    assert_eq!(
+        room.state("door.1.held_long"),
+        Some(AlarmState::ReturnedUnacknowledged)
+    );
+
+    let mut closed = Bench::with(guarded());
+    closed.node_event(&door(DoorEvent::Opened(OpenedBy::Grant)));
+    closed.node_event(&door(DoorEvent::HeldOpen));
+    closed.pass(119_000);
+    closed.node_event(&door(DoorEvent::Closed));
+    closed.pass(10_000);
+    assert_eq!(closed.state("door.1.held_long"), None, "it was closed in time");
+}
+
 #[test]
 fn the_contact_alone_ends_what_an_opening_began_when_the_word_about_it_was_lost() {
     let mut room = Bench::with(guarded());

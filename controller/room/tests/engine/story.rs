@@ -5,7 +5,7 @@ use crate::bench::{Bench, KEY, NODE, site};
 use room::Engine;
 use room::event::{Command, Effect, Event, Message, Part, Refused, Turn};
 use room::record::{Entry, Record};
-use room::site::Real;
+use room::site::{Priority, Real};
 use room::snapshot::AlarmState;
 use shared::wire::{ClockState, DeviceKey, Down, Envelope, Health, ResetCause, Stream, Up};
 use shared::{NoData, Quantity, Sample};
@@ -157,6 +157,85 @@ fn a_silent_node_is_an_alarm_and_its_points_fold_under_it() {
         room.state("node-1.silent"),
         Some(AlarmState::ReturnedUnacknowledged)
     );
+}
+
+/// Two intervals of the heartbeat are a gap, five are a loss; what the node guards says how bad it is.
+#[test]
+fn a_longer_silence_is_another_alarm_and_critical_only_where_a_door_or_water_is_unwatched() {
+    let priority = |room: &Bench, id: &str| {
+        let alarms = room.engine.snapshot(room.now()).alarms;
+        let found = alarms.into_iter().find(|alarm| alarm.id == id);
+        found.map(|alarm| alarm.priority)
+    };
+    let mut plain = crate::bench::site();
+    plain.nodes[0]
+        .channels
+        .retain(|channel| channel.contact.is_none());
+    for (site, gap, loss) in [
+        (crate::bench::site(), Priority::Warning, Priority::Critical),
+        (plain, Priority::Advisory, Priority::Warning),
+    ] {
+        let mut room = Bench::with(site);
+        room.heartbeat(0, 0);
+        room.pass(10_001);
+        assert_eq!(priority(&room, "node-1.silent"), Some(gap));
+        room.pass(14_998);
+        assert_eq!(priority(&room, "node-1.lost"), None, "25 s are not over");
+        room.pass(2);
+        assert_eq!(priority(&room, "node-1.lost"), Some(loss));
+        room.heartbeat(0, 0);
+        for alarm in ["node-1.silent", "node-1.lost"] {
+            assert_eq!(room.state(alarm), Some(AlarmState::ReturnedUnacknowledged));
+        }
+    }
+}
+
+/// A clock that drifts is set right by a word; one that stays wrong is a person's business, and how far
+/// it is off says how urgent that is.
+#[test]
+fn a_node_whose_clock_stays_off_although_it_was_told_the_time_is_an_alarm_by_steps() {
+    for (off, alarms) in [
+        (499, &[][..]),
+        (-700, &["advisory"]),
+        (1_500, &["advisory", "warning"]),
+        (-60_000, &["advisory", "warning", "critical"]),
+    ] {
+        let mut room = Bench::new();
+        let standing = |room: &Bench| -> Vec<&str> {
+            let steps = ["advisory", "warning", "critical"];
+            let stands =
+                |step: &&str| room.state(&format!("node-1.clock.{step}")) == Some(AlarmState::Unacknowledged);
+            steps.into_iter().filter(stands).collect()
+        };
+        for beat in 0..3 {
+            room.clock_off = Some(off);
+            room.downs();
+            room.heartbeat(0, 0);
+            let told = room.downs().iter().any(|(_, body)| *body == Down::SetTime);
+            assert!(told || off.abs() < 500, "{off}: it is told the time");
+            assert!(beat == 2 || standing(&room).is_empty(), "{off}: not at once");
+            room.pass(5_000);
+        }
+        assert_eq!(standing(&room), alarms, "{off} ms");
+        room.clock_off = Some(20);
+        room.heartbeat(0, 0);
+        assert!(standing(&room).is_empty(), "{off}: set right");
+    }
+    // One wrong moment, and a node that does not know the time, are no alarm.
+    let mut room = Bench::new();
+    for off in [
+        Some(60_000),
+        Some(10),
+        Some(60_000),
+        None,
+        Some(60_000),
+        Some(60_000),
+    ] {
+        room.clock_off = off;
+        room.heartbeat(0, 0);
+        room.pass(5_000);
+        assert_eq!(room.state("node-1.clock.advisory"), None);
+    }
 }
 
 #[test]

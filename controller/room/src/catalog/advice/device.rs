@@ -73,12 +73,34 @@ pub(in crate::catalog) const UNKNOWN_NODE: Advice = Advice {
 pub(in crate::catalog) const NODE_SILENT: Advice = Advice {
     word: "node_silent",
     class: CLASS,
-    priority: Priority::Critical,
+    priority: Priority::Advisory,
     latching: false,
     what: Text::new("センサー端末が応答しない", "Sensor node silent"),
     cause: Text::new(
         "端末の電源断、網の断、または端末の故障です。",
         "It has no power or no network, or it is faulty.",
+    ),
+    consequence: Text::new(
+        "この端末の扉・漏水・温度は監視されていません。",
+        "Its door, water and temperature are not watched.",
+    ),
+    action: Text::new(
+        "端末の電源と網を確認してください。戻るまで現地を見回ってください。",
+        "Check the node's power and network. Until it is back, look after the place yourself.",
+    ),
+    respond_within: minutes(30),
+    owner: Owner::Facilities,
+};
+
+pub(in crate::catalog) const NODE_LOST: Advice = Advice {
+    word: "node_lost",
+    class: CLASS,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new("センサー端末の無応答が続いている", "Sensor node lost"),
+    cause: Text::new(
+        "端末の電源断、網の断、または端末の故障です。一時的な途切れではありません。",
+        "It has no power or no network, or it is faulty. It is more than a short gap.",
     ),
     consequence: Text::new(
         "この端末の扉・漏水・温度は監視されていません。",
