@@ -365,7 +365,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 99] = [
+    pub const ALL: [Self; 100] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
