@@ -292,6 +292,25 @@ pub fn part(part: Part) -> Definition {
     }
 }
 
+/// A host whose NUT client is away for less than this starts again, or its network does.
+pub const NUT_CLIENT_ON_DELAY: Millis = Millis(5 * 60_000);
+
+/// Id of the alarm that no NUT client of a host is logged in.
+#[must_use]
+pub fn nut_client_id(host: &str) -> String {
+    format!("{host}.nut_client")
+}
+
+/// Alarm that no NUT client of a host is logged in.
+#[must_use]
+pub fn nut_client(host: &str, place: Label, folded_under: Vec<String>) -> Definition {
+    Definition {
+        on_delay: NUT_CLIENT_ON_DELAY,
+        folded_under,
+        ..Definition::of(Kind::NutClientMissing, nut_client_id(host), place)
+    }
+}
+
 /// Alarm of a maintenance window that waits for its result.
 #[must_use]
 pub fn maintenance_result(window: &Window) -> Definition {

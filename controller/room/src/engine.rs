@@ -17,6 +17,7 @@ mod limits;
 mod lists;
 mod nodes;
 mod notices;
+mod nut_clients;
 mod operate;
 mod orders;
 mod points;
@@ -82,6 +83,7 @@ pub struct Engine<W: World> {
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     operations: operate::Operations,
+    nut_logins: Option<BTreeMap<String, u32>>,
     outage: Outage,
     /// The signs of the site's rules as the outage engine was told them.
     sights: Vec<Vec<outage::Sight>>,
@@ -141,6 +143,7 @@ impl<W: World> Engine<W> {
                 .map(|(at, device)| (device.name.clone(), devices::Device::of(at)))
                 .collect(),
             operations: operate::Operations::default(),
+            nut_logins: None,
             outage,
             sights: Vec::new(),
             redundancies: redundancy::Redundancies::of(&site),
@@ -241,6 +244,7 @@ impl<W: World> Engine<W> {
         }
         self.furnish_facts();
         self.furnish_redundancy();
+        self.furnish_nut_clients();
         self.furnish_notices();
         self.furnish_derived();
         self.furnish_forecasts();
@@ -430,6 +434,8 @@ impl<W: World> Engine<W> {
             Event::ActReady { plan_hash } => {
                 self.power(now, outage::Input::ActReady { plan_hash }, &mut turn);
             }
+            Event::NutLogins(logins) => self.nut_logins(now, logins, &mut turn),
+            Event::NutWish(asked) => turn.refused = self.nut_wish(now, &asked, &mut turn).err(),
             Event::Operated { id, done } => self.operated(now, id, done, &mut turn),
             Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
@@ -483,6 +489,9 @@ impl<W: World> Engine<W> {
             Some(problem) => self.troubles.insert(part, problem.clone()),
             None => self.troubles.remove(&part),
         };
+        if part == Part::Nut {
+            self.forget_nut_logins(now, turn);
+        }
         self.commit(now, turn, Record::Trouble { part, problem });
         self.evaluate_part(now, part, turn);
     }

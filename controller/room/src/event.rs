@@ -7,10 +7,13 @@
 use crate::command::{Done, Operation};
 use crate::device::Poll;
 use crate::notice::{Delivered, Notice};
+use crate::nut::wish::Wish;
 use crate::outage::{Order, Outcome, RealOrder};
 use crate::record::Record;
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// What came in.
 #[derive(Debug, Clone)]
@@ -33,6 +36,10 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
+    /// How many of NUT's clients are logged in to each UPS; a UPS that is not named has none.
+    NutLogins(BTreeMap<String, u32>),
+    /// A client of NUT wants a device to be told something.
+    NutWish(NutWish),
     /// What became of an operator's order to a device.
     Operated {
         /// Its id.
@@ -72,6 +79,19 @@ pub enum Event {
     Delivered(Delivered),
     /// A deadline of [`crate::Engine::next_deadline`] is due.
     Tick,
+}
+
+/// What a client of NUT wants, as the role `nut` says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NutWish {
+    /// Account that it has logged in with.
+    pub account: String,
+    /// Where it comes from.
+    pub peer: IpAddr,
+    /// Of which UPS.
+    pub ups: String,
+    /// What.
+    pub wish: Wish,
 }
 
 /// A message as it came; nothing in it is proven.

@@ -9,6 +9,7 @@
 
 pub mod served;
 pub mod status;
+pub mod wish;
 
 use crate::device::{Fact, FactValue, Reading};
 use crate::profile::{Unit, reserved_words};

@@ -347,6 +347,8 @@ pub enum Kind {
     WebDown,
     /// The server for NUT's clients is down.
     NutServerDown,
+    /// No NUT client of a host is logged in.
+    NutClientMissing,
     /// The clock is off.
     Clock,
     /// Backup or witness overdue.
@@ -459,6 +461,7 @@ impl Kind {
         Self::MqttDown,
         Self::WebDown,
         Self::NutServerDown,
+        Self::NutClientMissing,
         Self::Clock,
         Self::BackupOverdue,
         Self::Notifier,
@@ -565,6 +568,7 @@ impl Kind {
             Self::MqttDown => &system::MQTT_DOWN,
             Self::WebDown => &system::WEB_DOWN,
             Self::NutServerDown => &system::NUT_SERVER_DOWN,
+            Self::NutClientMissing => &system::NUT_CLIENT_MISSING,
             Self::Clock => &system::CLOCK,
             Self::BackupOverdue => &system::BACKUP_OVERDUE,
             Self::Notifier => &system::NOTIFIER,

@@ -56,7 +56,7 @@ impl<W: World> Engine<W> {
 
     /// The plan, and that it has stopped one of these hosts. Only of these: that others must be
     /// started, perhaps for weeks, explains nothing else.
-    fn after_the_plan(&self, hosts: &[&String]) -> Vec<String> {
+    pub(super) fn after_the_plan(&self, hosts: &[&String]) -> Vec<String> {
         let all = self.outage.stopped_hosts();
         let is_stopped = hosts.iter().any(|host| all.contains(host));
         let stopped = is_stopped.then(|| catalog::HOSTS_STOPPED.to_owned());
@@ -82,6 +82,7 @@ impl<W: World> Engine<W> {
             }
         }
         self.furnish_groups();
+        self.furnish_nut_clients();
     }
 
     /// A node without doors, water and fire may be silent because its power is gone; the silence

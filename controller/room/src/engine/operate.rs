@@ -12,6 +12,7 @@ use super::Engine;
 use crate::alarm;
 use crate::command::{Danger, Done, Name, Operation};
 use crate::event::{Effect, Refused, Turn};
+use crate::nut::served::Progress;
 use crate::record::Record;
 use crate::site::World;
 use crate::snapshot;
@@ -185,6 +186,23 @@ impl<W: World> Engine<W> {
     pub(super) fn operation_deadline(&self) -> Option<Mono> {
         let rows = self.operations.under_way.values();
         rows.map(|row| row.since.after(OPERATION_MAX)).min()
+    }
+
+    /// How far each has come.
+    pub(super) fn operation_progress(&self) -> BTreeMap<u64, Progress> {
+        let under_way = self.operations.under_way.keys();
+        let ended = self.operations.ended.iter();
+        under_way
+            .map(|id| (*id, Progress::Pending))
+            .chain(ended.map(|(id, _, done)| {
+                let progress = match done {
+                    Done::Confirmed { .. } | Done::Accepted => Progress::Done,
+                    Done::Refused { .. } => Progress::Failed,
+                    Done::Unknown { .. } => Progress::Unknown,
+                };
+                (*id, progress)
+            }))
+            .collect()
     }
 
     /// Those under way, then those that ended, the newest first.

@@ -6,6 +6,8 @@
 //! the model of its battery, because a client that hears nothing gives up after fifteen seconds,
 //! however much is left.
 
+use super::wish;
+use crate::command::Name;
 use crate::site::Label;
 use crate::snapshot::{DeviceFacts, Point, Ups};
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ use std::collections::BTreeMap;
 pub struct Served {
     /// By name.
     pub upses: BTreeMap<String, ServedUps>,
+    /// What became of orders to devices, by the order's number: those under way and the last that
+    /// ended.
+    pub orders: BTreeMap<u64, Progress>,
 }
 
 /// One UPS as clients read it.
@@ -27,6 +32,10 @@ pub struct ServedUps {
     pub vars: BTreeMap<String, String>,
     /// Whether the variables may be read.
     pub freshness: Freshness,
+    /// What its device may be told, with what that does. Nothing that switches power.
+    pub commands: BTreeMap<String, String>,
+    /// Variables that may be set, with the values they take.
+    pub settable: BTreeMap<String, Vec<String>>,
 }
 
 /// Whether the variables of a UPS may be read.
@@ -59,9 +68,22 @@ const OURS: [&str; 9] = [
     "ups.forced_shutdown",
 ];
 
+/// How far an order to a device has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Progress {
+    /// Under way.
+    Pending,
+    /// The device did it, or took it and cannot say more.
+    Done,
+    /// It has not happened.
+    Failed,
+    /// Nobody knows.
+    Unknown,
+}
+
 /// A UPS as it is judged, with the facts that its device told.
 #[must_use]
-pub fn ups(judged: &Ups, facts: Option<&DeviceFacts>, forced: bool) -> ServedUps {
+pub fn ups(judged: &Ups, facts: Option<&DeviceFacts>, forced: bool, allowed: &[Name]) -> ServedUps {
     let freshness = match judged.state.as_str() {
         "never_heard" => Freshness::NeverHeard,
         "lost" | "stale" | "unknown" => Freshness::Stale,
@@ -95,16 +117,41 @@ pub fn ups(judged: &Ups, facts: Option<&DeviceFacts>, forced: bool) -> ServedUps
     }
     ServedUps {
         description: judged.label.en.clone(),
+        settable: wish::settable(allowed, &vars),
         vars,
         freshness,
+        commands: wish::commands(allowed),
     }
+}
+
+/// Whether the clients of a host are told to stop it.
+///
+/// ```text
+///        its step starts         confirmed
+///  No ------------------> Now ----------------> No
+///                          | given up, and its run has ended
+///                          v
+///                         WhileOnBattery ---> No: mains are back, the outage is over
+/// ```
+/// The word is never a latch: it ends with the outage at the latest, and a host that comes back on
+/// mains is not stopped again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// They are not.
+    No,
+    /// Its step is under way, or was given up while the plan goes on: whatever its feeds say.
+    Now,
+    /// The plan has ended without it: it is still up, and told as long as it lives on battery. A
+    /// client that was away meanwhile hears it when it is back.
+    WhileOnBattery,
 }
 
 /// The UPS of a host that stops by NUT: fed by some of the room's UPSes, of which `need` must
 /// supply. It is on battery when too few of them have mains, and it never says `LB` by itself:
-/// `FSD`, when the plan says so, is the host's moment.
+/// `FSD`, when the plan says so, is the host's moment. `LB` then stands beside it, for clients that
+/// know only that.
 #[must_use]
-pub fn of_host(label: &Label, feeds: &[&Ups], need: usize, forced: bool) -> ServedUps {
+pub fn of_host(label: &Label, feeds: &[&Ups], need: usize, told: Told) -> ServedUps {
     let is = |ups: &&&Ups, words: &[&str]| words.contains(&ups.state.as_str());
     let on_mains = feeds
         .iter()
@@ -117,7 +164,7 @@ pub fn of_host(label: &Label, feeds: &[&Ups], need: usize, forced: bool) -> Serv
     let heard = feeds.iter().any(|ups| ups.state != "never_heard");
     let source = if on_mains >= need {
         Some("OL")
-    } else if on_mains + on_battery >= need || forced {
+    } else if on_mains + on_battery >= need || told == Told::Now {
         Some("OB DISCHRG")
     } else {
         None
@@ -137,7 +184,13 @@ pub fn of_host(label: &Label, feeds: &[&Ups], need: usize, forced: bool) -> Serv
     };
     lasts("battery.charge", &|ups| ups.charge_percent);
     lasts("battery.runtime", &|ups| ups.runtime_s);
-    let status = [forced.then_some("FSD"), source];
+    let on_battery = source == Some("OB DISCHRG");
+    let forced = told == Told::Now || told == Told::WhileOnBattery && on_battery;
+    let status = [
+        forced.then_some("FSD"),
+        source,
+        (forced && on_battery).then_some("LB"),
+    ];
     let status: Vec<&str> = status.into_iter().flatten().collect();
     vars.insert("ups.status".into(), status.join(" "));
     vars.insert("device.type".into(), "ups".into());
@@ -150,6 +203,8 @@ pub fn of_host(label: &Label, feeds: &[&Ups], need: usize, forced: bool) -> Serv
             None if heard => Freshness::Stale,
             None => Freshness::NeverHeard,
         },
+        // No device stands behind it.
+        ..ServedUps::default()
     }
 }
 
@@ -241,7 +296,7 @@ mod tests {
     }
 
     fn word(state: &str, marks: &[&str], forced: bool) -> String {
-        ups(&judged(state, marks), None, forced).vars["ups.status"].clone()
+        ups(&judged(state, marks), None, forced, &[]).vars["ups.status"].clone()
     }
 
     #[test]
@@ -276,12 +331,12 @@ mod tests {
             ("lost_on_battery", Freshness::Fresh),
         ] {
             assert_eq!(
-                ups(&judged(state, &[]), None, false).freshness,
+                ups(&judged(state, &[]), None, false, &[]).freshness,
                 freshness,
                 "{state}"
             );
         }
-        let lost = ups(&judged("lost_on_battery", &[]), None, false);
+        let lost = ups(&judged("lost_on_battery", &[]), None, false, &[]);
         assert_eq!(lost.vars["battery.runtime"], "1234");
         assert!(lost.vars["ups.alarm"].contains("modelled"));
     }
@@ -289,34 +344,41 @@ mod tests {
     #[test]
     fn the_ups_of_a_host_follows_its_feeds_and_is_forced_by_the_plan_alone() {
         let a = |state: &str| judged(state, &["battery_low"]);
-        let of = |states: &[&str], need: usize, forced: bool| {
+        let of = |states: &[&str], need: usize, told: Told| {
             let feeds: Vec<Ups> = states.iter().map(|state| a(state)).collect();
             let feeds: Vec<&Ups> = feeds.iter().collect();
-            let served = of_host(&Label::new("乙", "B"), &feeds, need, forced);
+            let served = of_host(&Label::new("乙", "B"), &feeds, need, told);
             (served.vars["ups.status"].clone(), served.freshness)
         };
         use Freshness::{Fresh, NeverHeard, Stale};
-        for (states, need, forced, expected) in [
-            (&["mains", "mains"][..], 1, false, ("OL", Fresh)),
-            (&["mains", "battery"], 1, false, ("OL", Fresh)),
-            (&["mains", "battery"], 2, false, ("OB DISCHRG", Fresh)),
-            (&["lost", "battery"], 1, false, ("OB DISCHRG", Fresh)),
-            (&["battery", "battery"], 1, true, ("FSD OB DISCHRG", Fresh)),
-            (&["lost", "lost"], 1, false, ("", Stale)),
-            (&["off", "off"], 1, true, ("FSD OB DISCHRG", Fresh)),
-            (&["never_heard"], 1, false, ("", NeverHeard)),
+        use Told::{No, Now, WhileOnBattery};
+        for (states, need, told, expected) in [
+            (&["mains", "mains"][..], 1, No, ("OL", Fresh)),
+            (&["mains", "battery"], 1, No, ("OL", Fresh)),
+            (&["mains", "battery"], 2, No, ("OB DISCHRG", Fresh)),
+            (&["lost", "battery"], 1, No, ("OB DISCHRG", Fresh)),
+            (&["battery", "battery"], 1, Now, ("FSD OB DISCHRG LB", Fresh)),
+            (&["mains"], 1, Now, ("FSD OL", Fresh)),
+            (&["lost", "lost"], 1, No, ("", Stale)),
+            (&["off", "off"], 1, Now, ("FSD OB DISCHRG LB", Fresh)),
+            // A host that outlived its run is told on battery, and never on mains or by silence.
+            (&["battery"], 1, WhileOnBattery, ("FSD OB DISCHRG LB", Fresh)),
+            (&["mains"], 1, WhileOnBattery, ("OL", Fresh)),
+            (&["lost"], 1, WhileOnBattery, ("", Stale)),
+            (&["never_heard"], 1, No, ("", NeverHeard)),
         ] {
-            let (status, freshness) = of(states, need, forced);
+            let (status, freshness) = of(states, need, told);
             assert_eq!(
                 (status.as_str(), freshness),
                 expected,
-                "{states:?} {need} {forced}"
+                "{states:?} {need} {told:?}"
             );
         }
         let (mut weak, strong) = (a("battery"), a("battery"));
         weak.runtime_s = Some(60.0);
-        let runtime =
-            |need| of_host(&Label::default(), &[&weak, &strong], need, false).vars["battery.runtime"].clone();
+        let runtime = |need| {
+            of_host(&Label::default(), &[&weak, &strong], need, Told::No).vars["battery.runtime"].clone()
+        };
         assert_eq!((runtime(1).as_str(), runtime(2).as_str()), ("1234", "60"));
     }
 
@@ -335,7 +397,7 @@ mod tests {
         let mut nothing = judged("mains", &[]);
         nothing.charge_percent = None;
         nothing.runtime_s = Some(f64::NAN);
-        let served = ups(&nothing, None, false);
+        let served = ups(&nothing, None, false, &[]);
         assert!(!served.vars.contains_key("battery.charge"));
         assert!(!served.vars.contains_key("battery.runtime"));
     }

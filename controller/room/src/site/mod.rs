@@ -15,6 +15,7 @@ pub mod derived;
 pub mod doors;
 pub mod groups;
 pub mod link;
+pub mod nas;
 pub mod notice;
 pub mod notifier;
 pub mod nut_server;

@@ -1,9 +1,11 @@
 //! `[nut_server]`: the UPSes of the room, served to NUT's clients (RFC 9271) by the role `nut`.
 
 use super::World;
+use super::nas::{self, Nas, RawNas};
 use super::problem::{Kind, Sink};
 use super::raw::Raw;
 use super::reader::{At, Found, Reader};
+use crate::command::{Danger, Name};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -23,6 +25,8 @@ pub struct NutServer {
     pub tls: Option<Tls>,
     /// Who may log in.
     pub users: Vec<User>,
+    /// NAS boxes whose UPS and account are fixed by their maker.
+    pub nas: Vec<Nas>,
 }
 
 /// Files for STARTTLS.
@@ -45,6 +49,11 @@ pub struct User {
     pub role: Role,
     /// Addresses it may come from.
     pub from: Vec<Net>,
+    /// What it may tell devices by `INSTCMD`, of what the device's `commands` allow. Nothing that
+    /// switches power.
+    pub instcmds: Vec<Name>,
+    /// Whether it may set variables, where a command of the device stands behind the value.
+    pub set: bool,
 }
 
 /// `user.role`
@@ -85,6 +94,13 @@ impl Net {
         (bits <= width && net.masked(addr) == Some(number(addr))).then_some(net)
     }
 
+    /// One address alone.
+    #[must_use]
+    pub const fn of(addr: IpAddr) -> Self {
+        let bits = if addr.is_ipv4() { 32 } else { 128 };
+        Self { addr, bits }
+    }
+
     /// Whether the address lies within. An IPv4 address that came in over an IPv6 socket counts as
     /// the IPv4 address that it is.
     #[must_use]
@@ -114,6 +130,7 @@ pub(super) struct RawNutServer {
     cert_file: Found<PathBuf>,
     key_file: Found<PathBuf>,
     users: Vec<RawUser>,
+    nas: Vec<RawNas>,
     at: Range<usize>,
 }
 
@@ -122,6 +139,8 @@ struct RawUser {
     password_file: Found<PathBuf>,
     role: Found<Role>,
     from: Vec<At<String>>,
+    instcmds: Vec<At<Name>>,
+    set: bool,
 }
 
 pub(super) fn section(mut r: Reader<'_>) -> RawNutServer {
@@ -139,6 +158,7 @@ pub(super) fn section(mut r: Reader<'_>) -> RawNutServer {
             .into_iter()
             .map(user)
             .collect(),
+        nas: nas::read(&mut r),
         at: r.span.clone(),
     };
     r.finish();
@@ -154,6 +174,8 @@ fn user(mut r: Reader<'_>) -> RawUser {
             &[("secondary", Role::Secondary), ("primary", Role::Primary)],
         ),
         from: r.list("from"),
+        instcmds: super::write::names(&mut r, "instcmds"),
+        set: r.flag_or("set").is_some_and(|set| set.value),
     };
     r.finish();
     user
@@ -176,11 +198,14 @@ pub(super) fn build(raw: RawNutServer) -> Option<NutServer> {
             } else {
                 nets(&user.from)?
             },
+            instcmds: user.instcmds.into_iter().map(|name| name.value).collect(),
+            set: user.set,
         })
     });
     Some(NutServer {
         listen: raw.listen?.value,
         users: users.collect::<Option<_>>()?,
+        nas: raw.nas.into_iter().map(nas::build).collect::<Option<_>>()?,
         tls: match (raw.cert_file, raw.key_file) {
             (Some(cert), Some(key)) => Some(Tls {
                 cert_file: cert.value,
@@ -239,6 +264,17 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
             );
         }
     }
+    for name in server.users.iter().flat_map(|user| &user.instcmds) {
+        if name.value.danger() == Danger::CutsPower {
+            sink.error_hint(
+                Kind::Conflict,
+                &name.span,
+                format!("{} switches power: no client of NUT may order it", name.value),
+                "make it a step of the plan: [host.action] kind = \"device\"",
+            );
+        }
+    }
+    nas::check(raw, &server.nas, &server.allow, sink);
     if server.cert_file.is_some() != server.key_file.is_some() {
         sink.error_hint(
             Kind::Missing,

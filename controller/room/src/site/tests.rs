@@ -158,6 +158,29 @@ fn the_example_shows_every_key() {
     assert!(keys > 100, "the reader told its keys: {keys}");
 }
 
+#[test]
+fn no_client_of_nut_is_allowed_to_switch_power() {
+    let text = EXAMPLE.replace("instcmds = [\"test.battery.start\"", "instcmds = [\"load.off\"");
+    let problems = real_of(&text).unwrap_err();
+    assert!(
+        problems[0].message.contains("load.off switches power"),
+        "{problems:?}"
+    );
+    let text = EXAMPLE.replace(
+        "instcmds = [\"test.battery.start\"",
+        "instcmds = [\"test.batery.start\"",
+    );
+    let problems = real_of(&text).unwrap_err();
+    assert!(
+        problems[0]
+            .hint
+            .as_deref()
+            .unwrap()
+            .contains("test.battery.start"),
+        "{problems:?}"
+    );
+}
+
 /// (what is spoilt, what it becomes, where it is reported, a word of the message or hint)
 const BAD: &[(&str, &str, &str, &str)] = &[
     // unknown keys

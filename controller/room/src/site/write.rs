@@ -29,9 +29,14 @@ pub enum Write {
 
 /// `device.commands`.
 pub(super) fn commands(r: &mut Reader<'_>) -> Vec<At<Name>> {
-    let list = r.list("commands");
+    names(r, "commands")
+}
+
+/// A list of commands.
+pub(super) fn names(r: &mut Reader<'_>, key: &'static str) -> Vec<At<Name>> {
+    let list = r.list(key);
     if list.len() > COMMANDS_MAX {
-        let message = format!("more than {COMMANDS_MAX} commands of one device");
+        let message = format!("more than {COMMANDS_MAX} commands in one `{key}`");
         r.sink().error(Kind::Value, &r.span, message);
         return Vec::new();
     }

@@ -14,6 +14,7 @@ mod journal;
 mod keys;
 mod limits;
 mod lists;
+mod nut_clients;
 mod operate;
 mod portals;
 mod redundancy;

@@ -158,6 +158,31 @@ pub(in crate::catalog) const NUT_SERVER_DOWN: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const NUT_CLIENT_MISSING: Advice = Advice {
+    word: "nut_client_missing",
+    class: Class::Power,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new(
+        "停止の合図を聞く NUT クライアントがいない",
+        "No NUT client listens for the word to stop",
+    ),
+    cause: Text::new(
+        "サーバや NAS の upsmon が止まっているか、パスワードや接続先の設定が変わりました。",
+        "The upsmon of the server or NAS is down, or its password or the address it calls was changed.",
+    ),
+    consequence: Text::new(
+        "停電しても、このサーバには停止の合図が届かず、電池が尽きると突然止まります。",
+        "At an outage nobody on this host hears that it must stop, and it goes down without warning when the battery ends.",
+    ),
+    action: Text::new(
+        "サーバで upsmon（NAS では UPS の設定）が動いているか確認し、ログイン名とパスワードを見直してください。",
+        "See that upsmon runs on the host (on a NAS, the page of its UPS), and check its user name and password.",
+    ),
+    respond_within: hours(4),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const CLOCK: Advice = Advice {
     word: "clock",
     class: CLASS,
