@@ -37,8 +37,8 @@ pub(super) enum RoleInput {
     Act(FromAct),
     /// Counters of the endpoint.
     BrokerCounters(Vec<(String, u64)>),
-    /// Counters of the server for NUT's clients.
-    NutCounters(Vec<(String, u64)>),
+    /// The server for NUT's clients; answers go to the sender.
+    Nut(FromNut, mpsc::Sender<ToNut>),
     /// Web asks; answers go to the sender.
     Web(FromWeb, mpsc::Sender<ToWeb>),
 }
@@ -55,6 +55,9 @@ enum To {
     Act(mpsc::Sender<ToAct>),
     Nut(watch::Sender<Served>),
 }
+
+/// Answers that wait for the role `nut`; it asks for one order at a time for each client.
+const NUT_ANSWERS: usize = 64;
 
 impl Outbox {
     /// As a connected web role has it.
@@ -352,12 +355,15 @@ async fn nut(
     loop_: &mpsc::Sender<RoleInput>,
 ) -> Result<(), wire::LinkError> {
     let (to, mut served) = watch::channel(Served::default());
+    let (answer, mut answers) = mpsc::channel(NUT_ANSWERS);
     joined(loop_, id, To::Nut(to)).await?;
     let mut last = None;
     let result = async {
         loop {
-            // Both arms are cancel-safe receives.
+            // Every arm is a cancel-safe receive.
             tokio::select! {
+                // This end holds a sender, so that the channel outlives every answer.
+                Some(message) = answers.recv() => write(&mut writer, &message).await?,
                 changed = served.changed() => {
                     changed.map_err(|_| wire::LinkError::Closed)?;
                     let now = served.borrow_and_update().clone();
@@ -370,8 +376,7 @@ async fn nut(
                     write(&mut writer, &message).await?;
                 }
                 message = reader.next::<FromNut>() => {
-                    let FromNut::Counters(counters) = message?;
-                    forward(loop_, RoleInput::NutCounters(counters)).await?;
+                    forward(loop_, RoleInput::Nut(message?, answer.clone())).await?;
                 }
             }
         }

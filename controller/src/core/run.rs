@@ -18,7 +18,9 @@ use super::roles::{Outboxes, RoleInput};
 use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
-use crate::link::{FromAct, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToWeb};
+use crate::link::{
+    FromAct, FromNut, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToNut, ToWeb,
+};
 use crate::pulse::Pulse;
 use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
@@ -95,6 +97,8 @@ struct Held {
     effects: Vec<Effect>,
     settles: Vec<oneshot::Sender<()>>,
     answers: Vec<(u64, mpsc::Sender<ToWeb>, Option<String>)>,
+    /// Answers for NUT's clients: the number of their order.
+    ordered: Vec<(u64, mpsc::Sender<ToNut>, Result<u64, Refused>)>,
 }
 
 impl Held {
@@ -103,6 +107,7 @@ impl Held {
         self.effects.append(&mut later.effects);
         self.settles.append(&mut later.settles);
         self.answers.append(&mut later.answers);
+        self.ordered.append(&mut later.ordered);
     }
 }
 
@@ -329,16 +334,53 @@ impl<W: World> Loop<W> {
                     Held::default(),
                 );
             }
-            RoleInput::NutCounters(counters) => {
-                self.event(
-                    Event::Counters {
-                        role: "nut",
-                        counters,
+            RoleInput::Nut(message, answer) => self.nut(message, answer),
+            RoleInput::Web(message, answer) => self.web(message, answer),
+        }
+    }
+
+    fn nut(&mut self, message: FromNut, answer: mpsc::Sender<ToNut>) {
+        match message {
+            FromNut::Counters(counters) => {
+                let role = "nut";
+                self.event(Event::Counters { role, counters }, Held::default());
+            }
+            FromNut::Logins(logins) => self.event(Event::NutLogins(logins), Held::default()),
+            FromNut::Wish {
+                token,
+                account,
+                peer,
+                ups,
+                wish,
+            } => {
+                let asked = event::NutWish {
+                    account,
+                    peer,
+                    ups,
+                    wish,
+                };
+                let mut turn = self.handle(Event::NutWish(asked));
+                let result = match turn.refused.take() {
+                    Some(refused) => Err(refused),
+                    None => turn
+                        .effects
+                        .iter()
+                        .find_map(|effect| match effect {
+                            Effect::Operate(operation) => Some(operation.id),
+                            _ => None,
+                        })
+                        .ok_or_else(|| Refused::Conflict("it leads to no order".to_owned())),
+                };
+                // Answered when it is on disk, like every operator.
+                let ordered = vec![(token, answer, result)];
+                self.take(
+                    turn,
+                    Held {
+                        ordered,
+                        ..Held::default()
                     },
-                    Held::default(),
                 );
             }
-            RoleInput::Web(message, answer) => self.web(message, answer),
         }
     }
 
@@ -640,6 +682,11 @@ impl<W: World> Loop<W> {
 
     /// An operator is told that nothing was stored yet, instead of waiting for a disk.
     fn refuse_answers(&mut self) {
+        for (token, answer, _) in self.waiting.ordered.drain(..) {
+            let why = "the journal cannot be written; the order is held back until it can".to_owned();
+            let result = Err(Refused::Unavailable(why));
+            let _ = answer.try_send(ToNut::Ordered { token, result });
+        }
         for (token, answer, _) in self.waiting.answers.drain(..) {
             let why = "the journal cannot be written; the command is held back until it can".to_owned();
             reply(&answer, token, Err(Refused::Unavailable(why)));
@@ -664,6 +711,10 @@ impl<W: World> Loop<W> {
                 (Some(name), Some(socket)) => play(name, socket, token, answer),
                 _ => reply(&answer, token, Ok(b"{}".to_vec())),
             }
+        }
+        for (token, answer, result) in held.ordered {
+            // A role that does not read waits no longer than its own patience.
+            let _ = answer.try_send(ToNut::Ordered { token, result });
         }
     }
 

@@ -277,11 +277,33 @@ pub enum ToNut {
     Served(room::nut::served::Served),
     /// Core lives, and nothing has changed.
     Unchanged,
+    /// What a client wanted is ordered under this number and on disk, or it is not done.
+    Ordered {
+        /// Token of [`FromNut::Wish`].
+        token: u64,
+        /// The order's number, or why not.
+        result: Result<u64, Refused>,
+    },
 }
 
 /// From nut to core.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum FromNut {
-    /// What it refused, and who is logged in, by name.
+    /// What it refused, by name.
     Counters(Vec<(String, u64)>),
+    /// How many clients are logged in to each UPS that has any; sent on connect and every second.
+    Logins(std::collections::BTreeMap<String, u32>),
+    /// A client wants a device to be told something. Core looks up again whether it may.
+    Wish {
+        /// Echoed in the answer.
+        token: u64,
+        /// Account that the client logged in with.
+        account: String,
+        /// Where it comes from.
+        peer: std::net::IpAddr,
+        /// Of which UPS.
+        ups: String,
+        /// What.
+        wish: room::nut::wish::Wish,
+    },
 }

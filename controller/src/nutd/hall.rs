@@ -1,7 +1,11 @@
 //! What all connections share: the UPSes as they are now, the accounts, who is logged in.
 
+use super::gate::Gate;
+use super::orders::{Asked, Desk, Tracked};
 use super::session::{quoted, write_value};
-use room::nut::served::{Freshness, Served};
+use room::command::Name;
+use room::nut::served::{Freshness, Progress, Served};
+use room::site::nas::Nas;
 use room::site::nut_server::{Net, Role};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -9,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// Core silent for so long: what is served is stale.
@@ -21,6 +26,8 @@ pub(super) struct Account {
     pub(super) password_sha256: [u8; 32],
     pub(super) role: Role,
     pub(super) from: Vec<Net>,
+    pub(super) instcmds: Vec<Name>,
+    pub(super) set: bool,
 }
 
 /// A UPS, ready to be sent.
@@ -32,11 +39,16 @@ pub(super) struct Shown {
     pub(super) vars: BTreeMap<String, String>,
     /// The rows of `LIST VAR`.
     pub(super) rows: Vec<u8>,
+    pub(super) commands: BTreeMap<String, String>,
+    pub(super) settable: BTreeMap<String, Vec<String>>,
 }
 
 /// Every UPS of one moment.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Board(BTreeMap<String, Shown>);
+pub(super) struct Board {
+    upses: BTreeMap<String, Shown>,
+    orders: BTreeMap<u64, Progress>,
+}
 
 impl Board {
     pub(super) fn of(served: Served) -> Self {
@@ -53,40 +65,35 @@ impl Board {
                 freshness: ups.freshness,
                 vars: ups.vars,
                 rows,
+                commands: ups.commands,
+                settable: ups.settable,
             };
             (name, shown)
         });
-        Self(shown.collect())
+        Self {
+            upses: shown.collect(),
+            orders: served.orders,
+        }
     }
 
     /// By name, whatever its case; with the name as it is.
     pub(super) fn ups(&self, name: &str) -> Option<(&str, &Shown)> {
-        if let Some(shown) = self.0.get(name) {
+        if let Some(shown) = self.upses.get(name) {
             return Some((&shown.name, shown));
         }
-        let mut all = self.0.iter();
+        let mut all = self.upses.iter();
         all.find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(name, shown)| (name.as_str(), shown))
     }
 
     pub(super) fn upses(&self) -> impl Iterator<Item = (&str, &Shown)> {
-        self.0.iter().map(|(name, shown)| (name.as_str(), shown))
-    }
-
-    #[expect(clippy::unused_self, reason = "reads as a question to the board")]
-    pub(super) fn value<'s>(&self, shown: &'s Shown, name: &str) -> Option<&'s str> {
-        if let Some(value) = shown.vars.get(name) {
-            return Some(value);
-        }
-        let mut all = shown.vars.iter();
-        all.find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.upses.iter().map(|(name, shown)| (name.as_str(), shown))
     }
 
     /// All of it is old.
     fn stale(&self) -> Self {
         let mut stale = self.clone();
-        for shown in stale.0.values_mut() {
+        for shown in stale.upses.values_mut() {
             if shown.freshness == Freshness::Fresh {
                 shown.freshness = Freshness::Stale;
             }
@@ -95,12 +102,51 @@ impl Board {
     }
 }
 
+impl Shown {
+    /// A variable by name, whatever its case; with the name as it is.
+    pub(super) fn value(&self, name: &str) -> Option<(&str, &str)> {
+        if let Some((name, value)) = self.vars.get_key_value(name) {
+            return Some((name, value));
+        }
+        let mut all = self.vars.iter();
+        all.find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+/// The UPSes as one address sees them.
+pub(super) struct View<'h> {
+    pub(super) board: Arc<Board>,
+    nas: Option<&'h Nas>,
+}
+
+impl View<'_> {
+    /// By name, whatever its case, or by the name that the maker of this NAS has fixed.
+    pub(super) fn ups(&self, name: &str) -> Option<(&str, &Shown)> {
+        let nas = self.nas.filter(|nas| nas.maker.ups().eq_ignore_ascii_case(name));
+        self.board.ups(nas.map_or(name, |nas| &nas.ups))
+    }
+
+    /// Every one, and first the one with the fixed name.
+    pub(super) fn upses(&self) -> impl Iterator<Item = (&str, &Shown)> {
+        let fixed = self.nas.and_then(|nas| {
+            let (_, shown) = self.board.ups(&nas.ups)?;
+            Some((nas.maker.ups(), shown))
+        });
+        fixed.into_iter().chain(self.board.upses())
+    }
+}
+
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Hall {
     accounts: Vec<Account>,
     allow: Vec<Net>,
+    nas: Vec<Nas>,
     tls: bool,
+    gate: Mutex<Gate>,
+    pub(super) desk: Desk,
+    tracked: Mutex<Tracked>,
     board: Mutex<(Arc<Board>, Option<Instant>)>,
     logins: Mutex<BTreeMap<String, BTreeMap<u64, IpAddr>>>,
     counters: Mutex<BTreeMap<String, u64>>,
@@ -112,15 +158,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hall {
-    pub(super) fn new(accounts: Vec<Account>, allow: Vec<Net>, tls: bool) -> Self {
-        Self {
+    /// The hall, and what its clients want of core.
+    pub(super) fn new(
+        accounts: Vec<Account>,
+        nas: Vec<Nas>,
+        allow: Vec<Net>,
+        tls: bool,
+    ) -> (Self, mpsc::Receiver<Asked>) {
+        let (desk, asked) = Desk::new();
+        let hall = Self {
             accounts,
             allow,
+            nas,
             tls,
+            gate: Mutex::default(),
+            desk,
+            tracked: Mutex::default(),
             board: Mutex::default(),
             logins: Mutex::default(),
             counters: Mutex::default(),
-        }
+        };
+        (hall, asked)
     }
 
     pub(super) const fn has_tls(&self) -> bool {
@@ -131,8 +189,17 @@ impl Hall {
         self.allow.iter().any(|net| net.contains(peer))
     }
 
+    /// A place for a connection; it is given back when the place goes.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        lock(&self.gate).enter(peer).then(|| Place {
+            hall: Arc::clone(self),
+            peer,
+        })
+    }
+
     /// What core sees now.
     pub(super) fn show(&self, served: Served, now: Instant) {
+        lock(&self.tracked).see(&served);
         let board = Arc::new(Board::of(served));
         *lock(&self.board) = (board, Some(now));
     }
@@ -162,12 +229,48 @@ impl Hall {
         Arc::clone(&lock(&self.board).0)
     }
 
-    pub(super) fn role_of(&self, user: &str, password: &str, peer: IpAddr) -> Option<Role> {
+    /// The UPSes as this address sees them.
+    pub(super) fn view(&self, peer: IpAddr) -> View<'_> {
+        View {
+            board: self.board(),
+            nas: self.nas.iter().find(|nas| nas.address == peer.to_canonical()),
+        }
+    }
+
+    /// The account, if the password is right, the address may use it and has not guessed too often.
+    pub(super) fn account(&self, user: &str, password: &str, peer: IpAddr, now: Instant) -> Option<&Account> {
+        if lock(&self.gate).is_paused(peer, now) {
+            self.count("denied_in_pause");
+            return None;
+        }
         let digest: [u8; 32] = Sha256::digest(password.as_bytes()).into();
-        let account = self.accounts.iter().find(|account| account.name == user)?;
-        let is_right: bool = account.password_sha256.ct_eq(&digest).into();
-        let may_come = account.from.iter().any(|net| net.contains(peer));
-        (is_right && may_come).then_some(account.role)
+        let found = self.accounts.iter().find(|account| {
+            let is_right: bool = account.password_sha256.ct_eq(&digest).into();
+            account.name == user && is_right && account.from.iter().any(|net| net.contains(peer))
+        });
+        if found.is_some() {
+            lock(&self.gate).right(peer);
+            return found;
+        }
+        let pause = lock(&self.gate).wrong(peer, now);
+        self.count("wrong_password");
+        tracing::warn!(
+            %peer,
+            user,
+            pause_s = pause.as_secs(),
+            "a NUT client gave a wrong user or password, or may not use it from there"
+        );
+        None
+    }
+
+    /// An id under which the client can ask for the end of its order.
+    pub(super) fn track(&self, order: u64) -> String {
+        let board = self.board();
+        lock(&self.tracked).begin(order, &board.orders)
+    }
+
+    pub(super) fn tracked(&self, id: &str) -> Option<Progress> {
+        lock(&self.tracked).progress(id)
     }
 
     pub(super) fn log_in(&self, ups: &str, id: u64, peer: IpAddr) {
@@ -195,8 +298,20 @@ impl Hall {
             .unwrap_or_default()
     }
 
-    pub(super) fn count(&self, name: &str) {
-        *lock(&self.counters).entry(name.to_owned()).or_default() += 1;
+    /// How often it was, with this time.
+    pub(super) fn count(&self, name: &str) -> u64 {
+        let mut counters = lock(&self.counters);
+        let times = counters.entry(name.to_owned()).or_default();
+        *times += 1;
+        *times
+    }
+
+    /// Clients logged in to each UPS that has any.
+    pub(super) fn all_logins(&self) -> BTreeMap<String, u32> {
+        let logins = lock(&self.logins);
+        let count = |clients: &BTreeMap<u64, IpAddr>| u32::try_from(clients.len()).unwrap_or(u32::MAX);
+        let some = logins.iter().filter(|(_, clients)| !clients.is_empty());
+        some.map(|(ups, clients)| (ups.clone(), count(clients))).collect()
     }
 
     /// Counters since the start, and the clients logged in to each UPS.
@@ -212,5 +327,18 @@ impl Hall {
                 .map(|(ups, clients)| (format!("logins_{ups}"), clients.len() as u64)),
         );
         counters
+    }
+}
+
+/// A connection's place; given back when it goes.
+#[derive(Debug)]
+pub(super) struct Place {
+    hall: Arc<Hall>,
+    peer: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.hall.gate).leave(self.peer);
     }
 }

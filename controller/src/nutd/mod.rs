@@ -2,32 +2,38 @@
 //!
 //! It serves what core sees ([`room::nut::served`]) and decides nothing: who is told to shut down
 //! stands in the picture that core sends. It holds the digests of its accounts' passwords and the
-//! key of its certificate. Taken over, it can tell its own clients a lie; it cannot stop a server
-//! that does not ask it, nor delay core.
+//! key of its certificate, and no secret of any device: what a client wants of one it asks of core.
+//! Taken over, it can tell its own clients a lie, and ask for the tests and beepers that its accounts
+//! may; it cannot switch power, nor stop a server that does not ask it, nor delay core.
 //!
 //! One task a connection; a reply is one write, and `TCP_NODELAY` is set: a client that asks for
 //! forty variables one by one is not made to wait for delayed acknowledgements.
 
+mod gate;
 mod hall;
+mod orders;
 mod session;
 #[cfg(test)]
 mod tests;
 
-use crate::link::{FromNut, Role, ToNut, wire};
-use hall::{Account, Hall};
-use room::site::nut_server::NutServer;
+use crate::link::{self, FromNut, ToNut, wire};
+use hall::{Account, Hall, Place};
+use orders::Asked;
+use room::site::nas::Nas;
+use room::site::nut_server::{Net, NutServer, Role};
 use room::site::{Site, World};
 use session::{Session, Then};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -92,7 +98,7 @@ pub enum NutdError {
 /// [`NutdError`], before anything is served.
 pub async fn role<W: World>(site: &Site<W>, stop: CancellationToken) -> Result<(), NutdError> {
     let server = site.nut_server.as_ref().ok_or(NutdError::None)?;
-    let (hall, tls) = furnish(server)?;
+    let (hall, mut asked, tls) = furnish(server)?;
     let addr = server.listen;
     let listener = crate::listen::bind(&site.data_dir, "nut", addr)
         .await
@@ -103,13 +109,15 @@ pub async fn role<W: World>(site: &Site<W>, stop: CancellationToken) -> Result<(
     tokio::select! {
         () = stop.cancelled() => {}
         () = serve(listener, Arc::clone(&hall), tls) => {}
-        () = follow(&socket, &hall) => {}
+        () = follow(&socket, &hall, &mut asked) => {}
     }
     Ok(())
 }
 
-fn furnish(server: &NutServer) -> Result<(Hall, Option<TlsAcceptor>), NutdError> {
-    let accounts = server
+type Furnished = (Hall, mpsc::Receiver<Asked>, Option<TlsAcceptor>);
+
+fn furnish(server: &NutServer) -> Result<Furnished, NutdError> {
+    let mut accounts = server
         .users
         .iter()
         .map(|user| {
@@ -122,9 +130,12 @@ fn furnish(server: &NutServer) -> Result<(Hall, Option<TlsAcceptor>), NutdError>
                 password_sha256: Sha256::digest(password.as_bytes()).into(),
                 role: user.role,
                 from: user.from.clone(),
+                instcmds: user.instcmds.clone(),
+                set: user.set,
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    accounts.extend(server.nas.iter().map(account_of_nas));
     let tls =
         match &server.tls {
             None => None,
@@ -135,18 +146,26 @@ fn furnish(server: &NutServer) -> Result<(Hall, Option<TlsAcceptor>), NutdError>
                 }
             })?),
         };
-    Ok((Hall::new(accounts, server.allow.clone(), tls.is_some()), tls))
+    let (hall, asked) = Hall::new(accounts, server.nas.clone(), server.allow.clone(), tls.is_some());
+    Ok((hall, asked, tls))
+}
+
+/// The account that a NAS says, from its own address; it commands nothing.
+fn account_of_nas(nas: &Nas) -> Account {
+    let (user, password) = nas.maker.account();
+    Account {
+        name: user.to_owned(),
+        password_sha256: Sha256::digest(password).into(),
+        role: Role::Secondary,
+        from: vec![Net::of(nas.address)],
+        instcmds: Vec::new(),
+        set: false,
+    }
 }
 
 /// The password in a file that nobody else can read; one line end behind it is no part of it.
 fn password(path: &Path) -> io::Result<String> {
-    let mode = std::fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(io::Error::other(format!(
-            "mode {:04o}: others may read it; chmod 0600",
-            mode & 0o7777
-        )));
-    }
+    private(path)?;
     let text = std::fs::read_to_string(path)?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let text = text.strip_suffix('\r').unwrap_or(text);
@@ -156,10 +175,23 @@ fn password(path: &Path) -> io::Result<String> {
     Ok(text.to_owned())
 }
 
+/// Refuses a file that others may read.
+fn private(path: &Path) -> io::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(io::Error::other(format!(
+            "mode {:04o}: others may read it; chmod 0600",
+            mode & 0o7777
+        )));
+    }
+    Ok(())
+}
+
 fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, Box<dyn std::error::Error + Send + Sync>> {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let chain = CertificateDer::pem_file_iter(cert)?.collect::<Result<Vec<_>, _>>()?;
+    private(key).map_err(|error| format!("the key {}: {error}", key.display()))?;
     let key = PrivateKeyDer::from_pem_file(key)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -186,16 +218,18 @@ async fn serve(listener: TcpListener, hall: Arc<Hall>, tls: Option<TlsAcceptor>)
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let permit = Arc::clone(&free).try_acquire_owned().ok();
-                    let (true, Some(permit)) = (hall.may_connect(peer.ip()), permit) else {
-                        hall.count("connections_refused");
+                    let peer = peer.ip().to_canonical();
+                    let Some((permit, place)) = permit.and_then(|permit| Some((permit, admit(&hall, peer)?)))
+                    else {
+                        refuse(&hall, peer);
                         continue;
                     };
                     next_id += 1;
-                    let session = Session::new(next_id, peer.ip().to_canonical());
+                    let session = Session::new(next_id, peer);
                     let (hall, tls) = (Arc::clone(&hall), tls.clone());
                     clients.spawn(async move {
                         client(stream, session, &hall, tls.as_ref()).await;
-                        drop(permit);
+                        drop((permit, place));
                     });
                 }
                 Err(error) => {
@@ -205,6 +239,27 @@ async fn serve(listener: TcpListener, hall: Arc<Hall>, tls: Option<TlsAcceptor>)
                 }
             }
         }
+    }
+}
+
+fn admit(hall: &Arc<Hall>, peer: IpAddr) -> Option<Place> {
+    hall.may_connect(peer).then(|| hall.enter(peer)).flatten()
+}
+
+/// Counts a connection that gets no place. The log hears of the first, the second, the fourth and so
+/// on: a client that comes again and again fills no disk.
+fn refuse(hall: &Hall, peer: IpAddr) {
+    let (name, why) = if hall.may_connect(peer) {
+        (
+            "connections_beyond_limit",
+            "it has as many as one address may, or there are as many as there may be at all",
+        )
+    } else {
+        ("connections_refused", "`allow` of [nut_server] does not name it")
+    };
+    let times = hall.count(name);
+    if times.is_power_of_two() {
+        tracing::warn!(%peer, times, "a NUT client is not let in: {why}");
     }
 }
 
@@ -221,7 +276,9 @@ async fn client(mut stream: TcpStream, session: Session, hall: &Hall, tls: Optio
             seat.session.secured(hall);
             talk(&mut stream, &mut seat.session, hall).await;
         }
-        _ => hall.count("handshakes_failed"),
+        _ => {
+            hall.count("handshakes_failed");
+        }
     }
 }
 
@@ -251,6 +308,10 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, session: &mut S
         while let Some(end) = input[begin..].iter().position(|byte| *byte == b'\n') {
             then = session.line(&input[begin..begin + end], hall, &mut out);
             begin += end + 1;
+            if then == Then::Order {
+                session.order(hall, &mut out).await;
+                then = Then::Stay;
+            }
             if then != Then::Stay {
                 break;
             }
@@ -287,34 +348,63 @@ async fn send<S: AsyncWrite + Unpin>(stream: &mut S, out: &mut Vec<u8>) -> bool 
 }
 
 /// Calls core again and again, and takes in what it sees; never ends.
-async fn follow(socket: &Path, hall: &Hall) {
+async fn follow(socket: &Path, hall: &Hall, asked: &mut mpsc::Receiver<Asked>) {
     loop {
-        if let Err(error) = listen_to(socket, hall).await {
+        if let Err(error) = listen_to(socket, hall, asked).await {
             tracing::debug!(%error, "core is not there");
         }
         hall.age(Instant::now());
+        // Nobody waits for a core that is away: an order that comes late is a surprise.
+        while asked.try_recv().is_ok() {}
         sleep(PAUSE).await;
     }
 }
 
-async fn listen_to(socket: &Path, hall: &Hall) -> Result<(), wire::LinkError> {
-    let (mut reader, mut writer) = wire::connect(socket, Role::Nut).await?;
+async fn listen_to(
+    socket: &Path,
+    hall: &Hall,
+    asked: &mut mpsc::Receiver<Asked>,
+) -> Result<(), wire::LinkError> {
+    let (mut reader, mut writer) = wire::connect(socket, link::Role::Nut).await?;
     tracing::info!("linked to core");
     let mut ticks = interval(TICK);
+    let mut answers = BTreeMap::new();
+    let mut next_token = 0_u64;
     loop {
-        // Both arms are cancel-safe.
+        // Every arm is cancel-safe.
         tokio::select! {
             message = reader.next::<ToNut>() => match message? {
                 ToNut::Served(served) => hall.show(served, Instant::now()),
                 ToNut::Unchanged => hall.heard(Instant::now()),
+                ToNut::Ordered { token, result } => {
+                    if let Some(Asked { answer, .. }) = answers.remove(&token) {
+                        // A client that has gone wants no answer.
+                        let _ = answer.send(result);
+                    }
+                }
             },
+            Some(asked) = asked.recv(), if answers.len() < orders::MAX_WAITING => {
+                next_token += 1;
+                let message = FromNut::Wish {
+                    token: next_token,
+                    account: asked.account.clone(),
+                    peer: asked.peer,
+                    ups: asked.ups.clone(),
+                    wish: asked.wish.clone(),
+                };
+                answers.insert(next_token, asked);
+                writer.send(&message).await?;
+            }
             _ = ticks.tick() => {
                 // A core that only stood still goes on with "unchanged", and that brings nothing back:
                 // called again, it says everything.
                 if hall.age(Instant::now()) {
                     return Err(wire::LinkError::Silent);
                 }
+                // Whoever gave up waiting takes no place.
+                answers.retain(|_, asked: &mut Asked| !asked.answer.is_closed());
                 writer.send(&FromNut::Counters(hall.counters())).await?;
+                writer.send(&FromNut::Logins(hall.all_logins())).await?;
             }
         }
     }

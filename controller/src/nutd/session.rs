@@ -2,16 +2,21 @@
 //!
 //! Answers follow those of stock upsd 2.8, because its clients were written against them: names
 //! are echoed as the client spelled them, a missing word is `INVALID-ARGUMENT`, an account is
-//! looked at only when it is used. Two answers differ, on purpose: `FSD` is refused (only a plan
-//! stops hosts here, and a latch would stop them again when they come back), and `NUMLOGINS` is
-//! answered while the values are stale, so that a primary goes on waiting for its secondaries.
+//! looked at only when it is used. Three answers differ, on purpose: `FSD` is refused (only a plan
+//! stops hosts here, and a latch would stop them again when they come back); `NUMLOGINS` is
+//! answered while the values are stale, so that a primary goes on waiting for its secondaries; and
+//! a command that switches power is denied to everybody, because it is a step of a plan.
 
-use super::hall::{Board, Hall};
+use super::hall::{Account, Hall, Shown, View};
 use crate::nut::line::words;
-use room::nut::served::Freshness;
+use room::command::{Danger, Name};
+use room::event::Refused;
+use room::nut::served::{Freshness, Progress};
+use room::nut::wish::Wish;
 use room::site::nut_server::Role;
 use std::io::Write as _;
 use std::net::IpAddr;
+use tokio::time::Instant;
 
 /// Longest user name or password, in bytes.
 const MAX_CREDENTIAL: usize = 128;
@@ -25,6 +30,8 @@ pub(super) enum Then {
     Close,
     /// Begin TLS once the answer is out.
     StartTls,
+    /// Let [`Session::order`] give the answer.
+    Order,
 }
 
 /// One connection's state.
@@ -37,6 +44,15 @@ pub(super) struct Session {
     tracking: bool,
     is_tls: bool,
     login: Option<String>,
+    wanted: Option<Wanted>,
+}
+
+/// What is to be ordered of core.
+#[derive(Debug)]
+struct Wanted {
+    account: String,
+    ups: String,
+    wish: Wish,
 }
 
 /// `ERR` and its word.
@@ -45,6 +61,7 @@ struct Refusal(&'static str);
 type Answer = Result<Then, Refusal>;
 
 const INVALID: Refusal = Refusal("INVALID-ARGUMENT");
+const DENIED: Refusal = Refusal("ACCESS-DENIED");
 const UNKNOWN: Refusal = Refusal("UNKNOWN-COMMAND");
 
 impl Session {
@@ -57,6 +74,7 @@ impl Session {
             tracking: false,
             is_tls: false,
             login: None,
+            wanted: None,
         }
     }
 
@@ -99,7 +117,7 @@ impl Session {
         };
         match verb.to_ascii_uppercase().as_str() {
             "GET" => self.get(args, hall, out),
-            "LIST" => list(args, hall, out),
+            "LIST" => list(args, &hall.view(self.peer), hall, out),
             "USERNAME" => {
                 let name = args
                     .first()
@@ -125,26 +143,21 @@ impl Session {
             "LOGIN" => self.log_in(args, hall, out),
             "PRIMARY" | "MASTER" => {
                 let ups = args.first().ok_or(INVALID)?;
-                let role = self.role(hall)?;
-                hall.board().ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
-                if role != Role::Primary {
+                let account = self.account(hall)?;
+                hall.view(self.peer).ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+                if account.role != Role::Primary {
                     return Err(Refusal("ACCESS-DENIED"));
                 }
                 ok(out, &format!("{}-GRANTED", verb.to_ascii_uppercase()))
             }
             "FSD" => {
                 args.first().ok_or(INVALID)?;
-                self.role(hall)?;
+                self.account(hall)?;
                 // Only a plan stops hosts.
                 Err(Refusal("ACCESS-DENIED"))
             }
             "SET" => self.set(args, hall, out),
-            "INSTCMD" => {
-                let [ups, _, ..] = args else { return Err(INVALID) };
-                self.role(hall)?;
-                hall.board().ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
-                Err(Refusal("CMD-NOT-SUPPORTED"))
-            }
+            "INSTCMD" => self.command(args, hall),
             "STARTTLS" if self.is_tls => Err(Refusal("ALREADY-SSL-MODE")),
             "STARTTLS" if !hall.has_tls() => Err(Refusal("FEATURE-NOT-CONFIGURED")),
             "STARTTLS" => {
@@ -166,19 +179,86 @@ impl Session {
         }
     }
 
-    /// What the account that was given may be; an account is looked at only when it is used.
-    fn role(&self, hall: &Hall) -> Result<Role, Refusal> {
+    /// The account that was given; it is looked at only when it is used.
+    fn account<'h>(&self, hall: &'h Hall) -> Result<&'h Account, Refusal> {
         let user = self.user.as_deref().ok_or(Refusal("USERNAME-REQUIRED"))?;
         let password = self.password.as_deref().ok_or(Refusal("PASSWORD-REQUIRED"))?;
-        hall.role_of(user, password, self.peer)
-            .ok_or(Refusal("ACCESS-DENIED"))
+        hall.account(user, password, self.peer, Instant::now())
+            .ok_or(DENIED)
+    }
+
+    /// Denied, and said in the log: somebody wants more than the site allows.
+    fn deny(&self, hall: &Hall, account: &Account, what: &str, why: &str) -> Refusal {
+        hall.count("orders_denied");
+        tracing::warn!(peer = %self.peer, account = account.name, what, "an order of a NUT client is denied: {why}");
+        DENIED
+    }
+
+    fn command(&mut self, args: &[String], hall: &Hall) -> Answer {
+        let [ups, command, more @ ..] = args else {
+            return Err(INVALID);
+        };
+        let account = self.account(hall)?;
+        let view = hall.view(self.peer);
+        let (name, shown) = readable(&view, ups)?;
+        let unknown = Refusal("CMD-NOT-SUPPORTED");
+        let Ok(command) = command.to_ascii_lowercase().parse::<Name>() else {
+            return Err(unknown);
+        };
+        if command.danger() == Danger::CutsPower {
+            let why = "it switches power, which is a step of a plan";
+            return Err(self.deny(hall, account, &format!("{command} of {name}"), why));
+        }
+        let word = command.to_string();
+        if !shown.commands.contains_key(&word) {
+            return Err(unknown);
+        }
+        if !account.instcmds.contains(&command) {
+            let why = "`instcmds` of its [[nut_server.user]] does not name it";
+            return Err(self.deny(hall, account, &format!("{command} of {name}"), why));
+        }
+        let value = more.first().map(|value| value.parse()).transpose();
+        let value = value.map_err(|_| INVALID)?;
+        self.wanted = Some(Wanted {
+            account: account.name.clone(),
+            ups: name.to_owned(),
+            wish: Wish::Command { name: word, value },
+        });
+        Ok(Then::Order)
+    }
+
+    /// Hands what was wanted to core, and answers.
+    pub(super) async fn order(&mut self, hall: &Hall, out: &mut Vec<u8>) {
+        let Some(Wanted { account, ups, wish }) = self.wanted.take() else {
+            return;
+        };
+        let failed = match wish {
+            Wish::Command { .. } => "INSTCMD-FAILED",
+            Wish::Set { .. } => "SET-FAILED",
+        };
+        tracing::info!(account, peer = %self.peer, ups, ?wish, "a NUT client orders");
+        match hall.desk.order(account, self.peer, ups, wish).await {
+            Ok(order) if self.tracking => say(out, &format!("OK TRACKING {}\n", hall.track(order))),
+            Ok(_) => say(out, "OK\n"),
+            Err(refused) => {
+                hall.count("orders_refused");
+                let (word, why) = match refused {
+                    Refused::Invalid(why) => ("INVALID-ARGUMENT", why),
+                    Refused::NotFound(why) | Refused::Conflict(why) | Refused::Unavailable(why) => {
+                        (failed, why)
+                    }
+                };
+                tracing::warn!(peer = %self.peer, why, "an order of a NUT client is refused");
+                say(out, &format!("ERR {word}\n"));
+            }
+        }
     }
 
     fn log_in(&mut self, args: &[String], hall: &Hall, out: &mut Vec<u8>) -> Answer {
         let ups = args.first().ok_or(INVALID)?;
-        self.role(hall)?;
-        let board = hall.board();
-        let (name, _) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+        self.account(hall)?;
+        let view = hall.view(self.peer);
+        let (name, _) = view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
         if self.login.is_some() {
             return Err(Refusal("ALREADY-LOGGED-IN"));
         }
@@ -198,12 +278,27 @@ impl Session {
                 };
                 ok(out, "")
             }
-            (Some("VAR"), [ups, name, _, ..]) => {
-                self.role(hall)?;
-                let board = hall.board();
-                let (_, ups) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
-                board.value(ups, name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
-                Err(Refusal("READONLY"))
+            (Some("VAR"), [ups, name, value, ..]) => {
+                let account = self.account(hall)?;
+                let view = hall.view(self.peer);
+                let (ups, shown) = readable(&view, ups)?;
+                let (variable, _) = shown.value(name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
+                let values = shown.settable.get(variable).ok_or(Refusal("READONLY"))?;
+                let value = values.iter().find(|known| known.eq_ignore_ascii_case(value));
+                let value = value.ok_or(Refusal("INVALID-VALUE"))?;
+                if !account.set {
+                    let why = "its [[nut_server.user]] has no `set = true`";
+                    return Err(self.deny(hall, account, &format!("{variable} of {ups}"), why));
+                }
+                self.wanted = Some(Wanted {
+                    account: account.name.clone(),
+                    ups: ups.to_owned(),
+                    wish: Wish::Set {
+                        variable: variable.to_owned(),
+                        value: value.clone(),
+                    },
+                });
+                Ok(Then::Order)
             }
             _ => Err(INVALID),
         }
@@ -213,20 +308,22 @@ impl Session {
         let Some((what, args)) = args.split_first() else {
             return Err(INVALID);
         };
-        let board = hall.board();
+        let view = hall.view(self.peer);
         match (what.to_ascii_uppercase().as_str(), args) {
             ("VAR", [ups, name, ..]) => {
                 if let Some(value) = of_server(name) {
                     return row(out, &["VAR", ups, name], value);
                 }
-                let ups_rows = readable(&board, ups)?;
-                let value = board.value(ups_rows, name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
+                let (_, shown) = readable(&view, ups)?;
+                let (_, value) = shown.value(name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
                 row(out, &["VAR", ups, name], value)
             }
             ("TYPE", [ups, name, ..]) => {
-                let ups_rows = readable(&board, ups)?;
-                let value = board.value(ups_rows, name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
-                let kind = if value.parse::<f64>().is_ok() {
+                let (_, shown) = readable(&view, ups)?;
+                let (variable, value) = shown.value(name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
+                let kind = if shown.settable.contains_key(variable) {
+                    "RW ENUM"
+                } else if value.parse::<f64>().is_ok() {
                     "NUMBER"
                 } else {
                     "STRING:128"
@@ -235,57 +332,65 @@ impl Session {
                 Ok(Then::Stay)
             }
             ("DESC", [ups, name, ..]) => {
-                board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+                view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
                 row(out, &["DESC", ups, name], &description(name))
             }
             ("CMDDESC", [ups, name, ..]) => {
-                board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
-                row(out, &["CMDDESC", ups, name], "Description unavailable")
+                view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+                let label = name
+                    .to_ascii_lowercase()
+                    .parse::<Name>()
+                    .map(|name| name.label().en);
+                let label = label.as_deref().unwrap_or("Description unavailable");
+                row(out, &["CMDDESC", ups, name], label)
             }
             ("UPSDESC", [ups, ..]) => {
-                let (_, known) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+                let (_, known) = view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
                 row(out, &["UPSDESC", ups], &known.description)
             }
             ("NUMLOGINS", [ups, ..]) => {
-                let (name, _) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+                let (name, _) = view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
                 say(out, &format!("NUMLOGINS {} {}\n", quoted(ups), hall.logins(name)));
                 Ok(Then::Stay)
             }
             ("TRACKING", []) => told(out, if self.tracking { "ON" } else { "OFF" }),
             ("TRACKING", [_, ..]) if !self.tracking => Err(Refusal("FEATURE-NOT-CONFIGURED")),
-            // No order was given an id, because no order was taken.
-            ("TRACKING", [_, ..]) => Err(Refusal("UNKNOWN")),
+            ("TRACKING", [id, ..]) => match hall.tracked(id) {
+                Some(Progress::Pending) => told(out, "PENDING"),
+                Some(Progress::Done) => told(out, "SUCCESS"),
+                Some(Progress::Failed) => Err(Refusal("FAILED")),
+                Some(Progress::Unknown) | None => Err(Refusal("UNKNOWN")),
+            },
             _ => Err(INVALID),
         }
     }
 }
 
-/// The variables of a UPS, if they may be read.
-fn readable<'b>(board: &'b Board, ups: &str) -> Result<&'b super::hall::Shown, Refusal> {
-    let (_, shown) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+/// A UPS, if its variables may be read, with its own name.
+fn readable<'v>(view: &'v View<'_>, ups: &str) -> Result<(&'v str, &'v Shown), Refusal> {
+    let (name, shown) = view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
     match shown.freshness {
-        Freshness::Fresh => Ok(shown),
+        Freshness::Fresh => Ok((name, shown)),
         Freshness::Stale => Err(Refusal("DATA-STALE")),
         Freshness::NeverHeard => Err(Refusal("DRIVER-NOT-CONNECTED")),
     }
 }
 
-fn list(args: &[String], hall: &Hall, out: &mut Vec<u8>) -> Answer {
+fn list(args: &[String], view: &View<'_>, hall: &Hall, out: &mut Vec<u8>) -> Answer {
     let Some((what, args)) = args.split_first() else {
         return Err(INVALID);
     };
     let what = what.to_ascii_uppercase();
-    let board = hall.board();
     match (what.as_str(), args) {
         ("UPS", _) => {
             say(out, "BEGIN LIST UPS\n");
-            for (name, shown) in board.upses() {
+            for (name, shown) in view.upses() {
                 row(out, &["UPS", name], &shown.description)?;
             }
             say(out, "END LIST UPS\n");
         }
         ("VAR", [ups, ..]) => {
-            let shown = readable(&board, ups)?;
+            let (_, shown) = readable(view, ups)?;
             let name = quoted(ups);
             say(out, &format!("BEGIN LIST VAR {name}\n"));
             match &shown.rows {
@@ -299,17 +404,37 @@ fn list(args: &[String], hall: &Hall, out: &mut Vec<u8>) -> Answer {
             }
             say(out, &format!("END LIST VAR {name}\n"));
         }
-        ("RW" | "CMD", [ups, ..]) => {
-            readable(&board, ups)?;
-            empty(out, &format!("{what} {}", quoted(ups)));
+        ("RW", [ups, ..]) => {
+            let (_, shown) = readable(view, ups)?;
+            say(out, &format!("BEGIN LIST RW {}\n", quoted(ups)));
+            for variable in shown.settable.keys() {
+                let value = shown.vars.get(variable).map_or("", String::as_str);
+                row(out, &["RW", ups, variable], value)?;
+            }
+            say(out, &format!("END LIST RW {}\n", quoted(ups)));
+        }
+        ("CMD", [ups, ..]) => {
+            let (_, shown) = readable(view, ups)?;
+            let ups = quoted(ups);
+            say(out, &format!("BEGIN LIST CMD {ups}\n"));
+            for command in shown.commands.keys() {
+                say(out, &format!("CMD {ups} {command}\n"));
+            }
+            say(out, &format!("END LIST CMD {ups}\n"));
         }
         ("ENUM" | "RANGE", [ups, name, ..]) => {
-            let shown = readable(&board, ups)?;
-            board.value(shown, name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
-            empty(out, &format!("{what} {} {}", quoted(ups), quoted(name)));
+            let (_, shown) = readable(view, ups)?;
+            let (variable, _) = shown.value(name).ok_or(Refusal("VAR-NOT-SUPPORTED"))?;
+            let about = format!("{what} {} {}", quoted(ups), quoted(name));
+            say(out, &format!("BEGIN LIST {about}\n"));
+            let values = shown.settable.get(variable).filter(|_| what == "ENUM");
+            for value in values.into_iter().flatten() {
+                row(out, &[&what, ups, name], value)?;
+            }
+            say(out, &format!("END LIST {about}\n"));
         }
         ("CLIENT", [ups, ..]) => {
-            let (name, _) = board.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
+            let (name, _) = view.ups(ups).ok_or(Refusal("UNKNOWN-UPS"))?;
             let shown = quoted(ups);
             say(out, &format!("BEGIN LIST CLIENT {shown}\n"));
             for peer in hall.clients(name) {
@@ -357,10 +482,6 @@ fn ok(out: &mut Vec<u8>, more: &str) -> Answer {
         }
         .as_str(),
     )
-}
-
-fn empty(out: &mut Vec<u8>, what: &str) {
-    say(out, &format!("BEGIN LIST {what}\nEND LIST {what}\n"));
 }
 
 /// A row: words, and a value in quotes.
