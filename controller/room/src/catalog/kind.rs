@@ -367,7 +367,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 100] = [
+    pub const ALL: [Self; 101] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
