@@ -159,7 +159,7 @@ impl Hook {
     }
 }
 
-fn acceptor(files: &Certificates) -> TlsAcceptor {
+pub(crate) fn acceptor(files: &Certificates) -> TlsAcceptor {
     let chain: Vec<_> = CertificateDer::pem_file_iter(&files.server)
         .and_then(Iterator::collect)
         .expect("an own certificate");

@@ -3,6 +3,7 @@
 //! Loopback only, every wait has a bound, and only processes that a test started are ended, by
 //! their own id.
 
+pub mod api;
 pub mod bench;
 mod binary;
 pub mod cards;
@@ -11,6 +12,7 @@ pub mod conformance;
 pub mod hook;
 pub mod http;
 pub mod image;
+pub mod libvirt;
 pub mod mail;
 pub mod memory;
 pub mod mosquitto;
@@ -18,6 +20,7 @@ pub mod nut;
 pub mod pn532;
 pub mod probe;
 pub mod product;
+pub mod pve;
 pub mod pymodbus;
 pub mod rack;
 pub mod sitefile;

@@ -3,7 +3,8 @@
 
 use super::device::{self, Tools};
 use super::permit::{Armed, Checked};
-use super::{exec, http, ipmi, nut, redfish, ssh, wol};
+use super::{exec, http, ipmi, libvirt, nut, proxmox, redfish, ssh, wol};
+use room::site::act::guests::Whom;
 use room::site::{RealAction, SimulatedAction};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -119,6 +120,8 @@ impl Action for RealAction {
             Self::Ipmi(action) => ipmi::check(action, permit).await,
             Self::Wol(action) => wol::check(action, permit).await,
             Self::Http(action) => http::check(action, permit).await,
+            Self::Libvirt(action) => libvirt::check(action, permit).await,
+            Self::Proxmox(action) => proxmox::check(action, permit).await,
         }
     }
 
@@ -132,7 +135,10 @@ impl Action for RealAction {
             | Self::Redfish(_)
             | Self::Ipmi(_)
             | Self::Wol(_)
-            | Self::Http(_) => None,
+            | Self::Http(_)
+            // The hypervisor takes it for its guests, and runs on.
+            | Self::Libvirt(_) => None,
+            Self::Proxmox(action) => (action.what == Whom::Host).then_some(action.server.addr),
         }
     }
 
@@ -146,11 +152,16 @@ impl Action for RealAction {
             Self::Ipmi(action) => ipmi::request(action, permit, sent).await,
             Self::Wol(action) => wol::request(action, permit, sent).await,
             Self::Http(action) => http::request(action, permit, sent).await,
+            Self::Libvirt(action) => libvirt::request(action, tools, permit, sent).await,
+            Self::Proxmox(action) => proxmox::request(action, tools, permit, sent).await,
         }
     }
 
     fn can_be_seen(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::Redfish(_) | Self::Ipmi(_))
+        matches!(
+            self,
+            Self::Device(_) | Self::Redfish(_) | Self::Ipmi(_) | Self::Libvirt(_) | Self::Proxmox(_)
+        )
     }
 
     async fn seen(&self, tools: &Tools) -> Result<(), Problem> {
@@ -161,6 +172,8 @@ impl Action for RealAction {
             Self::Device(action) => device::seen(action, tools).await.map(drop),
             Self::Redfish(action) => redfish::seen(action).await,
             Self::Ipmi(action) => ipmi::seen(action).await,
+            Self::Libvirt(action) => libvirt::seen(action, tools).await,
+            Self::Proxmox(action) => proxmox::seen(action, tools).await,
         }
     }
 }

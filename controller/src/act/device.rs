@@ -12,6 +12,7 @@
 //! The credential for writing is read from its file for each command; only this role can.
 
 use super::action::{Accepted, Problem, Sent};
+use super::notes::Notes;
 use super::permit::{Armed, Checked};
 use crate::core::source::poll::Means;
 use crate::modbus::{self, NotWritten};
@@ -47,6 +48,7 @@ pub struct Tools {
     library: Arc<Library>,
     means: OnceCell<Means>,
     snmp: OnceCell<snmp::Client>,
+    notes: Notes,
 }
 
 /// Why a device was not told, or what is not known of it.
@@ -85,7 +87,13 @@ impl Tools {
             library: Arc::new(library),
             means: OnceCell::new(),
             snmp: OnceCell::new(),
+            notes: Notes::in_folder(site.data_dir.join("act")),
         }
+    }
+
+    /// What is remembered of guests that were stopped.
+    pub(super) const fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// The device, if the site allows it to be told this.

@@ -244,7 +244,8 @@ impl Ledger {
             key: key.clone(),
             to: self.report.clone(),
         };
-        let work = self.steps[&(order.step.clone(), order.verb)](Permit::of(real), from, cancelled, report);
+        let permit = Permit::of_run(real, order.run);
+        let work = self.steps[&(order.step.clone(), order.verb)](permit, from, cancelled, report);
         let turn = Arc::clone(&self.turn);
         let id = self
             .tasks

@@ -9,7 +9,18 @@ pub struct Checked(());
 
 /// May act. Made in one place, from an order that core marked as real.
 #[derive(Debug, Clone, Copy)]
-pub struct Armed(());
+pub struct Armed {
+    run: u64,
+}
+
+impl Armed {
+    /// The run that the order belongs to; 0 when it belongs to none. What is remembered of one run
+    /// is no guide for the next.
+    #[must_use]
+    pub const fn run(self) -> u64 {
+        self.run
+    }
+}
 
 /// What an order allows.
 #[derive(Debug, Clone, Copy)]
@@ -21,11 +32,17 @@ pub enum Permit {
 }
 
 impl Permit {
-    /// Reads the order's `real`.
+    /// Reads the order's `real`, where no run matters.
     #[must_use]
     pub const fn of(real: bool) -> Self {
+        Self::of_run(real, 0)
+    }
+
+    /// Reads the order's `real` and its run.
+    #[must_use]
+    pub const fn of_run(real: bool, run: u64) -> Self {
         if real {
-            Self::Act(Armed(()))
+            Self::Act(Armed { run })
         } else {
             Self::Check(Checked(()))
         }

@@ -404,6 +404,23 @@ fn action_files(disk: &mut Disk<'_>, table: &[Step<'static>], action: &RealActio
                 notifier::certificates(disk, &way("ca_file"), file);
             }
         }
+        RealAction::Proxmox(proxmox) => {
+            https(disk, table, &proxmox.server);
+            let way = [table, &[Step::Key("token_file")]].concat();
+            let hint = "the token alone, as USER@REALM!TOKENID=UUID, on one line";
+            notifier::secret(disk, &way, &proxmox.token_file, 1, hint);
+        }
+        RealAction::Libvirt(libvirt) => {
+            let way = [table, &[Step::Key("program")]].concat();
+            disk.program(&way, &libvirt.program);
+        }
+    }
+}
+
+/// The certificates by which a server is known.
+fn https(disk: &mut Disk<'_>, table: &[Step<'_>], server: &room::site::act::https::Https) {
+    if let Some(file) = &server.ca_file {
+        notifier::certificates(disk, &[table, &[Step::Key("ca_file")]].concat(), file);
     }
 }
 

@@ -13,6 +13,7 @@ mod board;
 mod clock;
 mod conformance;
 mod disk;
+mod hypervisor;
 mod living;
 mod modbus;
 mod mqtt;

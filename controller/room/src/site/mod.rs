@@ -108,7 +108,9 @@ impl World for Real {
             | RealAction::Redfish(_)
             | RealAction::Ipmi(_)
             | RealAction::Wol(_)
-            | RealAction::Http(_) => None,
+            | RealAction::Http(_)
+            | RealAction::Libvirt(_)
+            | RealAction::Proxmox(_) => None,
         }
     }
 }
@@ -137,6 +139,10 @@ pub enum RealAction {
     Wol(act::wol::WolAction),
     /// One request over HTTP.
     Http(act::http::HttpAction),
+    /// The guests of a hypervisor that libvirt manages.
+    Libvirt(act::libvirt::LibvirtAction),
+    /// A node of Proxmox VE, or guests on it.
+    Proxmox(act::proxmox::ProxmoxAction),
 }
 
 /// A shutdown action on a simulated server: SSH to loopback and nothing else.

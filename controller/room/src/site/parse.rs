@@ -162,6 +162,8 @@ pub enum RawAction {
     Wol(WolAction),
     /// `kind = "http"`
     Http(HttpAction),
+    /// Any other: a real site takes it as it is.
+    Other(RealAction),
 }
 
 impl Hands for Real {
@@ -175,6 +177,7 @@ impl Hands for Real {
             RawAction::Ipmi(ipmi) => RealAction::Ipmi(ipmi),
             RawAction::Wol(wol) => RealAction::Wol(wol),
             RawAction::Http(http) => RealAction::Http(http),
+            RawAction::Other(other) => other,
         })
     }
 }
@@ -197,7 +200,8 @@ impl Hands for Simulated {
             | RawAction::Redfish(_)
             | RawAction::Ipmi(_)
             | RawAction::Wol(_)
-            | RawAction::Http(_) => {
+            | RawAction::Http(_)
+            | RawAction::Other(_) => {
                 Err("a simulated site stops and starts its servers by ssh and devices alone")
             }
             RawAction::Ssh(ssh) => {

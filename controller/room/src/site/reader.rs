@@ -112,6 +112,14 @@ impl<'a> Reader<'a> {
         self.table.contains_key(key)
     }
 
+    /// True when the key is written as a text.
+    pub(super) fn is_text(&self, key: &str) -> bool {
+        matches!(
+            self.table.get(key).map(Spanned::get_ref),
+            Some(DeValue::String(_))
+        )
+    }
+
     /// Reports that `key` must be there.
     pub(super) fn missing(&self, key: &str, hint: &str) {
         self.sink.error_hint(

@@ -380,6 +380,8 @@ enum ActionKind {
     Ipmi,
     Wol,
     Http,
+    Libvirt,
+    Proxmox,
 }
 
 /// Kinds of action that can do this to a host.
@@ -393,6 +395,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("redfish", ActionKind::Redfish),
             ("ipmi", ActionKind::Ipmi),
             ("http", ActionKind::Http),
+            ("libvirt", ActionKind::Libvirt),
+            ("proxmox", ActionKind::Proxmox),
         ],
         // The word of a UPS is heard by a host that runs and means to obey.
         Verb::Force => &[
@@ -402,6 +406,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("redfish", ActionKind::Redfish),
             ("ipmi", ActionKind::Ipmi),
             ("http", ActionKind::Http),
+            ("libvirt", ActionKind::Libvirt),
+            ("proxmox", ActionKind::Proxmox),
         ],
         Verb::Start => &[
             ("ssh", ActionKind::Ssh),
@@ -411,6 +417,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("ipmi", ActionKind::Ipmi),
             ("wol", ActionKind::Wol),
             ("http", ActionKind::Http),
+            ("libvirt", ActionKind::Libvirt),
+            ("proxmox", ActionKind::Proxmox),
         ],
     }
 }
@@ -466,6 +474,8 @@ fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
         Some(ActionKind::Ipmi) => raw_of(ipmi::read(r, verb), RawAction::Ipmi),
         Some(ActionKind::Wol) => raw_of(wol::read(r), RawAction::Wol),
         Some(ActionKind::Http) => raw_of(http::read(r), RawAction::Http),
+        Some(ActionKind::Libvirt) => super::act::libvirt::read(r, verb),
+        Some(ActionKind::Proxmox) => super::act::proxmox::read(r, verb),
     };
     let Some((raw, longest, aim)) = raw else {
         return nothing();
@@ -492,7 +502,7 @@ fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
 }
 
 /// An action, the longest time it may take, and what it is aimed at.
-type RawAsked = Option<(Option<RawAction>, Millis, String)>;
+pub(super) type RawAsked = Option<(Option<RawAction>, Millis, String)>;
 
 /// What a reader of `act` found.
 fn raw_of<A>(found: Option<(A, Millis, String)>, action: impl Fn(A) -> RawAction) -> RawAsked {

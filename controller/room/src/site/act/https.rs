@@ -15,7 +15,6 @@ pub const REQUEST_TIMEOUT: Millis = Millis::from_secs(10);
 /// what takes minutes is no answer.
 pub const TIMEOUTS: (Millis, Millis) = (Millis(100), Millis::from_secs(60));
 /// Longest name in a certificate (RFC 1035 2.3.4).
-#[allow(dead_code, reason = "the readers of actions over HTTPS follow")]
 const MAX_NAME: usize = 253;
 
 /// Where a server is and how it is known to be the right one.
@@ -52,7 +51,6 @@ impl Https {
 
 /// Reads `addr`, `server_name`, `ca_file`, `plain` and `timeout`; `example` is an address with the
 /// usual port of such a server.
-#[allow(dead_code, reason = "the readers of actions over HTTPS follow")]
 pub(in crate::site) fn read(r: &mut Reader<'_>, example: &str) -> Option<Https> {
     let addr = r.addr("addr", example);
     let server_name = r.text_or("server_name");
@@ -100,7 +98,6 @@ pub(in crate::site) fn read(r: &mut Reader<'_>, example: &str) -> Option<Https> 
 }
 
 /// A DNS name in ASCII, or an address.
-#[allow(dead_code, reason = "the readers of actions over HTTPS follow")]
 fn is_name(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok()
         || text.len() <= MAX_NAME

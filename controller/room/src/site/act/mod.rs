@@ -1,7 +1,10 @@
 //! Actions whose settings need more than a few keys: one file each, with its reader.
 
+pub mod guests;
 pub mod http;
 pub mod https;
 pub mod ipmi;
+pub mod libvirt;
+pub mod proxmox;
 pub mod redfish;
 pub mod wol;
