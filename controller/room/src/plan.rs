@@ -8,7 +8,9 @@
 //! It never decides when to start and never knows how a host is reached: actions are part of
 //! the hash, not of the steps.
 
-use crate::site::{Confirm, DeviceKind, Host, Label, OnFailure, Site, World};
+use crate::power::graph::{self, Graph};
+use crate::site::feeds::Branch;
+use crate::site::{Confirm, Host, Label, OnFailure, Site, World};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -111,20 +113,22 @@ pub enum PlanProblem {
         /// The unknown name.
         feed: String,
     },
-    /// `feeds` names a device that supplies nobody.
-    #[error("host {host}: feed {feed} is not a UPS")]
-    FeedNotUps {
+    /// `feeds` names what supplies nobody, or what no UPS supplies.
+    #[error("host {host}: feed {feed}: {problem}")]
+    Feed {
         /// The host.
         host: String,
-        /// The device.
+        /// The feed.
         feed: String,
+        /// What is wrong with it.
+        problem: graph::Problem,
     },
-    /// One UPS named twice is still one UPS.
+    /// One feed named twice is still one feed.
     #[error("host {host}: feed {feed} is named twice")]
     DuplicateFeed {
         /// The host.
         host: String,
-        /// The UPS.
+        /// The feed.
         feed: String,
     },
     /// More feeds needed than there are, or none.
@@ -156,6 +160,7 @@ impl Plan {
     pub fn new<W: World>(site: &Site<W>) -> Result<Self, Vec<PlanProblem>> {
         let mut problems = Vec::new();
         let names: BTreeSet<&str> = site.hosts.iter().map(|host| host.name.as_str()).collect();
+        let mut graph = Graph::new(graph::wired(site));
         let mut seen = BTreeSet::new();
         for host in &site.hosts {
             if !seen.insert(host.name.as_str()) {
@@ -163,7 +168,7 @@ impl Plan {
                     host: host.name.clone(),
                 });
             }
-            check_host(site, host, &names, &mut problems);
+            check_host(host, &names, &mut graph, &mut problems);
         }
         if site.outage.is_none() && !site.hosts.is_empty() {
             problems.push(PlanProblem::NoPolicy);
@@ -267,9 +272,9 @@ pub(crate) fn schedule(plan: &Plan, takes: impl Fn(&PlanStep) -> (Millis, Millis
 }
 
 fn check_host<W: World>(
-    site: &Site<W>,
     host: &Host<W>,
     names: &BTreeSet<&str>,
+    graph: &mut Graph,
     problems: &mut Vec<PlanProblem>,
 ) {
     let name = || host.name.clone();
@@ -283,25 +288,14 @@ fn check_host<W: World>(
     }
     let mut seen = BTreeSet::new();
     for feed in &host.feeds {
-        let (host, feed_name) = (name(), feed.clone());
-        match site.devices.iter().find(|device| device.name == *feed) {
-            None => problems.push(PlanProblem::UnknownFeed {
-                host,
-                feed: feed_name,
-            }),
-            Some(device) if device.kind != DeviceKind::Ups => {
-                problems.push(PlanProblem::FeedNotUps {
-                    host,
-                    feed: feed_name,
-                });
+        let (host, feed) = (name(), feed.clone());
+        match graph.point(&feed) {
+            Err(graph::Problem::Unknown { name }) if name == feed => {
+                problems.push(PlanProblem::UnknownFeed { host, feed });
             }
-            Some(_) if !seen.insert(feed) => {
-                problems.push(PlanProblem::DuplicateFeed {
-                    host,
-                    feed: feed_name,
-                });
-            }
-            Some(_) => {}
+            Err(problem) => problems.push(PlanProblem::Feed { host, feed, problem }),
+            Ok(point) if !seen.insert(point) => problems.push(PlanProblem::DuplicateFeed { host, feed }),
+            Ok(_) => {}
         }
     }
     let feeds = host.feeds.len();
@@ -394,6 +388,9 @@ struct Hashed<'a, A> {
     shed_after: Option<Millis>,
     name: &'a str,
     feeds: BTreeSet<&'a str>,
+    /// What stands between its feeds and the UPSes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    over: Vec<&'a Branch>,
     need: usize,
     depends_on: BTreeSet<&'a str>,
     action: &'a A,
@@ -418,8 +415,9 @@ fn hash_of<W: World>(site: &Site<W>) -> String {
     hex
 }
 
-fn hashed<'a, W: World>(site: &Site<W>, host: &'a Host<W>) -> Hashed<'a, W::Action> {
+fn hashed<'s, W: World>(site: &'s Site<W>, host: &'s Host<W>) -> Hashed<'s, W::Action> {
     Hashed {
+        over: branches_to(site, host),
         shed_after: (site.outage.as_ref()).and_then(|policy| policy.shed.get(&host.name).copied()),
         name: &host.name,
         feeds: host.feeds.iter().map(String::as_str).collect(),
@@ -435,4 +433,21 @@ fn hashed<'a, W: World>(site: &Site<W>, host: &'a Host<W>) -> Hashed<'a, W::Acti
             .as_ref()
             .map(|start| (&start.action, start.alive, start.budget)),
     }
+}
+
+/// PDUs and ATSes that the power of a host comes over, by name. The plan was checked before, so no
+/// circle is left; one that was would end here when nothing new is found.
+fn branches_to<'s, W: World>(site: &'s Site<W>, host: &'s Host<W>) -> Vec<&'s Branch> {
+    let mut left: Vec<&str> = host.feeds.iter().map(String::as_str).collect();
+    let mut found: BTreeMap<&str, &Branch> = BTreeMap::new();
+    while let Some(feed) = left.pop() {
+        let device = feed.split('/').next().unwrap_or(feed);
+        let branch = site.branches.iter().find(|branch| branch.device == device);
+        if let Some(branch) = branch
+            && found.insert(&branch.device, branch).is_none()
+        {
+            left.extend(branch.fed_by.iter().map(String::as_str));
+        }
+    }
+    found.into_values().collect()
 }

@@ -37,7 +37,8 @@ impl<W: World> Engine<W> {
     pub(super) fn explains_device(&self, device: &str) -> Vec<String> {
         match self.site.hosts.iter().find(|host| host.name == device) {
             Some(host) => {
-                let feeds = host.feeds.iter().map(|ups| format!("{ups}.on_battery"));
+                let upses = self.outage.upses_of(&host.name);
+                let feeds = upses.into_iter().map(|ups| format!("{ups}.on_battery"));
                 feeds.chain(self.after_the_plan(&[&host.name])).collect()
             }
             None => vec![POWER.to_owned()],

@@ -115,7 +115,9 @@ impl<W: World> Engine<W> {
             }
         }
         // The others say nothing of power, and ten thousand of them must not be asked for it.
-        if self.site.devices[at].kind == DeviceKind::Ups {
+        let kind = self.site.devices[at].kind;
+        let hands_on = matches!(kind, DeviceKind::Pdu | DeviceKind::Ats);
+        if kind == DeviceKind::Ups || (hands_on && self.outage.listens_to(&poll.device)) {
             self.power(now, outage::Input::Poll(poll), turn);
         }
     }

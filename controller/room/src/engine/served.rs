@@ -32,16 +32,16 @@ impl<W: World> Engine<W> {
             let Some(name) = W::served_ups(&host.action) else {
                 continue;
             };
+            let own = self.outage.upses_of(&host.name);
             let feeds: Vec<&snapshot::Ups> = power
                 .ups
                 .iter()
-                .filter(|ups| host.feeds.contains(&ups.name))
+                .filter(|ups| own.contains(&ups.name.as_str()))
                 .collect();
+            // Two feeds that come from one UPS are one to a client that asks for UPSes.
+            let need = host.need.min(feeds.len().max(1));
             let told = told(&power, &host.name);
-            upses.insert(
-                name.to_owned(),
-                served::of_host(&host.label, &feeds, host.need, told),
-            );
+            upses.insert(name.to_owned(), served::of_host(&host.label, &feeds, need, told));
         }
         Served {
             upses,
@@ -165,7 +165,11 @@ mod tests {
                 running,
                 "a drill is real: {step}"
             );
-            assert_eq!(heard("drill", "done", step, this), No, "a drill ends with its run");
+            assert_eq!(
+                heard("drill", "done", step, this),
+                No,
+                "a drill ends with its run"
+            );
             assert_eq!(
                 heard("rehearsal", "running", step, this),
                 No,

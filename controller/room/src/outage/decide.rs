@@ -339,9 +339,12 @@ impl Outage {
     /// Seconds that the on-battery delay still keeps this host from being due. None when it
     /// cannot do without a battery that says "low": then there is nothing to ride through with.
     pub(super) fn delay_left(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> f64 {
-        let lasts = |ups: &&usize| match supplies[**ups] {
+        let lasts = |point: &&usize| match supplies[**point] {
             Supply::Steady => true,
-            Supply::Draining(_) => !self.watches[**ups].is_low(),
+            Supply::Draining(_) => {
+                let carrier = self.config.graph.carrier(**point, supplies);
+                carrier.is_some_and(|ups| !self.watches[ups].is_low())
+            }
             Supply::Doubtful | Supply::Gone => false,
         };
         let delay = self
@@ -349,7 +352,7 @@ impl Outage {
             .policy
             .as_ref()
             .map_or(0.0, |policy| policy.on_battery_delay.as_secs_f64());
-        if host.feeds.iter().filter(lasts).count() < host.need {
+        if host.points.iter().filter(lasts).count() < host.need {
             return 0.0;
         }
         (delay - self.on_battery(host, now).as_secs_f64()).max(0.0)
@@ -364,11 +367,14 @@ impl Outage {
     /// Charge of the weakest feed that this host cannot do without.
     fn weakest_charge(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<f64> {
         let mut charges: Vec<f64> = host
-            .feeds
+            .points
             .iter()
-            .filter_map(|ups| match supplies[*ups] {
+            .filter_map(|point| match supplies[*point] {
                 Supply::Steady => Some(100.0),
-                Supply::Draining(_) => Some(self.charge(*ups, now).unwrap_or(100.0)),
+                Supply::Draining(_) => {
+                    let ups = self.config.graph.carrier(*point, supplies);
+                    Some(ups.and_then(|ups| self.charge(ups, now)).unwrap_or(100.0))
+                }
                 Supply::Doubtful | Supply::Gone => None,
             })
             .collect();

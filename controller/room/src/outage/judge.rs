@@ -6,6 +6,7 @@ use crate::power::feeds::{self, Life, Supply};
 use crate::power::state::{self, Contact, State};
 use crate::power::{Verdict, signs};
 use crate::time::{Mono, Now};
+use std::collections::BTreeSet;
 
 impl Outage {
     /// Judges every UPS and records what changed durably.
@@ -238,9 +239,10 @@ impl Outage {
         self.ledger(ups).is_some_and(|ledger| ledger.unheard) && !runs_on
     }
 
-    /// What every UPS gives its hosts now, the load counted that will move between them.
+    /// What every point of the graph gives now, the UPSes first, the load counted that will move
+    /// between them.
     pub(super) fn supplies(&self, now: Mono) -> Vec<Supply> {
-        self.move_load(&self.own_supplies(now))
+        self.spread(&self.own_supplies(now), now)
     }
 
     /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
@@ -252,27 +254,51 @@ impl Outage {
             Supply::Steady => Supply::Doubtful,
             other => other,
         });
-        self.move_load(&fallen.collect::<Vec<_>>())
+        self.spread(&fallen.collect::<Vec<_>>(), now)
     }
 
-    fn own_supplies(&self, now: Mono) -> Vec<Supply> {
+    /// From the UPSes to every point.
+    fn spread(&self, own: &[Supply], now: Mono) -> Vec<Supply> {
+        let ups = self.move_load(own, own);
+        self.config
+            .graph
+            .supplies(&ups, &self.said, &BTreeSet::new(), now)
+    }
+
+    pub(super) fn own_supplies(&self, now: Mono) -> Vec<Supply> {
         (0..self.config.ups.len())
             .map(|ups| self.supply(ups, now))
             .collect()
     }
 
-    fn move_load(&self, supplies: &[Supply]) -> Vec<Supply> {
-        let moved = supplies
-            .iter()
-            .zip(&self.config.ups)
-            .map(|(supply, ups)| match supply {
-                Supply::Draining(secs) => {
-                    let beside: Vec<Supply> = ups.beside.iter().map(|other| supplies[*other]).collect();
-                    Supply::Draining(feeds::with_moved_load(*secs, &beside))
-                }
-                other => *other,
-            });
+    /// Counts the load that moves. `ends` is when every UPS leaves its load to the others, which is
+    /// when it ends, unless somebody asks what would be if it were lost.
+    pub(super) fn move_load(&self, supplies: &[Supply], ends: &[Supply]) -> Vec<Supply> {
+        let moved =
+            supplies
+                .iter()
+                .enumerate()
+                .zip(&self.config.ups)
+                .map(|((at, supply), ups)| match supply {
+                    Supply::Draining(secs) => {
+                        let beside: Vec<Supply> = ups.beside.iter().map(|other| ends[*other]).collect();
+                        let mut secs = feeds::with_moved_load(*secs, &beside);
+                        for other in &ups.standby {
+                            secs = feeds::with_standby_load(secs, ends[*other], self.growth(at, *other));
+                        }
+                        Supply::Draining(secs)
+                    }
+                    other => *other,
+                });
         moved.collect()
+    }
+
+    /// What the load of a UPS grows to, as a multiple, when an ATS hands it that of another. Both
+    /// tell their load in percent; UPSes at the two inputs of one ATS are taken for equals.
+    fn growth(&self, ups: usize, other: usize) -> Option<f64> {
+        let load = |ups: usize| self.watches[ups].facts().and_then(|facts| facts.load);
+        let (own, other) = (load(ups)?, load(other)?);
+        (own > 0.0 && other >= 0.0).then(|| (own + other) / own)
     }
 
     fn knows_battery(&self, ups: usize) -> bool {
@@ -283,6 +309,6 @@ impl Outage {
 
 /// How long a host has power.
 pub(super) fn life(host: &HostConf, supplies: &[Supply]) -> Life {
-    let own: Vec<Supply> = host.feeds.iter().map(|ups| supplies[*ups]).collect();
+    let own: Vec<Supply> = host.points.iter().map(|point| supplies[*point]).collect();
     feeds::life(&own, host.need)
 }

@@ -40,6 +40,7 @@ pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
 use crate::device::Poll;
 use crate::plan::{Plan, PlanProblem, PlanStep, Slot};
 use crate::power::Verdict;
+use crate::power::graph::{self, Graph, Said};
 use crate::power::watch::Watch;
 use crate::site::{DeviceKind, Label, OutagePolicy, Site, StepTimes, World};
 use crate::time::{Millis, Mono, Now};
@@ -74,6 +75,7 @@ pub struct Outage {
     // What follows is volatile.
     watches: Vec<Watch>,
     verdicts: Vec<Verdict>,
+    said: Said,
     act: Act,
     /// Steps under way whose order `act` may have lost.
     lost: BTreeSet<String>,
@@ -94,6 +96,8 @@ struct Config {
     plan: Plan,
     hosts: Vec<HostConf>,
     ups: Vec<UpsConf>,
+    /// How the power comes to the hosts.
+    graph: Graph,
 }
 
 /// A host, in the order of the plan.
@@ -101,7 +105,10 @@ struct Config {
 struct HostConf {
     id: String,
     label: Label,
+    /// UPSes that its power can come from.
     feeds: Vec<usize>,
+    /// Points of the graph that its supplies are plugged into.
+    points: Vec<usize>,
     need: usize,
     slot: Slot,
     /// Place in the plan.
@@ -117,6 +124,8 @@ struct UpsConf {
     contact_lost_after: Millis,
     /// UPSes that feed some of the same hosts.
     beside: Vec<usize>,
+    /// UPSes whose load an ATS hands to this one when they end.
+    standby: Vec<usize>,
 }
 
 /// The role that carries out orders.
@@ -131,7 +140,7 @@ enum Act {
 /// What can happen to the engine.
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// A device was polled; others than UPSes are ignored.
+    /// A device was polled; others than UPSes and what hands their power on are ignored.
     Poll(&'a Poll),
     /// `act` reports on an order.
     Outcome {
@@ -218,6 +227,7 @@ impl Outage {
             book: Book::default(),
             watches,
             verdicts,
+            said: Said::default(),
             act: Act::Gone,
             lost: BTreeSet::new(),
             relieved_since: None,
@@ -243,6 +253,20 @@ impl Outage {
     /// Results of rehearsals and drills, newest first.
     pub fn exercises(&self) -> impl Iterator<Item = &exercise::Exercise> {
         self.book.exercises.iter().rev()
+    }
+
+    /// Names of the UPSes that the power of a host can come from.
+    #[must_use]
+    pub fn upses_of(&self, host: &str) -> Vec<&str> {
+        let feeds = self.config.host(host).map(|host| host.feeds.as_slice());
+        let upses = feeds.unwrap_or_default().iter();
+        upses.map(|ups| self.config.ups[*ups].name.as_str()).collect()
+    }
+
+    /// A device that says something of the way of the power: a UPS, or what hands it on.
+    #[must_use]
+    pub fn listens_to(&self, device: &str) -> bool {
+        self.config.graph.knows(device)
     }
 
     /// Replays a record. To be followed by [`Input::Restarted`] after the last one.
@@ -354,6 +378,7 @@ impl Outage {
             watch.is_some_and(|watch| watch.hear(poll))
         });
         self.heard_now = heard;
+        self.said.hear(&self.config.graph, poll);
     }
 
     fn act_ready(&mut self, plan_hash: String) {
@@ -375,6 +400,7 @@ impl Outage {
 
     fn restarted(&mut self, now: Now, same_boot: bool, turn: &mut Turn) {
         self.watches.fill(Watch::new(now.mono));
+        self.said = Said::default();
         self.act = Act::Gone;
         self.relieved_since = None;
         self.signs = policy::Signs::default();
@@ -426,6 +452,7 @@ impl Config {
         let mut ups: Vec<UpsConf> = devices
             .map(|device| UpsConf {
                 beside: Vec::new(),
+                standby: Vec::new(),
                 name: device.name.clone(),
                 label: device.label.clone(),
                 poll_on_battery: device.poll_on_battery,
@@ -441,6 +468,7 @@ impl Config {
                 ),
             })
             .collect();
+        let mut graph = Graph::new(graph::wired(site));
         let slots = plan.schedule();
         let hosts = plan
             .steps()
@@ -449,11 +477,15 @@ impl Config {
             .enumerate()
             .filter_map(|(at, (step, slot))| {
                 let host = site.hosts.iter().find(|host| host.name == step.id)?;
-                let index = |feed: &String| ups.iter().position(|ups| ups.name == *feed);
+                // What cannot be resolved was refused with the plan.
+                let points = host.feeds.iter().filter_map(|feed| graph.point(feed).ok());
+                let points: Vec<usize> = points.collect();
+                let upses: BTreeSet<usize> = points.iter().flat_map(|point| graph.upses(*point)).collect();
                 Some(HostConf {
                     id: step.id.clone(),
                     label: step.label.clone(),
-                    feeds: host.feeds.iter().filter_map(index).collect(),
+                    feeds: upses.into_iter().collect(),
+                    points,
                     need: host.need,
                     slot,
                     at,
@@ -461,16 +493,19 @@ impl Config {
                 })
             });
         let hosts: Vec<HostConf> = hosts.collect();
+        graph.add_the_rest();
         for (index, ups) in ups.iter_mut().enumerate() {
             let sharing = hosts.iter().filter(|host| host.feeds.contains(&index));
             let beside: BTreeSet<usize> = sharing.flat_map(|host| host.feeds.iter().copied()).collect();
             ups.beside = beside.into_iter().filter(|other| *other != index).collect();
+            ups.standby = graph.standby_for(index).into_iter().collect();
         }
         Self {
             policy: site.outage.clone(),
             plan,
             hosts,
             ups,
+            graph,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which hosts live how long: UPS -> supply -> host, with a quorum per host.
+//! Which hosts live how long: so many supplies of so many feeds, with a quorum per host. What comes
+//! to a feed over PDUs and ATSes the [graph](super::graph) says.
 
 /// What a UPS gives its hosts.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +63,19 @@ pub fn with_moved_load(secs: f64, beside: &[Supply]) -> f64 {
     lasts
 }
 
+/// Seconds a battery lasts when an ATS hands it the load of `other` at its end. `growth` is what its
+/// load grows to, as a multiple; when that is not known, its time is not counted beyond the other's.
+#[must_use]
+pub fn with_standby_load(secs: f64, other: Supply, growth: Option<f64>) -> f64 {
+    let Some(ends) = end(other).filter(|ends| *ends < secs) else {
+        return secs;
+    };
+    match growth {
+        Some(growth) => ends + (secs - ends) / growth.max(1.0),
+        None => ends,
+    }
+}
+
 /// When a feed ends, in seconds; `None` for one that carries nothing.
 fn end(feed: Supply) -> Option<f64> {
     match feed {
@@ -109,6 +123,24 @@ mod tests {
         same(300.0, &[Draining(100.0)], 200.0);
         same(300.0, &[Doubtful], 150.0);
         same(300.0, &[Draining(60.0), Draining(120.0)], 60.0 + 40.0 + 60.0);
+    }
+
+    #[test]
+    fn the_second_input_of_an_ats_takes_a_load_that_it_does_not_carry_yet() {
+        for (secs, other, growth, expected) in [
+            (900.0, Draining(300.0), Some(4.0), 450.0),
+            (900.0, Draining(300.0), None, 300.0),
+            (900.0, Steady, None, 900.0),
+            (200.0, Draining(300.0), None, 200.0),
+            (900.0, Doubtful, Some(2.0), 450.0),
+            (900.0, Gone, None, 900.0),
+        ] {
+            let lasts = with_standby_load(secs, other, growth);
+            assert!(
+                (lasts - expected).abs() < 0.001,
+                "{secs} {other:?} {growth:?}: {lasts}"
+            );
+        }
     }
 
     #[test]

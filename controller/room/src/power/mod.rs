@@ -2,8 +2,9 @@
 //! hosts live on it.
 //!
 //! [`watch::Watch`] hears the polls of one UPS and judges it by independent [`signs`];
-//! [`state`] gives it one word; [`battery`] models the discharge; [`feeds`] follows UPS -> supply -> host. Nothing here starts
-//! or stops anything.
+//! [`state`] gives it one word; [`battery`] models the discharge; [`graph`] is
+//! the way from a UPS over PDUs, ATSes and outlets to a host, and [`feeds`] says how long a host lives
+//! on what comes there. Nothing here starts or stops anything.
 //!
 //! ```text
 //!  Poll -> Facts -> signs -> Verdict -> Supply -> Life of a host
@@ -12,6 +13,7 @@
 
 pub mod battery;
 pub mod feeds;
+pub mod graph;
 pub mod signs;
 pub mod state;
 pub mod watch;

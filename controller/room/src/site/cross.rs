@@ -44,6 +44,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::nut_server::check(raw, sink, simulated);
     super::procedures::check(raw, sink);
     super::notice::check(&raw.notices, &told(raw), sink);
+    super::feeds::check(raw, sink);
     hosts(raw, sink, simulated);
     super::write::check(raw, sink);
     cycles(&raw.hosts, sink);
@@ -319,22 +320,6 @@ fn reachable(addr: &At<SocketAddr>, simulated: bool, sink: &Sink<'_>) {
 }
 
 fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
-    let ups: Vec<&str> = raw
-        .devices
-        .iter()
-        .filter(|device| {
-            device
-                .kind
-                .as_ref()
-                .is_none_or(|kind| kind.value == DeviceKind::Ups)
-        })
-        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
-        .collect();
-    let devices: Vec<&str> = raw
-        .devices
-        .iter()
-        .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
-        .collect();
     let host_names: Vec<&str> = raw
         .hosts
         .iter()
@@ -347,25 +332,6 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     );
     for host in &raw.hosts {
         let name = host.name.as_ref().map_or("?", |name| name.value.as_str());
-        for feed in &host.feeds {
-            if ups.contains(&feed.value.as_str()) {
-                continue;
-            }
-            let hint = if devices.contains(&feed.value.as_str()) {
-                "that device has kind = \"other\"; only a UPS feeds a host".to_owned()
-            } else {
-                known("UPSs of this site", &feed.value, &ups)
-            };
-            sink.error_hint(
-                Kind::Reference,
-                &feed.span,
-                format!(
-                    "host {name} is fed by `{}`, which is no UPS of this site",
-                    feed.value
-                ),
-                hint,
-            );
-        }
         once(&format!("the feed of {name}:"), host.feeds.iter(), sink);
         once(
             &format!("the dependency of {name}:"),

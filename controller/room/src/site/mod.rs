@@ -13,6 +13,7 @@ pub mod battery;
 pub mod block;
 pub mod derived;
 pub mod doors;
+pub mod feeds;
 pub mod groups;
 pub mod link;
 pub mod nas;
@@ -263,6 +264,8 @@ pub struct Site<W: World = Real> {
     pub hosts: Vec<Host<W>>,
     /// Points that are worked out from others.
     pub derived: Vec<derived::Derived>,
+    /// PDUs and ATSes and what feeds them.
+    pub branches: Vec<feeds::Branch>,
     /// Batteries whose wear is reckoned.
     pub batteries: Vec<battery::Battery>,
     /// Alarm limits.
@@ -294,6 +297,7 @@ impl<W: World> Site<W> {
             notices: notice::Notices::default(),
             hosts: Vec::new(),
             derived: Vec::new(),
+            branches: Vec::new(),
             batteries: Vec::new(),
             limits: Vec::new(),
             outage: None,
@@ -575,7 +579,7 @@ pub struct Host<W: World> {
     pub name: String,
     /// Shown name.
     pub label: Label,
-    /// UPS names that feed its supplies.
+    /// What its supplies are plugged into: UPSes, PDUs, ATSes (`pdu-1`) or outlets (`pdu-1/3`).
     pub feeds: Vec<String>,
     /// How many feeds must supply for it to run.
     pub need: usize,

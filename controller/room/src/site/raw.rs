@@ -118,6 +118,7 @@ pub(super) struct RawDevice {
     pub(super) retries: Found<u8>,
     pub(super) behind: Found<String>,
     pub(super) uplinks: Vec<At<String>>,
+    pub(super) fed_by: Vec<At<String>>,
     pub(super) battery: Option<super::battery::RawBattery>,
     pub(super) commands: Vec<At<crate::command::Name>>,
     pub(super) write: Option<super::write::Write>,
@@ -245,9 +246,19 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
     }
     let mut devices = Vec::new();
     let mut batteries = Vec::new();
+    let mut branches = Vec::new();
     for mut device in raw.devices {
         if let Some(battery) = device.battery.take() {
             batteries.push(super::battery::build(&device.name, battery)?);
+        }
+        if !device.fed_by.is_empty() {
+            branches.push(super::feeds::Branch {
+                device: device.name.as_ref()?.value.clone(),
+                fed_by: std::mem::take(&mut device.fed_by)
+                    .into_iter()
+                    .map(|feed| feed.value)
+                    .collect(),
+            });
         }
         devices.push(build_device(device)?);
     }
@@ -262,6 +273,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
         nodes,
         traps: raw.traps.map(|listen| listen.value),
         devices,
+        branches,
         batteries,
         derived: raw
             .derived

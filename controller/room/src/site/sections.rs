@@ -277,6 +277,7 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         retries,
         behind: r.text_or("behind"),
         uplinks: r.list("uplinks"),
+        fed_by: r.list("fed_by"),
         battery: super::battery::battery(&mut r),
         commands,
         write,
@@ -313,7 +314,7 @@ fn host<W: Hands>(mut r: Reader<'_>) -> RawHost<W> {
     if !r.has("feeds") {
         r.missing(
             "feeds",
-            "the UPSs that supply it, e.g. feeds = [\"ups-a\", \"ups-b\"]",
+            "what its supplies are plugged into: UPSs, PDUs or outlets, e.g. feeds = [\"ups-a\", \"pdu-2/5\"]",
         );
     }
     let feeds = r.list("feeds");

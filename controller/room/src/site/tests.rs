@@ -111,7 +111,7 @@ fn the_example_is_good_and_without_a_warning() {
     let site = outcome.site.unwrap();
     assert_eq!(
         (site.nodes.len(), site.devices.len(), site.hosts.len()),
-        (2, 8, 6)
+        (2, 9, 6)
     );
     // A place of 18 limits, a load of two, and two written out.
     assert_eq!(site.limits.len(), 22);

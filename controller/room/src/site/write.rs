@@ -246,13 +246,23 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
                 "confirm = { kind = \"action_succeeded\" }",
             );
         }
-        let cuts_all = !matches!(told.command.value.known().pattern, "load.on" | "shutdown.stop")
-            && told.command.value.outlet().is_none();
-        if !cuts_all {
+        let pattern = told.command.value.known().pattern;
+        if matches!(pattern, "load.on" | "outlet.{i}.load.on" | "shutdown.stop") {
             continue;
         }
+        let cut = match told.command.value.outlet() {
+            None => told.device.value.clone(),
+            Some(outlet) => format!("{}/{outlet}", told.device.value),
+        };
+        let mut graph = super::feeds::graph(raw);
         for other in &raw.hosts {
-            let is_fed = other.feeds.iter().any(|feed| feed.value == told.device.value);
+            let is_fed = other.feeds.iter().any(|feed| {
+                let Ok(point) = graph.point(&feed.value) else {
+                    return false;
+                };
+                let path = graph.path(point);
+                path.iter().any(|at| graph.points()[*at].name == cut)
+            });
             if !is_fed || std::ptr::eq(other, host) || waits_for(raw, other, name) {
                 continue;
             }

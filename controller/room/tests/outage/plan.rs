@@ -2,6 +2,7 @@
 
 use super::world::{host, policy, site_with};
 use room::plan::{Plan, PlanProblem};
+use room::power::graph::Problem;
 use room::site::{Confirm, DeviceKind, Host, OnFailure, Real, RealAction, Site};
 use room::time::Millis;
 
@@ -78,9 +79,10 @@ fn every_problem_is_reported_at_once() {
             host: named("alone"),
             name: named("nobody"),
         },
-        PlanProblem::FeedNotUps {
+        PlanProblem::Feed {
             host: named("odd"),
             feed: named("pdu"),
+            problem: Problem::FeedsNobody { name: named("pdu") },
         },
         PlanProblem::UnknownFeed {
             host: named("odd"),
