@@ -543,11 +543,22 @@ impl<W: World> Engine<W> {
             }
             let holds = if condition.active {
                 Condition::Holds(condition.because)
+            } else if !condition.known {
+                Condition::Unknown
             } else {
                 Condition::Gone
             };
             self.report(now, turn, &id, holds);
         }
+    }
+
+    /// What would be if these were lost now; see [`Outage::what_if`].
+    ///
+    /// # Errors
+    /// A name that cannot be lost.
+    pub fn what_if(&self, now: Now, lost: &[String]) -> Result<outage::WhatIf, Refused> {
+        let answer = self.outage.what_if(lost, now.mono);
+        answer.map_err(|problem| Refused::Invalid(problem.to_string()))
     }
 
     // ---- commands ----------------------------------------------------------------------

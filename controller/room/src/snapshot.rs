@@ -720,6 +720,64 @@ pub struct Power {
     pub run: Option<Run>,
     /// The steps, in the order of their planned start.
     pub steps: Vec<Step>,
+    /// How the power comes to the hosts.
+    #[serde(default)]
+    pub feeds: FeedGraph,
+}
+
+/// The way of the power: UPS, PDU or ATS, outlet, host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema, Default)]
+pub struct FeedGraph {
+    /// Where something is plugged in, the UPSes first, each behind what feeds it.
+    pub points: Vec<FeedPoint>,
+    /// The hosts of the plan.
+    pub hosts: Vec<FedHost>,
+}
+
+/// A place where something is plugged in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FeedPoint {
+    /// `ups-a`, `pdu-1`, `pdu-1/3`.
+    pub id: String,
+    /// Shown name.
+    pub label: Label,
+    /// `ups`, `pdu`, `ats`, `outlet` or `mains`.
+    pub kind: String,
+    /// The device it is of; `null` for mains without a UPS.
+    pub device: Option<String>,
+    /// What it gives: `mains`, `battery`, `unknown` or `none` (bypass, off, lost).
+    pub state: String,
+    /// What feeds it; of an ATS input A first.
+    pub inputs: Vec<FeedEdge>,
+}
+
+/// One line of the diagram.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FeedEdge {
+    /// Id of the point it comes from.
+    pub from: String,
+    /// What comes over it: `mains`, `battery`, `unknown`, `none`, or `off` when its device says that
+    /// nothing passes here.
+    pub state: String,
+    /// An ATS says that it uses this input.
+    pub in_use: bool,
+}
+
+/// A host and what its supplies are plugged into.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FedHost {
+    /// Its name.
+    pub id: String,
+    /// Shown name.
+    pub label: Label,
+    /// Feeds it needs.
+    pub need: usize,
+    /// Feeds that supply now.
+    pub left: usize,
+    /// Seconds it still has power, while it lives on a battery.
+    pub lives_s: Option<f64>,
+    /// Its supplies.
+    pub feeds: Vec<FeedEdge>,
 }
 
 /// Mode of the room's power.

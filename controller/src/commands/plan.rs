@@ -1,7 +1,9 @@
-//! `yagura plan show|rehearse`: what the shutdown plan is, and whether it would work.
+//! `yagura plan show|what-if|rehearse`: what the shutdown plan is, and whether it would work.
 //!
 //! `show` reads the site file alone. `rehearse` asks the running controller, which logs in to
 //! every server of the plan and stops none; it never touches a server itself.
+
+mod what_if;
 
 use super::role::Role;
 use super::{ConfigArg, Failure, http, load, page, person, table};
@@ -26,6 +28,10 @@ const SPARE: Duration = Duration::from_secs(60);
 pub(super) enum PlanCommand {
     /// Print the plan of a site file: which server stops when (表にする)
     Show(ConfigArg),
+    /// Who runs on and who dies if a UPS, a PDU or the mains were lost now (失ったときの影響)
+    #[command(after_long_help = "The running controller answers; nothing is changed.\n\
+        Exit codes: 0 nobody dies and the plan fits, 1 somebody dies or is unknown, or the name is wrong, 3 no controller answers.")]
+    WhatIf(what_if::WhatIfArgs),
     /// Log in to every server of the plan and stop none (予行演習)
     #[command(
         after_long_help = "The running controller does it, with its own keys, and keeps the result in its journal.\n\
@@ -42,6 +48,7 @@ pub(super) async fn run(command: PlanCommand) -> Result<ExitCode, Failure> {
             print!("{}", show(&site)?);
             Ok(ExitCode::SUCCESS)
         }
+        PlanCommand::WhatIf(args) => what_if::run(args).await,
         PlanCommand::Rehearse(ConfigArg { config }) => {
             let site = load::<Real>(&config)?;
             let addr = address(&site)?;

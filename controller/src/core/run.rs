@@ -442,6 +442,13 @@ impl<W: World> Loop<W> {
                     reply(&answer, token, result);
                 });
             }
+            FromWeb::WhatIf { token, lose } => {
+                let fates = self.engine.what_if(clock::now(), &lose).and_then(|fates| {
+                    serde_json::to_vec(&fates)
+                        .map_err(|error| Refused::Unavailable(format!("encoding the answer: {error}")))
+                });
+                reply(&answer, token, fates);
+            }
             FromWeb::Incidents { token } => {
                 let rows = serde_json::to_vec(&self.engine.incident_rows())
                     .map_err(|error| Refused::Unavailable(format!("encoding the incidents: {error}")));

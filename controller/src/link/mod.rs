@@ -120,6 +120,13 @@ pub enum FromWeb {
         /// Milliseconds since 1970 UTC.
         to_ms: i64,
     },
+    /// What would be if these were lost now.
+    WhatIf {
+        /// Echoed in the answer.
+        token: u64,
+        /// UPSes, PDUs, ATSes, outlets or `mains`.
+        lose: Vec<String>,
+    },
     /// Every incident, newest first.
     Incidents {
         /// Echoed in the answer.

@@ -9,6 +9,7 @@ mod incidents;
 mod limits;
 mod notices;
 mod operate;
+mod power;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::{self, Asked, Json};
@@ -90,6 +91,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(healthz))
         .routes(routes!(metric::metrics))
         .merge(coverage::routes())
+        .merge(power::routes())
         .merge(incidents::routes())
         .merge(alarms::routes())
         .merge(notices::routes())

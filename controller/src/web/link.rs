@@ -123,6 +123,11 @@ pub enum Question {
         /// Milliseconds since 1970 UTC.
         to_ms: i64,
     },
+    /// What would be if these were lost now.
+    WhatIf {
+        /// UPSes, PDUs, ATSes, outlets or `mains`.
+        lose: Vec<String>,
+    },
     /// Every incident.
     Incidents,
     /// The document of an incident.
@@ -158,6 +163,7 @@ impl Question {
                 from_ms,
                 to_ms,
             },
+            Self::WhatIf { lose } => FromWeb::WhatIf { token, lose },
             Self::Incidents => FromWeb::Incidents { token },
             Self::Incident { incident, upto } => FromWeb::Incident {
                 token,

@@ -245,6 +245,8 @@ pub enum Kind {
     RehearsalFailed,
     /// The plan was not rehearsed for longer than the site wants.
     RehearsalDue,
+    /// A host runs on fewer feeds than it has: an outlet is off, an input is lost.
+    HostFeedLost,
     /// A feed has lost its mains (contact).
     FeedLost,
     /// Breaker tripped.
@@ -367,7 +369,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 101] = [
+    pub const ALL: [Self; 102] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -410,6 +412,7 @@ impl Kind {
         Self::ActGone,
         Self::RehearsalFailed,
         Self::RehearsalDue,
+        Self::HostFeedLost,
         Self::FeedLost,
         Self::BreakerTripped,
         Self::SurgeProtector,
@@ -517,6 +520,7 @@ impl Kind {
             Self::ActGone => &power::ACT_GONE,
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,
             Self::RehearsalDue => &power::REHEARSAL_DUE,
+            Self::HostFeedLost => &power::HOST_FEED_LOST,
             Self::FeedLost => &power::FEED_LOST,
             Self::BreakerTripped => &power::BREAKER_TRIPPED,
             Self::SurgeProtector => &power::SURGE_PROTECTOR,

@@ -19,6 +19,8 @@ pub struct Condition {
     pub id: String,
     /// It holds now.
     pub active: bool,
+    /// False when nothing can be said: an alarm that stands goes on standing.
+    pub known: bool,
     /// What it is about: how urgent, what it means, what to do.
     pub kind: Kind,
     /// What it means, where that says more than the kind.
@@ -28,10 +30,11 @@ pub struct Condition {
 }
 
 impl Kind {
-    fn when(self, id: String, because: Option<Label>) -> Condition {
+    pub(super) fn when(self, id: String, because: Option<Label>) -> Condition {
         Condition {
             id,
             active: because.is_some(),
+            known: true,
             kind: self,
             what: None,
             because: because.unwrap_or_default(),
@@ -47,6 +50,7 @@ impl Outage {
         for ups in 0..self.config.ups.len() {
             self.ups_conditions(ups, now.mono, &mut conditions);
         }
+        self.feed_conditions(now.mono, &mut conditions);
         if !self.config.hosts.is_empty() {
             self.plan_conditions(now, &mut conditions);
             for host in &self.config.hosts {

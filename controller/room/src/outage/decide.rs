@@ -365,7 +365,7 @@ impl Outage {
     }
 
     /// Charge of the weakest feed that this host cannot do without.
-    fn weakest_charge(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<f64> {
+    pub(super) fn weakest_charge(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<f64> {
         let mut charges: Vec<f64> = host
             .points
             .iter()

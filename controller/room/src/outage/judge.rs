@@ -247,6 +247,11 @@ impl Outage {
 
     /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
     pub(super) fn supplies_without_mains(&self, now: Mono) -> Vec<Supply> {
+        self.spread(&self.own_supplies_without_mains(now), now)
+    }
+
+    /// What every UPS would give by itself, had mains failed.
+    pub(super) fn own_supplies_without_mains(&self, now: Mono) -> Vec<Supply> {
         let supplies = self.own_supplies(now).into_iter().enumerate();
         let fallen = supplies.map(|(ups, supply)| match supply {
             Supply::Steady if self.knows_battery(ups) => Supply::Draining(self.usable(ups, now)),
@@ -254,12 +259,12 @@ impl Outage {
             Supply::Steady => Supply::Doubtful,
             other => other,
         });
-        self.spread(&fallen.collect::<Vec<_>>(), now)
+        fallen.collect()
     }
 
     /// From the UPSes to every point.
     fn spread(&self, own: &[Supply], now: Mono) -> Vec<Supply> {
-        let ups = self.move_load(own, own);
+        let ups = self.move_load(own, own, now);
         self.config
             .graph
             .supplies(&ups, &self.said, &BTreeSet::new(), now)
@@ -273,7 +278,8 @@ impl Outage {
 
     /// Counts the load that moves. `ends` is when every UPS leaves its load to the others, which is
     /// when it ends, unless somebody asks what would be if it were lost.
-    pub(super) fn move_load(&self, supplies: &[Supply], ends: &[Supply]) -> Vec<Supply> {
+    pub(super) fn move_load(&self, supplies: &[Supply], ends: &[Supply], now: Mono) -> Vec<Supply> {
+        let graph = &self.config.graph;
         let moved =
             supplies
                 .iter()
@@ -283,7 +289,9 @@ impl Outage {
                     Supply::Draining(secs) => {
                         let beside: Vec<Supply> = ups.beside.iter().map(|other| ends[*other]).collect();
                         let mut secs = feeds::with_moved_load(*secs, &beside);
-                        for other in &ups.standby {
+                        let standby = ups.standby.iter();
+                        let standby = standby.filter(|other| graph.hands_over(**other, at, &self.said, now));
+                        for other in standby {
                             secs = feeds::with_standby_load(secs, ends[*other], self.growth(at, *other));
                         }
                         Supply::Draining(secs)

@@ -20,6 +20,7 @@ mod conditions;
 mod decide;
 mod drill;
 pub mod exercise;
+mod feeds;
 mod judge;
 mod learnt;
 mod policy;
@@ -30,12 +31,14 @@ pub mod run;
 mod shed;
 mod steps;
 mod view;
+pub mod what_if;
 
 pub use conditions::Condition;
 pub use learnt::{ENOUGH, HEADROOM_PERCENT, KEPT, Measured};
 pub use policy::Sight;
 pub use record::{Demand, Order, Outcome, Record, Verb};
 pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
+pub use what_if::{CannotBeLost, WhatIf};
 
 use crate::device::Poll;
 use crate::plan::{Plan, PlanProblem, PlanStep, Slot};
@@ -109,6 +112,8 @@ struct HostConf {
     feeds: Vec<usize>,
     /// Points of the graph that its supplies are plugged into.
     points: Vec<usize>,
+    /// Every point that its power can pass.
+    paths: BTreeSet<usize>,
     need: usize,
     slot: Slot,
     /// Place in the plan.
@@ -485,6 +490,7 @@ impl Config {
                     id: step.id.clone(),
                     label: step.label.clone(),
                     feeds: upses.into_iter().collect(),
+                    paths: points.iter().flat_map(|point| graph.path(*point)).collect(),
                     points,
                     need: host.need,
                     slot,

@@ -59,6 +59,7 @@ impl Outage {
             plan_hash: (!self.config.hosts.is_empty()).then(|| self.config.plan.hash().into()),
             run: self.view_run(),
             steps: self.view_steps(now.mono),
+            feeds: self.view_feeds(now.mono),
         }
     }
 

@@ -379,6 +379,27 @@ impl Graph {
         others
     }
 
+    /// True while an ATS may still hand the load of one UPS to the other: not when it says that it
+    /// is fed by the other already.
+    #[must_use]
+    pub fn hands_over(&self, from: usize, to: usize, said: &Said, now: Mono) -> bool {
+        let atses = self.points.iter().enumerate();
+        atses
+            .filter(|(_, point)| point.kind == Kind::Ats)
+            .any(|(at, point)| {
+                let reaches = |ups: usize, which: &usize| {
+                    let input = point.inputs.get(*which);
+                    input.is_some_and(|input| self.upses(*input).contains(&ups))
+                };
+                let source = said.source(at).filter(|_| said.is_fresh(self, at, now));
+                let moved = source.is_some_and(|which| reaches(to, &which) && !reaches(from, &which));
+                let inputs = || 0..point.inputs.len();
+                !moved
+                    && inputs().any(|which| reaches(from, &which))
+                    && inputs().any(|which| reaches(to, &which))
+            })
+    }
+
     /// What every point gives, from what the UPSes give and what the devices say. `lost` are
     /// points that are taken as dead.
     #[must_use]
@@ -518,6 +539,13 @@ impl Said {
         self.edge(graph, point, now, |words| {
             words.good.get(which).copied().flatten()
         })
+    }
+
+    /// Its last word of this input was a good one.
+    #[must_use]
+    pub fn says_good(&self, point: usize, which: usize) -> bool {
+        let words = self.words.get(&point);
+        words.is_some_and(|words| words.good.get(which) == Some(&Some(true)))
     }
 
     /// The input that an ATS says it uses, however long ago.

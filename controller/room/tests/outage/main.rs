@@ -6,6 +6,7 @@
     reason = "simulated times are small"
 )]
 
+mod feeds;
 mod killed;
 mod plan;
 mod replay;

@@ -9,6 +9,9 @@
 //! rule heat overheating for=60 then=stop hosts=web signs=hot:node-1,hot-2:node-2,cooler:crac
 //!                                        a sign is name:source; of overheating, `hot...` is heat
 //! at 100 hot holds | is gone | is lost
+//! pdu pdu-1 ups-a                        a PDU and what feeds it; ats ats-1 ups-a ups-b
+//! at 100 pdu-1 switches off 3 | switches on 3 | loses its input | falls silent | answers
+//! at 100 lose ups-a,mains                what would be if these were lost now
 //! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
 //!                | starts a test | ends its test
 //! at 100 db hangs | stays | refuses | fails 2 | stops 5 | has another key | is up again
@@ -23,8 +26,9 @@
 
 use super::world::{Life, Manner, Room, host, policy, site_with};
 use room::outage::{Input, Sight};
+use room::site::feeds::Branch;
 use room::site::outage::{About, Rule, Seen, Sign, Then};
-use room::site::{Confirm, OnFailure, StepTimes};
+use room::site::{Confirm, DeviceKind, OnFailure, StepTimes};
 use room::time::Millis;
 use std::path::Path;
 
@@ -95,7 +99,7 @@ fn play_out(timeline: &str) -> Result<Room, String> {
         match words[..] {
             ["at", secs, who, ref what @ ..] => {
                 room.run_until(millis(secs)?);
-                if who != "show" {
+                if who != "show" && who != "lose" {
                     room.remark(line.splitn(3, ' ').nth(2).unwrap_or_default());
                 }
                 act_out(&mut room, who, what).ok_or_else(|| format!("cannot read: {line}"))?;
@@ -108,6 +112,7 @@ fn play_out(timeline: &str) -> Result<Room, String> {
 }
 
 fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
+    let mut boxes = Vec::new();
     let (mut ups, mut batteries, mut hosts, mut policy) = (Vec::new(), Vec::new(), Vec::new(), policy());
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -116,6 +121,8 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                 ups.push(name);
                 batteries.push(full.parse().map_err(|_| format!("cannot read: {line}"))?);
             }
+            ["pdu", name, ref feeds @ ..] => boxes.push((DeviceKind::Pdu, name, feeds.to_vec())),
+            ["ats", name, ref feeds @ ..] => boxes.push((DeviceKind::Ats, name, feeds.to_vec())),
             ["host", name, ref options @ ..] => {
                 let options = options
                     .iter()
@@ -156,6 +163,15 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
     }
     let mut site = site_with(&ups, policy);
     site.hosts = hosts;
+    for (kind, name, feeds) in boxes {
+        let mut device = site.devices[0].clone();
+        (device.kind, device.name) = (kind, name.into());
+        site.devices.push(device);
+        site.branches.push(Branch {
+            device: name.into(),
+            fed_by: feeds.into_iter().map(String::from).collect(),
+        });
+    }
     Ok(Room::new(site, &batteries))
 }
 
@@ -255,6 +271,17 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
         }
         return Some(());
     }
+    if let Some(branching) = room.branchings.iter_mut().find(|branching| branching.name == who) {
+        match what {
+            ["switches", "off", outlet] => branching.off.insert((*outlet).into()),
+            ["switches", "on", outlet] => branching.off.remove(*outlet),
+            ["loses", "its", "input"] => std::mem::replace(&mut branching.dead, true),
+            ["falls", "silent"] => std::mem::replace(&mut branching.silent, true),
+            ["answers"] => std::mem::replace(&mut branching.silent, false),
+            _ => return None,
+        };
+        return Some(());
+    }
     if let Some(host) = room.hosts.iter_mut().find(|host| host.id == who) {
         host.manner = match what {
             ["hangs"] => Manner::Hangs,
@@ -297,6 +324,7 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             hosts: Vec::new(),
             by: by.into(),
         }),
+        ("lose", [names]) => lose(room, names),
         ("show", []) => show(room),
         _ => return None,
     }
@@ -309,6 +337,42 @@ fn drill(host: &str, with_dependants: bool, by: &str) -> Input<'static> {
         with_dependants,
         by: by.into(),
     }
+}
+
+/// What would be if these were lost.
+fn lose(room: &mut Room, names: &str) {
+    let lost: Vec<String> = names.split(',').map(String::from).collect();
+    let answer = match room.engine.what_if(&lost, room.clock().mono) {
+        Ok(answer) => answer,
+        Err(problem) => return room.remark(&format!("lose {names}: {problem}")),
+    };
+    let secs = |value: Option<f64>| value.map_or("-".into(), |secs| format!("{secs:.0} s"));
+    for fate in &answer.hosts {
+        room.remark(&format!(
+            "lose {names}: {} {:?}, {} of {} feeds, lives {} on {}, stopped in {} to {}",
+            fate.host,
+            fate.fate,
+            fate.feeds_left,
+            fate.feeds,
+            secs(fate.lives_s),
+            fate.battery.as_deref().unwrap_or("-"),
+            secs(fate.stops_in_s),
+            secs(fate.stopped_in_s),
+        ));
+    }
+    room.remark(&match &answer.plan {
+        None => format!("lose {names}: no plan starts"),
+        Some(plan) => format!(
+            "lose {names}: the plan starts in {:.0} s, ends in {:.0} s, {}",
+            plan.starts_in_s,
+            plan.ends_in_s,
+            if plan.fits {
+                "fits".into()
+            } else {
+                format!("too late for {}", plan.too_late.join(" "))
+            }
+        ),
+    });
 }
 
 /// The power as the page shows it, in two lines.

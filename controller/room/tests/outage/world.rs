@@ -12,7 +12,7 @@ use room::site::{
     Site, StepTimes,
 };
 use room::time::{Millis, Mono, Now, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// From `Execute` to the moment the target is asked.
@@ -44,6 +44,18 @@ pub(crate) struct Ups {
     /// It discharges although mains is there.
     pub(crate) testing: bool,
     since_battery: Option<u64>,
+    next_poll: u64,
+}
+
+/// A PDU or ATS in truth.
+#[derive(Debug, Clone)]
+pub(crate) struct Branching {
+    pub(crate) name: String,
+    pub(crate) silent: bool,
+    /// Outlets that are switched off.
+    pub(crate) off: BTreeSet<String>,
+    /// Its input is gone although what feeds it is well: a breaker.
+    pub(crate) dead: bool,
     next_poll: u64,
 }
 
@@ -82,6 +94,8 @@ pub(crate) enum Life {
 pub(crate) struct SimHost {
     pub(crate) id: String,
     pub(crate) feeds: Vec<usize>,
+    /// What its supplies are plugged into, as the site spells it.
+    plugs: Vec<String>,
     pub(crate) need: usize,
     pub(crate) manner: Manner,
     /// Without a port to watch, a host that is down looks like one that refuses.
@@ -110,6 +124,7 @@ pub(crate) struct Room {
     pub(crate) journal: Vec<(Now, Record)>,
     pub(crate) ups: Vec<Ups>,
     pub(crate) hosts: Vec<SimHost>,
+    pub(crate) branchings: Vec<Branching>,
     /// What happened, for people.
     pub(crate) transcript: Vec<String>,
     jobs: Vec<(u64, Order, Job)>,
@@ -149,6 +164,7 @@ impl Room {
             journal: Vec::new(),
             ups: Vec::new(),
             hosts,
+            branchings: Vec::new(),
             transcript: Vec::new(),
             jobs: Vec::new(),
             fast: false,
@@ -177,6 +193,15 @@ impl Room {
                 once: BTreeMap::new(),
                 testing: false,
                 since_battery: None,
+                next_poll: 1_000,
+            });
+        }
+        for branch in &room.site.branches {
+            room.branchings.push(Branching {
+                name: branch.device.clone(),
+                silent: false,
+                off: BTreeSet::new(),
+                dead: false,
                 next_poll: 1_000,
             });
         }
@@ -350,6 +375,8 @@ impl Room {
         } else {
             let polls = self.ups.iter().map(|ups| ups.next_poll);
             next = next.min(polls.min().unwrap_or(u64::MAX));
+            let polls = self.branchings.iter().map(|branching| branching.next_poll);
+            next = next.min(polls.min().unwrap_or(u64::MAX));
             next = next.min(self.wake.unwrap_or(u64::MAX));
         }
         next = next.min(self.jobs.iter().map(|(at, _, _)| *at).min().unwrap_or(u64::MAX));
@@ -390,6 +417,11 @@ impl Room {
         for ups in 0..self.ups.len() {
             if self.ups[ups].next_poll <= self.now && self.down_until.is_none() {
                 self.poll(ups);
+            }
+        }
+        for at in 0..self.branchings.len() {
+            if self.branchings[at].next_poll <= self.now && self.down_until.is_none() {
+                self.poll_branching(at);
             }
         }
         let due: Vec<_> = self.jobs.extract_if(.., |(at, _, _)| *at <= self.now).collect();
@@ -510,9 +542,94 @@ impl Room {
         self.tell(Input::Poll(&poll));
     }
 
+    fn poll_branching(&mut self, at: usize) {
+        self.branchings[at].next_poll = self.now + if self.fast { 1_000 } else { 5_000 };
+        let branching = &self.branchings[at];
+        let result = if branching.silent {
+            Err(PollFailure::Timeout)
+        } else {
+            Ok(self.reading_of(branching))
+        };
+        let now = self.clock().mono;
+        let poll = Poll {
+            device: branching.name.clone(),
+            asked: now,
+            answered: now,
+            result,
+        };
+        self.tell(Input::Poll(&poll));
+    }
+
+    fn reading_of(&self, branching: &Branching) -> Reading {
+        let mut facts = Vec::new();
+        let plugs = self.hosts.iter().flat_map(|host| &host.plugs);
+        let outlets: BTreeSet<&str> = plugs
+            .filter_map(|plug| plug.strip_prefix(&branching.name)?.strip_prefix('/'))
+            .collect();
+        for outlet in outlets {
+            let word = if branching.off.contains(outlet) {
+                "off"
+            } else {
+                "on"
+            };
+            facts.push(state(&format!("outlet.{outlet}.status"), word));
+        }
+        let branch = self
+            .site
+            .branches
+            .iter()
+            .find(|branch| branch.device == branching.name);
+        let inputs = branch.map_or(&[][..], |branch| &branch.fed_by);
+        if inputs.len() < 2 {
+            facts.push(number(
+                "input.voltage",
+                if branching.dead { 0.0 } else { 101.0 },
+                "V",
+            ));
+        } else {
+            let live: Vec<bool> = inputs.iter().map(|input| self.carrier(input).is_some()).collect();
+            for (name, live) in ["input.a.status", "input.b.status"].into_iter().zip(&live) {
+                facts.push(state(name, if *live { "good" } else { "bad" }));
+            }
+            let source = live.iter().position(|live| *live);
+            facts.push(state("input.source", source.map_or("none", |at| ["a", "b"][at])));
+        }
+        Reading {
+            profile: "test".into(),
+            sys_object_id: None,
+            facts,
+        }
+    }
+
+    /// The UPS that carries what is plugged in there.
+    fn carrier(&self, plug: &str) -> Option<usize> {
+        let (device, outlet) = plug
+            .split_once('/')
+            .map_or((plug, None), |(name, at)| (name, Some(at)));
+        if let Some(ups) = self.ups.iter().position(|ups| ups.name == device) {
+            return self.supplies(ups).then_some(ups);
+        }
+        let own = self
+            .branchings
+            .iter()
+            .find(|branching| branching.name == device)?;
+        if own.dead || outlet.is_some_and(|outlet| own.off.contains(outlet)) {
+            return None;
+        }
+        let branch = self.site.branches.iter().find(|branch| branch.device == device)?;
+        branch.fed_by.iter().find_map(|feed| self.carrier(feed))
+    }
+
+    /// The UPSes that carry a host now, one for every supply that has power.
+    fn carriers(&self, host: &SimHost) -> Vec<usize> {
+        host.plugs.iter().filter_map(|plug| self.carrier(plug)).collect()
+    }
+
     fn reading(&mut self, ups: usize) -> Reading {
         let load = self.load(ups);
         let now = self.now;
+        // Only what hands load from one UPS to another needs to know how much that is.
+        let tells_load = !self.branchings.is_empty();
         let ups = &mut self.ups[ups];
         let drains = !ups.mains || ups.testing;
         if drains {
@@ -531,6 +648,9 @@ impl Room {
             number("battery.time_on", on as f64, "s"),
             number("input.voltage", if ups.mains { 101.0 } else { 0.0 }, "V"),
         ];
+        if tells_load {
+            facts.push(number("ups.load", load * 10.0, "%"));
+        }
         if ups.testing {
             facts.push(state("ups.test.result", "running"));
         }
@@ -566,7 +686,7 @@ impl Room {
 
     fn has_power(&self, host: usize) -> bool {
         let host = &self.hosts[host];
-        host.feeds.iter().filter(|ups| self.supplies(**ups)).count() >= host.need
+        self.carriers(host).len() >= host.need
     }
 
     /// Seconds until each host loses its power, if nobody stops and mains stays as it is.
@@ -618,9 +738,10 @@ impl Room {
     pub(crate) fn load(&self, ups: usize) -> f64 {
         let mut load = IDLE_LOAD;
         for host in &self.hosts {
-            if host.feeds.contains(&ups) && matches!(host.life, Life::Up | Life::Going { .. }) {
-                let live = host.feeds.iter().filter(|ups| self.supplies(**ups)).count();
-                load += 1.0 / live.max(1) as f64;
+            if matches!(host.life, Life::Up | Life::Going { .. }) {
+                let carriers = self.carriers(host);
+                let own = carriers.iter().filter(|carrier| **carrier == ups).count();
+                load += own as f64 / carriers.len().max(1) as f64;
             }
         }
         load
@@ -700,6 +821,7 @@ fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
     SimHost {
         id: host.name.clone(),
         feeds: host.feeds.iter().filter_map(index).collect(),
+        plugs: host.feeds.clone(),
         need: host.need,
         manner: Manner::Stops(2_000),
         blind: host.confirm == Confirm::ActionSucceeded,

@@ -502,6 +502,31 @@ pub(in crate::catalog) const REHEARSAL_DUE: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const HOST_FEED_LOST: Advice = Advice {
+    word: "host_feed_lost",
+    class: CLASS,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new(
+        "サーバーの給電系統の一部が断",
+        "Servers run on fewer feeds than they have",
+    ),
+    cause: Text::new(
+        "PDU の出力が切られたか、PDU や ATS の入力がなくなりました。",
+        "An outlet of a PDU was switched off, or a PDU or ATS has lost an input.",
+    ),
+    consequence: Text::new(
+        "サーバーは動いていますが、残る系統が止まるとすぐに落ちます。",
+        "The servers still run; if the feed that is left fails too, they fall at once.",
+    ),
+    action: Text::new(
+        "作業中でなければ、PDU の出力、差し込み、手前の遮断器を確認して元に戻してください。",
+        "Unless somebody works on it, check the outlet, its plug and the breaker in front of it, and bring the feed back.",
+    ),
+    respond_within: minutes(30),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const FEED_LOST: Advice = Advice {
     word: "feed_lost",
     class: CLASS,
