@@ -122,7 +122,8 @@ impl Nut {
         write(
             dir,
             "upsd.users",
-            "[reader]\npassword = \"room watch\"\n[teller]\npassword = \"room act\"\nactions = SET\ninstcmds = ALL\n",
+            "[reader]\npassword = \"room watch\"\n[teller]\npassword = \"room act\"\nactions = SET\ninstcmds = ALL\n\
+             [monitor]\npassword = \"room monitor\"\nupsmon primary\n",
         );
         let running = drivers
             .iter()
@@ -155,6 +156,12 @@ impl Nut {
                 *child = driver_of(&self.dir, driver);
             }
         }
+    }
+
+    /// Process id of the server.
+    #[must_use]
+    pub fn server_id(&self) -> u32 {
+        self.upsd.id()
     }
 
     /// Ends the server as a crash would.

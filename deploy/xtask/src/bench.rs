@@ -31,6 +31,8 @@ pub(crate) enum What {
     Poll,
     /// Alarm to the mail server's word that it has the mail
     Notice,
+    /// The server for NUT's clients, and low battery to the first command, beside stock NUT
+    Outage,
     /// Ten thousand devices through the whole product: processor, memory, lateness, the picture
     Site,
 }
@@ -56,6 +58,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Node,
         What::Poll,
         What::Notice,
+        What::Outage,
         What::Site,
     ];
     let chosen: Vec<What> = what.map_or_else(|| all.to_vec(), |one| vec![one]);
@@ -83,6 +86,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Node => with_firmware("node", profile, &binary),
             What::Poll => in_bench("hil-tests", "poll", profile, &binary),
             What::Notice => in_bench("hil-tests", "notice", profile, &binary),
+            What::Outage => in_bench("hil-tests", "outage", profile, &binary),
             What::Site => in_bench("hil-tests", "site", profile, &binary),
         };
         // One figure that cannot be had does not hide the others.

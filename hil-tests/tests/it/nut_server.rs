@@ -64,6 +64,100 @@ fn upsmon(dir: &Path, ups: &str, addr: SocketAddr, stopped: &Path) -> Child {
     Child::start(&mut command)
 }
 
+/// What a stock program says, on both of its outputs.
+fn says(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().unwrap();
+    [output.stdout, output.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stock_upscmd_and_upsrw_order_what_the_site_allows_and_nothing_that_switches_power() {
+    if cannot_run(lacking(&["upsc"])) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (ups_a, nut) = (ups(Mib::Rfc1628).await, free_port());
+    ups_a.let_write("keeper");
+    let password = write_secret(&dir.path().join("monitor"), "secret");
+    let community = write_secret(&dir.path().join("keeper"), "keeper");
+    let account = |name: &str, rights: &str| {
+        format!(
+            "[[nut_server.user]]\nname = \"{name}\"\npassword_file = \"{}\"\nrole = \"secondary\"\n{rights}\n",
+            password.display()
+        )
+    };
+    let site = SiteFile::new(dir.path())
+        .builtin_mqtt(free_port())
+        .with(&format!(
+            "[[device]]\nname = \"ups-a\"\nkind = \"ups\"\naddr = \"{}\"\nversion = \"v2c\"\ncommunity = \"hil\"\n\
+             poll = \"500ms\"\ncommands = [\"test.battery.start\", \"beeper.mute\", \"shutdown.return\"]\n\
+             write = {{ community_file = \"{}\" }}\n",
+            ups_a.addr,
+            community.display()
+        ))
+        .with(&format!(
+            "[nut_server]\nlisten = \"{nut}\"\nallow = [\"127.0.0.1\"]\n{}{}",
+            account("operator", "instcmds = [\"test.battery.start\", \"beeper.mute\"]\nset = true"),
+            account("monitor", ""),
+        ))
+        .write();
+    let yagura = Yagura::run(&site);
+    let at = format!("ups-a@{nut}");
+    wait_for("upscmd to list what may be told", BOUND, async || {
+        let listed = says("upscmd", &["-l", &at]);
+        (listed.contains("beeper.mute - silence the beeper") && !listed.contains("shutdown")).then_some(())
+    })
+    .await;
+    let order = |user: &str, command: &str| {
+        says(
+            "upscmd",
+            &["-u", user, "-p", "secret", "-w", "-t", "20", &at, command],
+        )
+    };
+    let done = order("operator", "beeper.mute");
+    assert!(done.contains("SUCCESS"), "{done}");
+    let denied = order("monitor", "beeper.mute");
+    assert!(denied.contains("Access denied"), "{denied}");
+    let power = order("operator", "shutdown.return");
+    assert!(
+        power.contains("Access denied"),
+        "what switches power is a step of a plan: {power}"
+    );
+    assert_eq!(ups_a.writes(), 1, "only the beeper was written");
+
+    // Of the beeper's values only the one for which the site allows a command can be set.
+    let listed = wait_for("upsrw to list the beeper", BOUND, async || {
+        let listed = says("upsrw", &["-l", &at]);
+        listed.contains("[ups.beeper.status]").then_some(listed)
+    })
+    .await;
+    assert!(
+        listed.contains("Option: \"muted\"") && !listed.contains("enabled\""),
+        "{listed}"
+    );
+    let set = |user: &str| {
+        let value = "ups.beeper.status=muted";
+        says(
+            "upsrw",
+            &["-u", user, "-p", "secret", "-w", "-t", "20", "-s", value, &at],
+        )
+    };
+    let done = set("operator");
+    assert!(done.contains("SUCCESS"), "{done}");
+    let denied = set("monitor");
+    assert!(denied.contains("Access denied"), "{denied}");
+    assert_eq!(ups_a.writes(), 1, "it was muted already");
+
+    let ordered = yagura.records().into_iter().find(|row| {
+        let record = &row["record"];
+        record["kind"] == "device_ordered" && record["command"] == "beeper.mute"
+    });
+    let by = ordered.expect("an order in the journal")["record"]["by"].clone();
+    assert_eq!(by, "nut:operator@127.0.0.1");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stock_upsmon_is_told_to_stop_by_a_ups_of_its_own_and_not_before_its_turn() {
     if cannot_run(lacking(&["upsc"])) {
@@ -106,12 +200,11 @@ async fn a_stock_upsmon_is_told_to_stop_by_a_ups_of_its_own_and_not_before_its_t
     );
 
     // A rehearsal says that nobody would hear it.
-    assert!(
-        yagura
-            .post("/api/v1/plan/rehearse", &serde_json::json!({"by": "hil"}))
-            .status
-            < 300
-    );
+    wait_for("act to be there for a rehearsal", BOUND, async || {
+        let answer = yagura.post("/api/v1/plan/rehearse", &serde_json::json!({"by": "hil"}));
+        (answer.status < 300).then_some(())
+    })
+    .await;
     yagura.wait("the rehearsal to find nobody logged in", BOUND, |s| {
         let problem = s.power.steps.first()?.problem.clone()?;
         problem.contains("no client is logged in").then_some(())
