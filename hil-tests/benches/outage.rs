@@ -316,6 +316,11 @@ fn trap() -> Vec<u8> {
     tlv(0x30, &message)
 }
 
+async fn send_trap(to: SocketAddr) {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    socket.send_to(&trap(), to).await.expect("loopback");
+}
+
 struct Room {
     agent: Ups,
     yagura: Yagura,
@@ -353,6 +358,10 @@ async fn room(poll: &str, outage: &str) -> Room {
             (mains && ready).then_some(())
         });
         agent.set_mains(false);
+    });
+    // Where the polls are far apart nobody waits for the next one.
+    send_trap(trap_to).await;
+    tokio::task::block_in_place(|| {
         yagura.wait("the UPS on battery", BOUND, |s| {
             s.power.ups.iter().all(|ups| ups.state == "battery").then_some(())
         });
@@ -404,8 +413,7 @@ async fn low_battery(by_trap: bool) -> f64 {
         agent.set_charge(1.0);
         let low = Instant::now();
         if by_trap {
-            let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-            socket.send_to(&trap(), trap_to).await.expect("loopback");
+            send_trap(trap_to).await;
         }
         match appears(&stopped, BOUND).await {
             Some(at) => samples.push((at - low).as_secs_f64()),

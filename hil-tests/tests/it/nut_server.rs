@@ -116,13 +116,16 @@ async fn stock_upscmd_and_upsrw_order_what_the_site_allows_and_nothing_that_swit
             &["-u", user, "-p", "secret", "-w", "-t", "20", &at, command],
         )
     };
-    let done = order("operator", "beeper.mute");
-    assert!(done.contains("SUCCESS"), "{done}");
+    // Until the role that tells devices is there, an order fails and changes nothing.
+    wait_for("upscmd to hear of success", BOUND, async || {
+        order("operator", "beeper.mute").contains("SUCCESS").then_some(())
+    })
+    .await;
     let denied = order("monitor", "beeper.mute");
-    assert!(denied.contains("Access denied"), "{denied}");
+    assert!(denied.contains("ACCESS-DENIED"), "{denied}");
     let power = order("operator", "shutdown.return");
     assert!(
-        power.contains("Access denied"),
+        power.contains("ACCESS-DENIED"),
         "what switches power is a step of a plan: {power}"
     );
     assert_eq!(ups_a.writes(), 1, "only the beeper was written");
@@ -147,15 +150,14 @@ async fn stock_upscmd_and_upsrw_order_what_the_site_allows_and_nothing_that_swit
     let done = set("operator");
     assert!(done.contains("SUCCESS"), "{done}");
     let denied = set("monitor");
-    assert!(denied.contains("Access denied"), "{denied}");
+    assert!(denied.contains("ACCESS-DENIED"), "{denied}");
     assert_eq!(ups_a.writes(), 1, "it was muted already");
 
-    let ordered = yagura.records().into_iter().find(|row| {
-        let record = &row["record"];
-        record["kind"] == "device_ordered" && record["command"] == "beeper.mute"
-    });
-    let by = ordered.expect("an order in the journal")["record"]["by"].clone();
-    assert_eq!(by, "nut:operator@127.0.0.1");
+    let records: Vec<String> = yagura.records().iter().map(ToString::to_string).collect();
+    let ordered = records
+        .iter()
+        .any(|record| record.contains("\"beeper.mute\"") && record.contains("\"nut:operator@127.0.0.1\""));
+    assert!(ordered, "the journal names the account: {records:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
