@@ -428,6 +428,7 @@ impl<W: World> Engine<W> {
                     turn.refused = Some(refused);
                 }
             }
+            Event::Operator { person, ask } => self.operator(now, person, ask, &mut turn),
             Event::Outcome { order, outcome } => {
                 self.power(now, outage::Input::Outcome { order, outcome }, &mut turn);
             }
@@ -437,7 +438,9 @@ impl<W: World> Engine<W> {
             Event::NutLogins(logins) => self.nut_logins(now, logins, &mut turn),
             Event::NutWish(asked) => turn.refused = self.nut_wish(now, &asked, &mut turn).err(),
             Event::Operated { id, done } => self.operated(now, id, done, &mut turn),
-            Event::ActGone => self.power(now, outage::Input::ActGone, &mut turn),
+            Event::ActGone => {
+                self.power(now, outage::Input::ActGone, &mut turn);
+            }
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
             Event::Delivered(delivered) => self.delivered(now, &delivered, &mut turn),
             Event::Checkpoint { size, root } => self.give_checkpoint(now, size, &root, &mut turn),
@@ -506,7 +509,13 @@ impl<W: World> Engine<W> {
 
     // ---- power -------------------------------------------------------------------------
 
-    fn power(&mut self, now: Now, input: outage::Input<'_>, turn: &mut Turn) {
+    /// Hands it to the outage engine; what was done of a person's request, and why not.
+    fn power(
+        &mut self,
+        now: Now,
+        input: outage::Input<'_>,
+        turn: &mut Turn,
+    ) -> (Option<Label>, Option<Label>) {
         let before = self.outage.stopped_hosts();
         let power = self.outage.handle(now, input);
         // The outage engine has applied its own records.
@@ -520,10 +529,11 @@ impl<W: World> Engine<W> {
                 Do::Cancel(order) => Effect::Cancel(order),
                 Do::FastPolling(fast) => Effect::FastPolling(fast),
             }));
-        if let Some(refused) = power.refused {
-            turn.refused = Some(Refused::Conflict(refused.en));
+        if let Some(refused) = &power.refused {
+            turn.refused = Some(Refused::Conflict(refused.en.clone()));
         }
         self.evaluate_power(now, turn);
+        (power.said, power.refused)
     }
 
     fn evaluate_power(&mut self, now: Now, turn: &mut Turn) {

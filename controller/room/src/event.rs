@@ -8,8 +8,10 @@ use crate::command::{Done, Operation};
 use crate::device::Poll;
 use crate::notice::{Delivered, Notice};
 use crate::nut::wish::Wish;
+use crate::outage::operator::{Ask, Person};
 use crate::outage::{Order, Outcome, RealOrder};
 use crate::record::Record;
+use crate::site::Label;
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -28,6 +30,13 @@ pub enum Event {
         by: String,
         /// What.
         command: Command,
+    },
+    /// Somebody at the controller's own socket orders something.
+    Operator {
+        /// Who, as the machine knows them.
+        person: Person,
+        /// What.
+        ask: Ask,
     },
     /// A step went on.
     Outcome {
@@ -344,4 +353,6 @@ pub struct Turn {
     pub history: Vec<HistoryRow>,
     /// Why a command was refused.
     pub refused: Option<Refused>,
+    /// What was done of an operator's order, or why it was not.
+    pub said: Option<Result<Label, Label>>,
 }

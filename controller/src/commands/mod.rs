@@ -16,6 +16,7 @@ mod limit;
 mod maintenance;
 mod node;
 mod notice;
+mod operator;
 mod plan;
 mod probe;
 mod profile;
@@ -69,6 +70,8 @@ Examples:
       Which server is stopped when, and how long it takes.
   yagura plan rehearse --config /etc/yagura/site.toml
       Logs in to every server of the plan and stops none.
+  sudo yagura plan run --config /etc/yagura/site.toml --reason smoke
+      Stops the servers now, in order; abort, pause, resume and skip change a run.
   yagura alarm list --config /etc/yagura/site.toml
       What stands, most urgent first, and what to do about it.
   yagura maintenance start --config /etc/yagura/site.toml --minutes 60 --reason cabling node:node-1

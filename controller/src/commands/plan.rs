@@ -5,6 +5,7 @@
 
 mod what_if;
 
+use super::operator;
 use super::role::Role;
 use super::{ConfigArg, Failure, http, load, page, person, table};
 use crate::listen;
@@ -23,6 +24,11 @@ use tokio::time::timeout;
 /// What a rehearsal may take beyond the budgets of its steps.
 const SPARE: Duration = Duration::from_secs(60);
 
+const OPERATORS: &str = "\
+For root and for those named in [operators] of the site, on the controller's own machine; nothing on the \
+network can do it. What is done is in the journal with the user's name and number.
+Exit codes: 0 done, 1 refused, 3 no controller answers.";
+
 /// What to do with the plan.
 #[derive(Debug, Subcommand)]
 pub(super) enum PlanCommand {
@@ -32,6 +38,24 @@ pub(super) enum PlanCommand {
     #[command(after_long_help = "The running controller answers; nothing is changed.\n\
         Exit codes: 0 nobody dies and the plan fits, 1 somebody dies or is unknown, or the name is wrong, 3 no controller answers.")]
     WhatIf(what_if::WhatIfArgs),
+    /// Stop servers now, by the plan (停止を始める)
+    #[command(after_long_help = OPERATORS)]
+    Run(operator::RunArgs),
+    /// Go no further with the run that is under way (中止)
+    #[command(after_long_help = OPERATORS)]
+    Abort(operator::AbortArgs),
+    /// Order nothing new for a while; ends by itself (一時停止)
+    #[command(after_long_help = OPERATORS)]
+    Pause(operator::PauseArgs),
+    /// End a pause (再開)
+    #[command(after_long_help = OPERATORS)]
+    Resume(ConfigArg),
+    /// Leave a server as it is; nothing waits for it any more (飛ばす)
+    #[command(after_long_help = OPERATORS)]
+    Skip(operator::SkipArgs),
+    /// Agree to the order of another person (二人目の確認)
+    #[command(after_long_help = OPERATORS)]
+    Confirm(operator::ConfirmArgs),
     /// Log in to every server of the plan and stop none (予行演習)
     #[command(
         after_long_help = "The running controller does it, with its own keys, and keeps the result in its journal.\n\
@@ -49,6 +73,16 @@ pub(super) async fn run(command: PlanCommand) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         PlanCommand::WhatIf(args) => what_if::run(args).await,
+        PlanCommand::Run(args) => {
+            let site = load::<Real>(args.config())?;
+            print!("{}", show(&site)?);
+            operator::run(&site, args).await
+        }
+        PlanCommand::Abort(args) => operator::abort(args).await,
+        PlanCommand::Pause(args) => operator::pause(args).await,
+        PlanCommand::Resume(ConfigArg { config }) => operator::resume(&config).await,
+        PlanCommand::Skip(args) => operator::skip(args).await,
+        PlanCommand::Confirm(args) => operator::confirm(args).await,
         PlanCommand::Rehearse(ConfigArg { config }) => {
             let site = load::<Real>(&config)?;
             let addr = address(&site)?;
@@ -74,7 +108,10 @@ fn show(site: &Site<Real>) -> Result<String, Failure> {
         .iter()
         .map(|(step, slot)| {
             [
-                step.id.clone(),
+                match step.shed_after {
+                    Some(_) => format!("{} *", step.id),
+                    None => step.id.clone(),
+                },
                 step.label.ja.clone(),
                 if step.after.is_empty() {
                     "-".to_owned()
@@ -111,6 +148,16 @@ fn show(site: &Site<Real>) -> Result<String, Failure> {
         rows.len(),
         plan.hash()
     ));
+    for step in plan.steps() {
+        if let Some(after) = step.shed_after {
+            text.push_str(&format!(
+                "* {} は停電 {} で先に停止 is stopped early, after {} on battery\n",
+                step.id,
+                clock(after.as_secs_f64()),
+                clock(after.as_secs_f64())
+            ));
+        }
+    }
     if let Some(policy) = &site.outage {
         text.push_str(&format!(
             "開始 starts: when the usable runtime falls to the total and a reserve of {}, at a charge of {} %, \

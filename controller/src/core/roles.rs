@@ -6,12 +6,13 @@
 
 use crate::core::source::Message;
 use crate::link::{
-    self, Account, FromAct, FromBroker, FromNut, FromWeb, MAX_WAITING, Role, ToAct, ToBroker, ToNut, ToWeb,
-    wire,
+    self, Account, Ask, FromAct, FromBroker, FromNut, FromOperator, FromWeb, MAX_WAITING, Role, ToAct,
+    ToBroker, ToNut, ToOperator, ToWeb, wire,
 };
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use room::nut::served::Served;
+use room::outage::operator::{Person, Who};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -26,6 +27,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the users of the roles have their numbers.
 const PASSWD: &str = "/etc/passwd";
+/// Where the groups have their members.
+const GROUP: &str = "/etc/group";
+/// An operator's order is sent, and answered after the journal has it, within this time.
+const OPERATOR_WITHIN: Duration = Duration::from_secs(30);
 
 /// What the roles bring into the loop.
 pub(super) enum RoleInput {
@@ -41,6 +46,8 @@ pub(super) enum RoleInput {
     Nut(FromNut, mpsc::Sender<ToNut>),
     /// Web asks; answers go to the sender.
     Web(FromWeb, mpsc::Sender<ToWeb>),
+    /// A person at this machine orders; the answer goes to the sender.
+    Operator(Person, Ask, oneshot::Sender<ToOperator>),
 }
 
 /// The queue towards one connected role.
@@ -123,6 +130,8 @@ impl Outboxes {
             Role::Broker => leave(&mut self.broker, id),
             Role::Act => leave(&mut self.act, id),
             Role::Nut => self.nut.take_if(|(current, _)| *current == id).is_some(),
+            // It has no queue: it asks once and is answered.
+            Role::Operator => false,
         }
     }
 
@@ -253,11 +262,16 @@ async fn session(
     loop_: &Channels,
     messages: mpsc::Sender<Message>,
 ) -> Result<(), wire::LinkError> {
-    let peer = stream.peer_cred()?.uid();
+    let (peer, group) = (stream.peer_cred()?.uid(), stream.peer_cred()?.gid());
     let (role, reader, writer) = wire::accept(stream).await?;
     let own = rustix::process::geteuid().as_raw();
     // A machine without that file has no users of the roles either.
     let passwd = std::fs::read_to_string(PASSWD).unwrap_or_default();
+    if role == Role::Operator {
+        let groups = std::fs::read_to_string(GROUP).unwrap_or_default();
+        let person = person(peer, group, &passwd, &groups);
+        return operator(person, reader, writer, &loop_.act).await;
+    }
     if !may_be(peer, own, role, &passwd) {
         tracing::error!(peer, ?role, "a process of another user claims a role; refused");
         return Err(wire::LinkError::Closed);
@@ -267,6 +281,7 @@ async fn session(
         Role::Act => act(id, reader, writer, &loop_.act).await,
         Role::Broker => broker(id, reader, writer, accounts, &loop_.others, messages).await,
         Role::Nut => nut(id, reader, writer, &loop_.others).await,
+        Role::Operator => Ok(()),
     }
 }
 
@@ -280,12 +295,59 @@ fn may_be(peer: u32, own: u32, role: Role, passwd: &str) -> bool {
         Role::Broker => "yagura-broker",
         Role::Act => "yagura-act",
         Role::Nut => "yagura-nut",
+        // Everybody may ask; what is done of it is decided by the site's [operators].
+        Role::Operator => return true,
     };
     // `name:x:uid:...`
     passwd.lines().any(|line| {
         let mut fields = line.split(':');
         fields.next() == Some(wanted) && fields.nth(1).and_then(|uid| uid.parse().ok()) == Some(peer)
     })
+}
+
+/// The user behind a connection, with the groups that this machine's own files put it into.
+fn person(uid: u32, gid: u32, passwd: &str, groups: &str) -> Person {
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    let name = name.unwrap_or_else(|| format!("#{uid}"));
+    // `name:x:gid:member,member`
+    let groups = groups.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let group = fields.next()?;
+        let own = fields.nth(1)?.parse() == Ok(gid);
+        let member = fields
+            .next()
+            .unwrap_or_default()
+            .split(',')
+            .any(|member| member == name);
+        (own || member).then(|| group.to_owned())
+    });
+    let groups = groups.collect();
+    let who = Who { name, uid };
+    Person { who, groups }
+}
+
+/// One order of a person, and its answer. It goes the way of what act reports, so that no flood of
+/// the web role delays it.
+async fn operator(
+    person: Person,
+    mut reader: wire::Reader,
+    mut writer: wire::Writer,
+    loop_: &mpsc::Sender<RoleInput>,
+) -> Result<(), wire::LinkError> {
+    let order = async {
+        let FromOperator { ask } = reader.next().await?;
+        let (answer, answered) = oneshot::channel();
+        forward(loop_, RoleInput::Operator(person, ask, answer)).await?;
+        let answer = answered.await.map_err(|_| wire::LinkError::Closed)?;
+        write(&mut writer, &answer).await
+    };
+    tokio::time::timeout(OPERATOR_WITHIN, order)
+        .await
+        .map_err(|_| wire::LinkError::Silent)?
 }
 
 async fn web(
@@ -625,6 +687,78 @@ mod tests {
                 );
             }
         }
+    }
+
+    const GROUPS: &str = "root:x:0:\n\
+        duty:x:50:sato,suzuki\n\
+        yagura-link:x:990:yagura-act,yagura-web,sato\n\
+        yagura-web:x:993:\n";
+    const PEOPLE: &str = "sato:x:1000:1000::/:/bin/sh\n\
+        tanaka:x:1001:50::/:/bin/sh\n\
+        yagura-web:x:993:993::/:/usr/sbin/nologin\n";
+
+    #[test]
+    fn a_person_is_who_the_machine_says_and_in_the_groups_of_its_files() {
+        let of = |uid, gid| {
+            let person = person(uid, gid, PEOPLE, GROUPS);
+            (person.who.name, person.groups.join(" "))
+        };
+        assert_eq!(of(1000, 1000), ("sato".into(), "duty yagura-link".into()));
+        assert_eq!(of(1001, 50), ("tanaka".into(), "duty".into()));
+        assert_eq!(
+            of(993, 993),
+            ("yagura-web".into(), "yagura-link yagura-web".into())
+        );
+        assert_eq!(of(77, 77), ("#77".into(), String::new()));
+    }
+
+    #[tokio::test]
+    async fn an_order_comes_with_the_peer_s_own_number_past_a_flood_of_the_web_role() {
+        let mut socket = Socket::open(1);
+        let (_web, mut flood) = socket.connect(Role::Web).await;
+        let command = Command::Rehearse;
+        for token in 0..100 {
+            let (by, command) = ("flood".to_owned(), command.clone());
+            flood
+                .send(&FromWeb::Command { token, by, command })
+                .await
+                .unwrap();
+        }
+        let (mut reader, mut writer) = socket.connect(Role::Operator).await;
+        let ask = Ask::Confirm { id: 7 };
+        writer.send(&FromOperator { ask: ask.clone() }).await.unwrap();
+        let Some(RoleInput::Operator(person, heard, answer)) = within("the order", socket.act.recv()).await
+        else {
+            panic!("an operator's order comes as one");
+        };
+        assert_eq!(
+            (person.who.uid, heard),
+            (rustix::process::geteuid().as_raw(), ask)
+        );
+        let (ja, en) = ("いいえ".to_owned(), "no".to_owned());
+        answer.send(ToOperator::Refused { ja, en }).unwrap();
+        let said = within("the answer", reader.next::<ToOperator>()).await.unwrap();
+        assert!(matches!(said, ToOperator::Refused { en, .. } if en == "no"));
+        socket.tasks.shutdown().await;
+    }
+
+    #[tokio::test]
+    async fn the_web_role_cannot_say_what_an_operator_says() {
+        let mut socket = Socket::open(4);
+        let (mut reader, mut writer) = socket.connect(Role::Web).await;
+        let ask = Ask::Confirm { id: 1 };
+        writer.send(&FromOperator { ask }).await.unwrap();
+        // It is no message of web's protocol: the connection ends, and nothing reaches the loop.
+        within("the end", async { while reader.next::<ToWeb>().await.is_ok() {} }).await;
+        let mut heard = Vec::new();
+        while let Ok(input) = socket.others.try_recv() {
+            heard.push(input);
+        }
+        let silent = heard
+            .iter()
+            .all(|input| matches!(input, RoleInput::Joined(_) | RoleInput::Left(..)));
+        assert!(silent && socket.act.try_recv().is_err());
+        socket.tasks.shutdown().await;
     }
 
     #[test]

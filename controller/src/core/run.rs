@@ -19,14 +19,16 @@ use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{
-    FromAct, FromNut, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToNut, ToWeb,
+    Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToNut, ToOperator,
+    ToWeb,
 };
 use crate::pulse::Pulse;
 use room::device::Poll;
 use room::event::{self, Effect, Event, HistoryRow, Part, Refused, Turn};
 use room::incident;
+use room::outage::operator::Person;
 use room::record::{Entry, Sign};
-use room::site::World;
+use room::site::{Label, World};
 use room::time::{Mono, Now};
 use simroom::scenario::Scenario;
 use std::time::Duration;
@@ -99,6 +101,7 @@ struct Held {
     answers: Vec<(u64, mpsc::Sender<ToWeb>, Option<String>)>,
     /// Answers for NUT's clients: the number of their order.
     ordered: Vec<(u64, mpsc::Sender<ToNut>, Result<u64, Refused>)>,
+    said: Vec<(oneshot::Sender<ToOperator>, Label)>,
 }
 
 impl Held {
@@ -108,6 +111,7 @@ impl Held {
         self.settles.append(&mut later.settles);
         self.answers.append(&mut later.answers);
         self.ordered.append(&mut later.ordered);
+        self.said.append(&mut later.said);
     }
 }
 
@@ -336,6 +340,7 @@ impl<W: World> Loop<W> {
             }
             RoleInput::Nut(message, answer) => self.nut(message, answer),
             RoleInput::Web(message, answer) => self.web(message, answer),
+            RoleInput::Operator(person, ask, answer) => self.operator(person, ask, answer),
         }
     }
 
@@ -505,6 +510,22 @@ impl<W: World> Loop<W> {
             }
             None => self.take(turn, held),
         }
+    }
+
+    /// A person at this machine orders; the answer waits for the journal.
+    fn operator(&mut self, person: Person, ask: Ask, answer: oneshot::Sender<ToOperator>) {
+        tracing::info!(who = %person.who, ?ask, "an operator's order");
+        let mut turn = self.handle(Event::Operator { person, ask });
+        let mut held = Held::default();
+        match turn.said.take() {
+            Some(Ok(said)) => held.said.push((answer, said)),
+            Some(Err(Label { ja, en })) => {
+                // Who asked and went away needs no answer.
+                let _ = answer.send(ToOperator::Refused { ja, en });
+            }
+            None => {}
+        }
+        self.take(turn, held);
     }
 
     /// An image is read, or cannot be.
@@ -694,6 +715,12 @@ impl<W: World> Loop<W> {
             let result = Err(Refused::Unavailable(why));
             let _ = answer.try_send(ToNut::Ordered { token, result });
         }
+        for (answer, said) in self.waiting.said.drain(..) {
+            // Safety does not wait for the disk, so it is done all the same.
+            let ja = format!("{}（記録はまだ書けていません）", said.ja);
+            let en = format!("{} (the journal cannot be written yet)", said.en);
+            let _ = answer.send(ToOperator::Done { ja, en });
+        }
         for (token, answer, _) in self.waiting.answers.drain(..) {
             let why = "the journal cannot be written; the command is held back until it can".to_owned();
             reply(&answer, token, Err(Refused::Unavailable(why)));
@@ -712,6 +739,9 @@ impl<W: World> Loop<W> {
         }
         for effect in held.effects {
             self.dispatch(effect);
+        }
+        for (answer, Label { ja, en }) in held.said {
+            let _ = answer.send(ToOperator::Done { ja, en });
         }
         for (token, answer, scenario) in held.answers {
             match (scenario, self.outputs.simroom.clone()) {
@@ -981,7 +1011,7 @@ const fn part_of(role: Role) -> Option<Part> {
         Role::Web => Some(Part::Web),
         Role::Broker => Some(Part::Mqtt),
         Role::Nut => Some(Part::Nut),
-        Role::Act => None,
+        Role::Act | Role::Operator => None,
     }
 }
 

@@ -11,6 +11,7 @@ pub mod wire;
 
 pub use room::command::{Done, Operation};
 pub use room::event::{Command, Refused};
+pub use room::outage::operator::Ask;
 pub use room::outage::{Order, Outcome};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub enum Role {
     Act,
     /// The server for NUT's clients.
     Nut,
+    /// A person at this machine, for one order. Its rights are those of the user, by the site.
+    Operator,
 }
 
 /// First message of the role.
@@ -274,6 +277,32 @@ pub enum FromAct {
         id: u64,
         /// What.
         done: Done,
+    },
+}
+
+/// From a person at this machine to core: one order a connection.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FromOperator {
+    /// What.
+    pub ask: Ask,
+}
+
+/// Core's answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum ToOperator {
+    /// Done, and journaled.
+    Done {
+        /// What, in Japanese.
+        ja: String,
+        /// What, in English.
+        en: String,
+    },
+    /// Not done.
+    Refused {
+        /// Why, in Japanese.
+        ja: String,
+        /// Why, in English.
+        en: String,
     },
 }
 

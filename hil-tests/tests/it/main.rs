@@ -27,6 +27,7 @@ mod notifier_syslog;
 mod notifier_web;
 mod nut;
 mod nut_server;
+mod operator;
 mod outage;
 mod page;
 mod provision;

@@ -5,6 +5,7 @@
 use super::Engine;
 use crate::device::FactValue;
 use crate::event::Turn;
+use crate::outage::operator::{Ask, Person};
 use crate::outage::{Input, Sight};
 use crate::redundancy::Member;
 use crate::site::World;
@@ -36,6 +37,15 @@ impl<W: World> Engine<W> {
             self.sights.clone_from(&sights);
             self.power(now, Input::Signs(&sights), turn);
         }
+    }
+
+    /// Somebody at the controller's own socket orders something.
+    pub(super) fn operator(&mut self, now: Now, person: Person, ask: Ask, turn: &mut Turn) {
+        turn.said = None;
+        let input = Input::Operator { person, ask };
+        let (said, refused) = self.power(now, input, turn);
+        turn.refused = None;
+        turn.said = said.map(Ok).or(refused.map(Err));
     }
 
     fn sight(&self, now: Now, seen: &Seen) -> Sight {

@@ -8,7 +8,7 @@
 mod people;
 
 use super::Record as IncidentRecord;
-use crate::outage::Record as Power;
+use crate::outage::{Record as Power, Verb};
 use crate::record::{Entry, NodeEvent, NodeOrder, Record};
 use crate::site::{ContactKind, Label, Priority, Site, World};
 use serde::{Deserialize, Serialize};
@@ -594,6 +594,14 @@ impl<'a> Writer<'a> {
                 format!("run {run} takes in {} more hosts ({})", scope.len(), because.en),
                 None,
             ),
+            Power::StepStarted { order } if order.verb == Verb::Force => {
+                let host = of(&order.step);
+                (
+                    format!("{} の強制停止を開始", host.ja),
+                    format!("{}: forced to stop", host.en),
+                    None,
+                )
+            }
             Power::StepStarted { order } => {
                 let host = of(&order.step);
                 (
@@ -645,7 +653,37 @@ impl<'a> Writer<'a> {
                 None,
             ),
             Power::RuleOver { .. } => return None,
-            Power::RunAbandoned { run, because } => (
+            Power::RunPaused { run, length, by, .. } => (
+                format!("停止計画を一時停止（第 {run} 回、最長 {} 秒）", length.0 / 1000),
+                format!("run {run} is paused for at most {} s", length.0 / 1000),
+                Some(by.to_string()),
+            ),
+            Power::RunResumed { run, because, by } => (
+                format!("停止計画を再開（第 {run} 回、{}）", because.ja),
+                format!("run {run} goes on ({})", because.en),
+                by.as_ref().map(ToString::to_string),
+            ),
+            Power::StepSkipped {
+                step, because, by, ..
+            } => {
+                let host = of(step);
+                (
+                    format!("{} を飛ばす（{}）", host.ja, because.ja),
+                    format!("{}: left as it is ({})", host.en, because.en),
+                    Some(by.to_string()),
+                )
+            }
+            Power::OperatorAsked { id, by, .. } => (
+                format!("操作 {id} は二人目の確認待ち"),
+                format!("order {id} waits for a second person"),
+                Some(by.to_string()),
+            ),
+            Power::OperatorConfirmed { id, by } => (
+                format!("操作 {id} を二人目が確認"),
+                format!("a second person agrees to order {id}"),
+                Some(by.to_string()),
+            ),
+            Power::RunAbandoned { run, because, .. } => (
                 format!("停止計画を中止（第 {run} 回、{}）", because.ja),
                 format!("run {run} goes no further ({})", because.en),
                 None,

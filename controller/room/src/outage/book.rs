@@ -2,6 +2,7 @@
 
 use super::exercise::{Exercise, ExerciseKind, MAX_EXERCISES};
 use super::learnt::Learnt;
+use super::operator::{Asked, with_asked};
 use super::record::{Demand, Order, Record, Verb};
 use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
 use crate::power::battery::Start;
@@ -34,6 +35,13 @@ pub(super) struct Book {
     /// Hosts still stopping when a new run took over, and until when their budget lets what they
     /// use wait for them.
     pub(super) leaving: BTreeMap<String, Mono>,
+    /// Until when the run is paused.
+    pub(super) pause: Option<Mono>,
+    /// Orders that wait for a second person.
+    pub(super) asked: BTreeMap<u64, Asked>,
+    pub(super) last_asked: u64,
+    /// Hosts that an operator or a rule had stopped.
+    pub(super) on_purpose: BTreeSet<String>,
     /// Rules whose evidence holds and has led to a run.
     pub(super) rules_done: BTreeSet<String>,
     /// Hosts that power would have stopped in this outage, had the policy let it, and why.
@@ -92,6 +100,8 @@ impl Book {
     pub(super) fn apply(&mut self, at: Now, record: &Record) {
         match record {
             Record::PowerRestarted { same_boot } => {
+                // Who waited for a second person asks again.
+                self.asked.clear();
                 if !same_boot {
                     self.rebase(at.mono);
                 }
@@ -111,6 +121,16 @@ impl Book {
                 let hosts = hosts.iter().map(|host| (host.clone(), because.clone()));
                 self.withheld.extend(hosts);
             }
+            Record::OperatorAsked { id, by, wish } => {
+                self.last_asked = self.last_asked.max(*id);
+                let (by, wish, at) = (by.clone(), wish.clone(), at.mono);
+                with_asked(&mut self.asked, *id, Asked { by, wish, at });
+            }
+            Record::OperatorConfirmed { id, .. } => {
+                self.asked.remove(id);
+            }
+            Record::RunPaused { length, .. } => self.pause = Some(at.mono.after(*length)),
+            Record::RunResumed { .. } => self.pause = None,
             Record::RuleOver { rule } => {
                 self.rules_done.remove(rule);
             }
@@ -118,6 +138,7 @@ impl Book {
                 // They run, so they are stopped again if the outage is not over.
                 for host in hosts {
                     self.stopped.remove(host);
+                    self.on_purpose.remove(host);
                     self.tried.remove(host);
                     self.leaving.remove(host);
                 }
@@ -147,6 +168,7 @@ impl Book {
             });
         }
         self.outage_since = self.outage_since.map(|_| now);
+        self.pause = self.pause.map(|until| now.after(until.since(self.last_at)));
         for until in self.leaving.values_mut() {
             *until = now.after(until.since(self.last_at));
         }
@@ -161,6 +183,9 @@ impl Book {
                         flight.failed_at = flight.failed_at.map(|_| now);
                     }
                     StepState::Abandoned { since, .. }
+                    | StepState::Skipped {
+                        since: Some(since), ..
+                    }
                     | StepState::Cancelled {
                         since: Some(since), ..
                     } => {
@@ -168,6 +193,7 @@ impl Book {
                     }
                     StepState::Waiting
                     | StepState::Confirmed { .. }
+                    | StepState::Skipped { since: None, .. }
                     | StepState::Cancelled { since: None, .. } => {}
                 }
             }
@@ -293,6 +319,9 @@ impl Book {
                 self.learn(order, *took_ms, *late, *already);
                 self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
                 self.stopped.insert(order.step.clone(), Stopped::Confirmed);
+                if self.run.as_ref().is_some_and(|run| !run.stands_on_power()) {
+                    self.on_purpose.insert(order.step.clone());
+                }
                 self.leaving.remove(&order.step);
                 if let Some(holds) = self.tried.get_mut(&order.step) {
                     *holds = false;
@@ -308,6 +337,9 @@ impl Book {
                 _ => None,
             }),
             Record::StepAbandoned { order, because } => self.abandoned(at.mono, order, because),
+            Record::StepSkipped {
+                run, step, because, ..
+            } => self.skipped(*run, step, because),
             Record::StepCancelled { run, step, because } => {
                 let order = Order {
                     plan_hash: String::new(),
@@ -334,7 +366,8 @@ impl Book {
                     self.stopped.entry(step.clone()).or_insert(Stopped::Asked);
                 }
             }
-            Record::RunAbandoned { run, because } => {
+            Record::RunAbandoned { run, because, .. } => {
+                self.pause = None;
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
                     run.abandoned = Some(because.clone());
                 }
@@ -363,6 +396,24 @@ impl Book {
             }
             _ => {}
         }
+    }
+
+    fn skipped(&mut self, run: u64, step: &str, because: &Label) {
+        let Some(run) = self.run.as_mut().filter(|active| active.id == run) else {
+            return;
+        };
+        let Some(state) = run.steps.get_mut(step) else {
+            return;
+        };
+        let mut since = None;
+        if let StepState::InFlight(flight) = state {
+            since = Some(flight.since);
+            if flight.may_have_arrived() {
+                self.stopped.entry(step.to_owned()).or_insert(Stopped::Asked);
+            }
+        }
+        let because = because.clone();
+        *state = StepState::Skipped { since, because };
     }
 
     fn note_demand(&mut self, demand: &Demand) {
@@ -412,6 +463,7 @@ impl Book {
     fn requested(&mut self, now: Mono, order: &Order) {
         let mut given_up = false;
         self.change_step(order, |state| match state {
+            StepState::InFlight(flight) if flight.verb != order.verb => None,
             StepState::InFlight(flight) => Some(StepState::InFlight(InFlight {
                 requested: true,
                 ..flight.clone()
@@ -435,7 +487,7 @@ impl Book {
                 requested: true,
                 ..started(since.unwrap_or(now), order, None)
             })),
-            StepState::Waiting | StepState::Confirmed { .. } => None,
+            StepState::Waiting | StepState::Confirmed { .. } | StepState::Skipped { .. } => None,
         });
         if given_up || self.run.as_ref().is_none_or(|run| run.id != order.run) {
             self.stopped.entry(order.step.clone()).or_insert(Stopped::Asked);
@@ -490,10 +542,12 @@ impl Book {
             return;
         };
         run.ended = true;
+        self.pause = None;
         for (step, state) in &run.steps {
             let holds = match state {
                 // Unless it was started by hand since.
                 StepState::Confirmed { .. } if self.stopped.contains_key(step) => false,
+                StepState::Skipped { .. } => false,
                 StepState::Abandoned { .. } => run
                     .plan
                     .step(step)
@@ -565,6 +619,8 @@ impl Book {
 fn started(now: Mono, order: &Order, before: Option<InFlight>) -> InFlight {
     let fresh = InFlight {
         since: now,
+        verb: order.verb,
+        was_asked: false,
         attempt: order.attempt,
         requested: false,
         unanswered: false,
@@ -574,6 +630,12 @@ fn started(now: Mono, order: &Order, before: Option<InFlight>) -> InFlight {
     };
     match before {
         None => fresh,
+        // Forced: it has a budget and tries of its own.
+        Some(flight) if flight.verb != order.verb => InFlight {
+            was_asked: flight.may_have_arrived(),
+            problem: flight.problem,
+            ..fresh
+        },
         Some(flight) => InFlight {
             attempt: order.attempt,
             unanswered: flight.unanswered || flight.failed_at.is_none(),

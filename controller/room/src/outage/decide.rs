@@ -62,6 +62,7 @@ impl Outage {
         self.abandon_drill(now, turn);
         self.abandon_when_stable(now, turn);
         self.end_rules(now, turn);
+        self.end_pause(now, turn);
         self.start_when_due(now, turn);
         self.end_outage(now, turn);
     }
@@ -100,7 +101,8 @@ impl Outage {
     /// battery does not drain meanwhile.
     pub(super) fn is_paused(&self, now: Mono) -> bool {
         let on_power = self.book.active_run().is_none_or(Run::stands_on_power);
-        (on_power && (self.relieved_since.is_some() || self.awaits_word(now))) || self.listens(now)
+        let held_back = on_power && (self.relieved_since.is_some() || self.awaits_word(now));
+        held_back || self.listens(now) || self.book.pause.is_some()
     }
 
     /// The first polls after a start are on their way.
@@ -138,7 +140,8 @@ impl Outage {
             format!("mains is back and stable for {secs:.0} s"),
         );
         let run = run.id;
-        self.record(now, Record::RunAbandoned { run, because }, turn);
+        let by = None;
+        self.record(now, Record::RunAbandoned { run, because, by }, turn);
     }
 
     /// A run frozen under another configuration cannot go on: `act` knows only the new plan.
@@ -159,6 +162,7 @@ impl Outage {
         let abandoned = Record::RunAbandoned {
             run: id,
             because: because.clone(),
+            by: None,
         };
         self.record(now, abandoned, turn);
         for step in open {
@@ -431,6 +435,7 @@ impl Outage {
         }
         self.run_wakes(&mut wakes);
         self.rule_wakes(&mut wakes);
+        self.pause_wakes(&mut wakes);
         wakes
             .into_iter()
             .min()
@@ -457,7 +462,12 @@ impl Outage {
             wakes.extend(relieved.map(|since| since.after(stable)));
             for (step, state) in run.in_order() {
                 if let StepState::InFlight(flight) = state {
-                    wakes.push(flight.since.after(step.budget));
+                    // One that waits to be forced is woken by what holds it back.
+                    wakes.extend(
+                        [flight.since.after(step.budget)]
+                            .into_iter()
+                            .filter(|at| *at > self.now),
+                    );
                     wakes.extend(flight.again_at().filter(|again| *again > self.now));
                 }
             }
@@ -477,7 +487,7 @@ impl Outage {
             .any(|held| held == id)
     }
 
-    fn in_secs(&self, secs: f64) -> Mono {
+    pub(super) fn in_secs(&self, secs: f64) -> Mono {
         // Rounded up: waking a moment too early would only mean waking twice.
         let millis = (secs.max(0.0) * 1000.0).ceil();
         #[expect(

@@ -132,6 +132,7 @@ impl Outage {
             return;
         }
         let because = Label::new("停電したため訓練をやめた", "mains failed; the drill makes way");
-        self.record(now, Record::RunAbandoned { run, because }, turn);
+        let by = None;
+        self.record(now, Record::RunAbandoned { run, because, by }, turn);
     }
 }

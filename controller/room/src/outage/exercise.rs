@@ -98,7 +98,9 @@ impl Exercise {
                         );
                         ("failed", None, Some(problem))
                     }
-                    StepState::Cancelled { because, .. } => ("not_done", None, Some(because.clone())),
+                    StepState::Skipped { because, .. } | StepState::Cancelled { because, .. } => {
+                        ("not_done", None, Some(because.clone()))
+                    }
                     StepState::Waiting | StepState::InFlight(_) => ("not_done", None, None),
                 };
                 ExerciseStep {

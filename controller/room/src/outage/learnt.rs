@@ -114,11 +114,12 @@ impl Learnt {
     /// A host was confirmed stopped; `before` is what its step was until then.
     pub(super) fn stopped(&mut self, host: &str, before: &StepState, took: Millis, late: bool) {
         let asked = match before {
-            StepState::InFlight(flight) => flight.requested,
+            // How long a forced host takes says nothing about asking it.
+            StepState::InFlight(flight) => flight.requested && flight.verb == Verb::Stop,
             StepState::Abandoned { requested, .. } => *requested,
             // Called back, and it stopped all the same: it was asked.
             StepState::Cancelled { since, .. } => since.is_some(),
-            StepState::Waiting | StepState::Confirmed { .. } => false,
+            StepState::Waiting | StepState::Confirmed { .. } | StepState::Skipped { .. } => false,
         };
         let cut = self.cut.remove(host);
         if asked {

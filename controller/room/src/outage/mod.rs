@@ -23,6 +23,7 @@ pub mod exercise;
 mod feeds;
 mod judge;
 mod learnt;
+pub mod operator;
 mod policy;
 mod record;
 mod rehearsal;
@@ -45,6 +46,7 @@ use crate::plan::{Plan, PlanProblem, PlanStep, Slot};
 use crate::power::Verdict;
 use crate::power::graph::{self, Graph, Said};
 use crate::power::watch::Watch;
+use crate::site::outage::Operators;
 use crate::site::{DeviceKind, Label, OutagePolicy, Site, StepTimes, World};
 use crate::time::{Millis, Mono, Now};
 use book::{Book, Ledger};
@@ -96,6 +98,7 @@ pub struct Outage {
 #[derive(Debug, Clone)]
 struct Config {
     policy: Option<OutagePolicy>,
+    operators: Operators,
     plan: Plan,
     hosts: Vec<HostConf>,
     ups: Vec<UpsConf>,
@@ -182,6 +185,13 @@ pub enum Input<'a> {
         /// Who.
         by: String,
     },
+    /// Somebody at the controller's own socket orders something.
+    Operator {
+        /// Who, as the machine knows them.
+        person: operator::Person,
+        /// What.
+        ask: operator::Ask,
+    },
     /// What each sign of each rule of the site is now, in the order of the site.
     Signs(&'a [Vec<Sight>]),
     /// The deadline has come.
@@ -215,6 +225,8 @@ pub struct Turn {
     pub effects: Vec<Do>,
     /// Why a person's request was not followed.
     pub refused: Option<Label>,
+    /// What was done of a person's request.
+    pub said: Option<Label>,
 }
 
 impl Outage {
@@ -301,6 +313,7 @@ impl Outage {
                 by,
             } => self.begin_drill(now, host, with_dependants, by, &mut turn),
             Input::HostsStarted { hosts, by } => self.hosts_started(now, hosts, by, &mut turn),
+            Input::Operator { person, ask } => self.ask(now, person, ask, &mut turn),
             Input::Signs(sights) => self.signs.see(now.mono, sights),
             Input::Tick => {}
             Input::Restarted { same_boot } => self.restarted(now, same_boot, &mut turn),
@@ -508,6 +521,7 @@ impl Config {
         }
         Self {
             policy: site.outage.clone(),
+            operators: site.operators.clone(),
             plan,
             hosts,
             ups,

@@ -3,6 +3,7 @@
 //! Records are append-only: a kind once written stays readable for ever. Replaying them with
 //! [`super::Outage::apply`] gives the same state as deciding them did.
 
+use super::operator::{Who, Wish};
 use crate::plan::Plan;
 use crate::site::Label;
 use crate::time::Millis;
@@ -93,6 +94,13 @@ pub enum Demand {
         /// Rule.
         rule: String,
     },
+    /// A person at the controller ordered it.
+    Operator {
+        /// Who.
+        by: Who,
+        /// Who agreed, where the site wants two.
+        second: Option<Who>,
+    },
 }
 
 impl Demand {
@@ -101,7 +109,7 @@ impl Demand {
     pub fn rule(&self) -> Option<String> {
         match self {
             Self::Rule { rule } => Some(rule.clone()),
-            Self::Power => None,
+            Self::Power | Self::Operator { .. } => None,
         }
     }
 
@@ -261,6 +269,56 @@ pub enum Record {
         run: u64,
         /// Why.
         because: Label,
+        /// Who aborted it, when a person did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Who>,
+    },
+    /// Nothing new is ordered for a while.
+    RunPaused {
+        /// Run number.
+        run: u64,
+        /// At most so long.
+        length: Millis,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: Who,
+    },
+    /// The pause is over.
+    RunResumed {
+        /// Run number.
+        run: u64,
+        /// Why.
+        because: Label,
+        /// Who ended it; `None`: by itself.
+        by: Option<Who>,
+    },
+    /// A host is left as it is, and nothing waits for it any more.
+    StepSkipped {
+        /// Run number.
+        run: u64,
+        /// Host.
+        step: String,
+        /// Why.
+        because: Label,
+        /// Who.
+        by: Who,
+    },
+    /// A person's order waits for a second one.
+    OperatorAsked {
+        /// Its number.
+        id: u64,
+        /// Who.
+        by: Who,
+        /// What.
+        wish: Wish,
+    },
+    /// The second person agrees; what follows is in the next record.
+    OperatorConfirmed {
+        /// Number of the order.
+        id: u64,
+        /// Who.
+        by: Who,
     },
     /// No step of the run is under way any more.
     RunEnded {

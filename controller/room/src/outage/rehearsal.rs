@@ -94,9 +94,10 @@ impl Outage {
             return;
         };
         let hanging = rehearsal.in_order().find_map(|(step, state)| match state {
-            StepState::InFlight(flight) if now.mono >= flight.since.after(check_budget(step)) => {
-                Some((rehearsal.order(&step.id, flight.attempt), check_budget(step)))
-            }
+            StepState::InFlight(flight) if now.mono >= flight.since.after(check_budget(step)) => Some((
+                rehearsal.order(&step.id, flight.verb, flight.attempt),
+                check_budget(step),
+            )),
             _ => None,
         });
         if let Some((order, budget)) = hanging {
@@ -143,7 +144,7 @@ impl Outage {
         for (step, state) in rehearsal.in_order() {
             if let StepState::InFlight(flight) = state {
                 turn.effects
-                    .push(Do::Cancel(rehearsal.order(&step.id, flight.attempt)));
+                    .push(Do::Cancel(rehearsal.order(&step.id, flight.verb, flight.attempt)));
             }
         }
         let run = rehearsal.id;

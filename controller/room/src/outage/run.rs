@@ -10,6 +10,9 @@
 //!     |                |  budget spent, or no try left  |            ^
 //!     | mains back     +--------------------------------+--> Abandoned (a late confirmation)
 //!     +--------------> Cancelled <-- called back before it was requested
+//!
+//!  on_failure = "force":  InFlight(stop) --budget spent--> InFlight(force) --again--> Abandoned
+//!  an operator:           Waiting or InFlight --> Skipped
 //! ```
 
 use super::record::{Demand, Order, Verb};
@@ -108,6 +111,13 @@ pub enum StepState {
         /// What the last try said.
         problem: Option<String>,
     },
+    /// A person had it left as it is; nothing waits for it.
+    Skipped {
+        /// When the first order went out, if one had.
+        since: Option<Mono>,
+        /// Why.
+        because: Label,
+    },
     /// Not carried out.
     Cancelled {
         /// When the first order went out, if one had.
@@ -122,6 +132,10 @@ pub enum StepState {
 pub struct InFlight {
     /// First order; the budget counts from here.
     pub since: Mono,
+    /// What is done to the host: asked to stop, or made to.
+    pub verb: Verb,
+    /// It may be stopping since before it was forced.
+    pub was_asked: bool,
     /// Last try.
     pub attempt: u32,
     /// Past the point of no return.
@@ -149,7 +163,7 @@ impl InFlight {
     /// The target may be stopping: it accepted the request, or nobody has said that it did not.
     #[must_use]
     pub const fn may_have_arrived(&self) -> bool {
-        self.requested || self.unanswered || self.failed_at.is_none()
+        self.was_asked || self.requested || self.unanswered || self.failed_at.is_none()
     }
 }
 
@@ -196,20 +210,21 @@ impl<Kind> Run<Kind> {
     }
 
     fn order_for(&self, step: &str) -> Order {
-        let attempt = match self.steps.get(step) {
-            Some(StepState::InFlight(flight)) => flight.attempt.saturating_add(1),
-            _ => 1,
-        };
-        self.order(step, attempt)
+        match self.steps.get(step) {
+            Some(StepState::InFlight(flight)) => {
+                self.order(step, flight.verb, flight.attempt.saturating_add(1))
+            }
+            _ => self.order(step, Verb::Stop, 1),
+        }
     }
 
-    pub(super) fn order(&self, step: &str, attempt: u32) -> Order {
+    pub(super) fn order(&self, step: &str, verb: Verb, attempt: u32) -> Order {
         Order {
             plan_hash: self.plan.hash().into(),
             run: self.id,
             step: step.into(),
             attempt,
-            verb: Verb::Stop,
+            verb,
         }
     }
 
@@ -230,6 +245,14 @@ impl Run<Reality> {
         }
     }
 
+    /// The first try to make the host of this step stop.
+    pub(super) fn force(&self, step: &str) -> RealOrder {
+        RealOrder {
+            order: self.order(step, Verb::Force, 1),
+            accepted: false,
+        }
+    }
+
     /// A step waits and everything before it has ended, so that it may start.
     #[must_use]
     pub fn is_free(&self, id: &str) -> bool {
@@ -242,7 +265,7 @@ impl Run<Reality> {
     /// run does: it was dealt with before, or its host has power.
     fn lets_go(&self, id: &str) -> bool {
         match self.steps.get(id) {
-            None | Some(StepState::Confirmed { .. }) => true,
+            None | Some(StepState::Confirmed { .. } | StepState::Skipped { .. }) => true,
             Some(StepState::Abandoned { .. }) => self
                 .plan
                 .step(id)

@@ -5,7 +5,7 @@
 //! longer, and the plan that must fit into it is shorter.
 
 use super::run::StepState;
-use super::{HostConf, Outage};
+use super::{HostConf, Outage, Verb};
 use crate::plan::{PlanStep, schedule};
 use crate::time::{Millis, Mono};
 
@@ -33,7 +33,12 @@ impl Outage {
         }
         let state = self.book.active_run().and_then(|run| run.steps.get(&step.id));
         match state {
-            Some(StepState::Confirmed { .. } | StepState::Abandoned { .. }) => Millis(0),
+            Some(StepState::Confirmed { .. } | StepState::Abandoned { .. } | StepState::Skipped { .. }) => {
+                Millis(0)
+            }
+            Some(StepState::InFlight(flight)) if flight.verb == Verb::Force => {
+                flight.since.after(step.budget).since(now)
+            }
             Some(StepState::InFlight(flight)) => flight.since.after(takes).since(now),
             Some(StepState::Waiting | StepState::Cancelled { .. }) => takes,
             None if self.book.tried.contains_key(&step.id) => Millis(0),

@@ -1,10 +1,10 @@
 //! Carrying a run out: orders, tries, budgets, outcomes.
 
 use super::book::Stopped;
-use super::record::{Order, Outcome, Record};
+use super::record::{Order, Outcome, Record, Verb};
 use super::run::{InFlight, StepState};
 use super::{Act, Do, MAX_TRIES, MAX_TRIES_WHEN_STOPPED, Outage, Turn};
-use crate::site::Label;
+use crate::site::{Label, OnFailure};
 use crate::time::{Millis, Now};
 
 impl Outage {
@@ -30,17 +30,56 @@ impl Outage {
             _ => None,
         });
         for (step, flight, budget) in overdue.collect::<Vec<_>>() {
+            if self.is_forced(&step, &flight) {
+                // Not while mains may be back, and not to nobody.
+                if self.act == Act::Ready && !self.is_paused(now.mono) {
+                    self.force(now, &step, &flight, turn);
+                }
+                continue;
+            }
             let secs = budget.as_secs_f64();
-            let because = Label::new(
-                format!("{secs:.0} 秒以内に停止を確認できなかった"),
-                format!("not confirmed stopped within {secs:.0} s"),
-            );
+            let because = match flight.verb {
+                Verb::Stop | Verb::Start => Label::new(
+                    format!("{secs:.0} 秒以内に停止を確認できなかった"),
+                    format!("not confirmed stopped within {secs:.0} s"),
+                ),
+                Verb::Force => Label::new(
+                    format!("強制停止も {secs:.0} 秒以内に確認できなかった"),
+                    format!("forced, and not confirmed stopped within {secs:.0} s"),
+                ),
+            };
             // Past its point of no return the host may still stop: `act` goes on watching.
             if flight.failed_at.is_none() && !flight.requested {
-                turn.effects.push(Do::Cancel(self.order(&step, flight.attempt)));
+                turn.effects.push(Do::Cancel(self.order(&step, &flight)));
             }
             self.give_up(now, &step, &flight, because, turn);
         }
+    }
+
+    /// Must the host of this step be made to stop, now that asking was of no use? Not in a run that
+    /// goes no further, and not when an earlier run stopped it.
+    fn is_forced(&self, step: &str, flight: &InFlight) -> bool {
+        let Some(run) = self.book.active_run().filter(|run| run.abandoned.is_none()) else {
+            return false;
+        };
+        let wanted = run
+            .plan
+            .step(step)
+            .is_some_and(|step| step.on_failure == OnFailure::Force);
+        let already = self.book.stopped.get(step) == Some(&Stopped::Confirmed);
+        wanted && flight.verb == Verb::Stop && !already
+    }
+
+    fn force(&mut self, now: Now, step: &str, flight: &InFlight, turn: &mut Turn) {
+        let Some(run) = self.book.active_run() else { return };
+        let order = run.force(step);
+        if flight.failed_at.is_none() && !flight.requested {
+            turn.effects.push(Do::Cancel(self.order(step, flight)));
+        }
+        self.lost.remove(step);
+        let started = order.order().clone();
+        self.record(now, Record::StepStarted { order: started }, turn);
+        turn.effects.push(Do::Execute(order));
     }
 
     /// Gives a step up, unless an earlier run stopped its host and it has not answered since.
@@ -52,7 +91,7 @@ impl Outage {
         because: Label,
         turn: &mut Turn,
     ) {
-        let order = self.order(step, flight.attempt);
+        let order = self.order(step, flight);
         let already = self.book.stopped.get(step) == Some(&Stopped::Confirmed);
         self.lost.remove(step);
         if already && flight.failures > 0 && !flight.requested {
@@ -72,13 +111,13 @@ impl Outage {
         }
     }
 
-    fn order(&self, step: &str, attempt: u32) -> Order {
+    pub(super) fn order(&self, step: &str, flight: &InFlight) -> Order {
         let run = self
             .book
             .run
             .as_ref()
             .expect("steps are only named while there is a run");
-        run.order(step, attempt)
+        run.order(step, flight.verb, flight.attempt)
     }
 
     /// In a run that goes no further, everything before its point of no return is called back.
@@ -95,15 +134,15 @@ impl Outage {
                 StepState::InFlight(flight) if !flight.requested => {
                     called_back.push((
                         step.id.clone(),
-                        flight.failed_at.is_none().then_some(flight.attempt),
+                        flight.failed_at.is_none().then(|| self.order(&step.id, flight)),
                     ));
                 }
                 _ => {}
             }
         }
         for (step, out) in called_back {
-            if let Some(attempt) = out {
-                turn.effects.push(Do::Cancel(self.order(&step, attempt)));
+            if let Some(order) = out {
+                turn.effects.push(Do::Cancel(order));
             }
             self.lost.remove(&step);
             self.record(
@@ -232,10 +271,10 @@ impl Outage {
 
     fn report_requested(&mut self, now: Now, order: &Order, state: Option<&StepState>, turn: &mut Turn) {
         let news = match state {
-            Some(StepState::InFlight(flight)) => !flight.requested,
+            Some(StepState::InFlight(flight)) => !flight.requested && flight.verb == order.verb,
             Some(StepState::Abandoned { requested, .. }) => !requested,
             Some(StepState::Cancelled { since, .. }) => since.is_some(),
-            Some(StepState::Waiting | StepState::Confirmed { .. }) => false,
+            Some(StepState::Waiting | StepState::Confirmed { .. } | StepState::Skipped { .. }) => false,
             None => self.knows(order) && !self.book.stopped.contains_key(&order.step),
         };
         if news {
@@ -248,12 +287,18 @@ impl Outage {
             Some(StepState::InFlight(flight)) => (flight.since, false),
             Some(
                 StepState::Abandoned { since, .. }
+                | StepState::Skipped {
+                    since: Some(since), ..
+                }
                 | StepState::Cancelled {
                     since: Some(since), ..
                 },
             ) => (*since, true),
             Some(
-                StepState::Waiting | StepState::Confirmed { .. } | StepState::Cancelled { since: None, .. },
+                StepState::Waiting
+                | StepState::Confirmed { .. }
+                | StepState::Skipped { since: None, .. }
+                | StepState::Cancelled { since: None, .. },
             ) => return,
             None if self.knows(order) && self.book.stopped.get(&order.step) != Some(&Stopped::Confirmed) => {
                 (now.mono, true)
@@ -287,7 +332,8 @@ impl Outage {
         let Some(StepState::InFlight(flight)) = state else {
             return;
         };
-        if flight.attempt != order.attempt || flight.failed_at.is_some() {
+        let another = flight.attempt != order.attempt || flight.verb != order.verb;
+        if another || flight.failed_at.is_some() {
             return;
         }
         let stopped = self.book.stopped.get(&order.step) == Some(&Stopped::Confirmed);
@@ -310,8 +356,16 @@ impl Outage {
         if !retryable {
             let flight = InFlight {
                 failures: flight.failures.saturating_add(1),
+                failed_at: Some(now.mono),
                 ..flight
             };
+            if self.is_forced(&order.step, &flight) {
+                // Held back, it is asked once more before it is forced.
+                if !self.is_paused(now.mono) {
+                    self.force(now, &order.step, &flight, turn);
+                }
+                return;
+            }
             self.give_up(now, &order.step, &flight, because, turn);
         }
     }

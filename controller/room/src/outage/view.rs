@@ -269,6 +269,10 @@ fn fill_state(shown: &mut snapshot::Step, state: &StepState, now: Mono) {
             shown.state = "abandoned".into();
             shown.problem = Some(problem.clone().unwrap_or_else(|| because.en.clone()));
         }
+        StepState::Skipped { because, .. } => {
+            shown.state = "skipped".into();
+            shown.problem = Some(because.en.clone());
+        }
         StepState::Cancelled { because, .. } => {
             shown.state = "cancelled".into();
             shown.problem = Some(because.en.clone());

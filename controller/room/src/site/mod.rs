@@ -272,6 +272,8 @@ pub struct Site<W: World = Real> {
     pub limits: Vec<Limit>,
     /// The outage policy; `None` when the site has no servers to stop.
     pub outage: Option<OutagePolicy>,
+    /// Who may order a run at the controller itself.
+    pub operators: outage::Operators,
     /// Who may enter where.
     pub access: Access,
 }
@@ -301,6 +303,7 @@ impl<W: World> Site<W> {
             batteries: Vec::new(),
             limits: Vec::new(),
             outage: None,
+            operators: outage::Operators::default(),
             access: Access::default(),
         }
     }

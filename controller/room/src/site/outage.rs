@@ -33,6 +33,40 @@ impl Then {
         [("stop", Self::Stop), ("shed", Self::Shed), ("alarm", Self::Alarm)];
 }
 
+/// `[operators]`: who may order a run at the controller itself, besides root.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Operators {
+    /// Members of this group of the machine.
+    pub group: Option<String>,
+    /// These users of the machine.
+    pub users: Vec<String>,
+    /// Starting, pausing and skipping need a second person.
+    pub two_person: bool,
+}
+
+/// `[operators]`
+pub(super) fn operators(mut r: Reader<'_>) -> Operators {
+    let group = r.text_or("group");
+    let users = r.list("users");
+    let two_person = r.flag_or("two_person").is_some_and(|flag| flag.value);
+    for name in group.iter().chain(&users) {
+        if name.value.starts_with("yagura-") && users.iter().any(|user| user.span == name.span) {
+            r.sink().error_hint(
+                Kind::Value,
+                &name.span,
+                format!("{} is the user of a role, not a person", name.value),
+                "name the users of people",
+            );
+        }
+    }
+    r.finish();
+    Operators {
+        group: group.map(|group| group.value),
+        users: users.into_iter().map(|user| user.value).collect(),
+        two_person,
+    }
+}
+
 /// `[[outage.rule]]`: what else than power stops servers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {

@@ -38,6 +38,7 @@ pub(super) struct Raw<W: World> {
     pub(super) derived: Vec<super::derived::RawDerived>,
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
+    pub(super) operators: super::outage::Operators,
     pub(super) access: Option<RawAccess>,
     /// The public key whose firmware images every node takes.
     pub(super) update_key: Found<[u8; UPDATE_KEY_LEN]>,
@@ -303,6 +304,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             .collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
+        operators: raw.operators,
         access: super::doors::build(raw.access, portals)?,
     })
 }

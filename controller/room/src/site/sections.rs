@@ -91,6 +91,10 @@ pub(super) fn sections<'a, W: Hands>(
         derived,
         limits,
         outage: r.table_or("outage", "[outage]").map(outage),
+        operators: r
+            .table_or("operators", "[operators]")
+            .map(super::outage::operators)
+            .unwrap_or_default(),
         access: r.table_or("access", "[access]").map(super::doors::access),
         update_key: super::nodes::update_key(&mut r),
     };

@@ -426,6 +426,100 @@ fn alarms() -> Vec<Record> {
     ]
 }
 
+/// Records of runs that a person or a rule demands.
+fn policy_records() -> Vec<Record> {
+    use room::outage::operator::{Who, Wish};
+    use room::outage::{Demand, Order, Record as Power, Verb};
+    let sato = || Who {
+        name: "sato".to_owned(),
+        uid: 1000,
+    };
+    let because = || Label::new("煙", "smoke");
+    let step = || "web".to_owned();
+    let extended = |demand| Power::RunExtended {
+        run: 3,
+        because: because(),
+        scope: vec![step()],
+        demand,
+    };
+    let records = [
+        extended(Demand::Power),
+        extended(Demand::Rule {
+            rule: "heat".to_owned(),
+        }),
+        extended(Demand::Operator {
+            by: sato(),
+            second: None,
+        }),
+        Power::StopWithheld {
+            hosts: vec![step()],
+            because: because(),
+        },
+        Power::RuleOver {
+            rule: "heat".to_owned(),
+        },
+        Power::StepStarted {
+            order: Order {
+                plan_hash: "ab".to_owned(),
+                run: 3,
+                step: step(),
+                attempt: 1,
+                verb: Verb::Force,
+            },
+        },
+        Power::RunPaused {
+            run: 3,
+            length: room::time::Millis(60_000),
+            reason: "確認中".to_owned(),
+            by: sato(),
+        },
+        Power::RunResumed {
+            run: 3,
+            because: because(),
+            by: None,
+        },
+        Power::StepSkipped {
+            run: 3,
+            step: step(),
+            because: because(),
+            by: sato(),
+        },
+        Power::OperatorAsked {
+            id: 1,
+            by: sato(),
+            wish: Wish::Run {
+                hosts: vec![step()],
+                reason: "煙".to_owned(),
+                plan_hash: "0123abcd".to_owned(),
+            },
+        },
+        Power::OperatorConfirmed { id: 1, by: sato() },
+        Power::RunAbandoned {
+            run: 3,
+            because: because(),
+            by: Some(sato()),
+        },
+    ];
+    records.map(|record| Record::Power { record }).into()
+}
+
+#[test]
+fn the_lines_of_runs_that_a_person_or_a_rule_demands_stay_as_they_are() {
+    let records = policy_records();
+    let lines = records
+        .iter()
+        .map(|record| serde_json::to_string(record).unwrap());
+    let lines: Vec<String> = lines.collect();
+    expect_test::expect_file!["golden-policy.jsonl"].assert_eq(&(lines.join("\n") + "\n"));
+    for (line, record) in lines.iter().zip(records) {
+        assert_eq!(serde_json::from_str::<Record>(line).unwrap(), record);
+    }
+    let old =
+        r#"{"kind":"power","record":{"kind":"run_abandoned","run":3,"because":{"ja":"煙","en":"smoke"}}}"#;
+    let record: Record = serde_json::from_str(old).unwrap();
+    assert_eq!(serde_json::to_string(&record).unwrap(), old);
+}
+
 #[test]
 fn the_lines_of_journals_in_use_stay_as_they_are() {
     let lines: Vec<String> = records()

@@ -2,7 +2,10 @@
 //! moment, every host is stopped, in order, once by effect.
 
 use super::world::{Life, Manner, Room, host, policy, site_with};
-use room::outage::Record;
+use room::outage::operator::{Ask, Person, Who, Wish};
+use room::outage::{Input, Record, Sight};
+use room::site::OnFailure;
+use room::site::outage::{About, Rule, Seen, Sign, Then};
 use room::time::Millis;
 
 fn outage(crashes: &[usize], orphans: bool, by_the_way: impl Fn(&mut Room)) -> Room {
@@ -102,6 +105,91 @@ fn killed_twice_every_host_is_stopped_exactly_once() {
             all_stopped_once(&room, &format!("killed at records {first} and {second}"));
         }
     }
+}
+
+/// A run that no outage demands: `begin` is called when everything is quiet.
+fn quiet_run(crash: Option<usize>, begin: impl Fn(&mut Room)) -> Room {
+    let mut site = site_with(&["ups-a"], policy());
+    site.outage.as_mut().expect("a policy").rules = vec![leak()];
+    site.hosts = vec![
+        host("web1", &["ups-a"], &["db"]),
+        host("web2", &["ups-a"], &["db"]),
+        host("db", &["ups-a"], &["nas"]),
+        host("nas", &["ups-a"], &[]),
+    ];
+    site.hosts[0].on_failure = OnFailure::Force;
+    site.hosts[0].force = Some(site.hosts[0].action.clone());
+    let mut room = Room::new(site, &[600.0]);
+    room.hosts[0].manner = Manner::Hangs;
+    room.crash_at = crash;
+    room.run_until(10_000);
+    begin(&mut room);
+    room.run_until(200_000);
+    room
+}
+
+fn leak() -> Rule {
+    let sign = |name: &str| Sign {
+        name: name.into(),
+        seen: Seen::Contact { point: name.into() },
+        sources: [format!("node:{name}")].into(),
+    };
+    Rule {
+        name: "water".into(),
+        about: About::Leak,
+        signs: vec![sign("rope-1"), sign("rope-2")],
+        hold: Millis(10_000),
+        then: Then::Stop,
+        hosts: Vec::new(),
+    }
+}
+
+fn killed_everywhere(begin: impl Fn(&mut Room) + Copy) {
+    let whole = quiet_run(None, begin);
+    all_stopped_once(&whole, "not killed");
+    assert!(whole.journal.len() >= 16, "{}", whole.transcript.join("\n"));
+    for crash in 2..=whole.journal.len() {
+        let room = quiet_run(Some(crash), begin);
+        all_stopped_once(&room, &format!("killed at record {crash}"));
+    }
+}
+
+#[test]
+fn killed_at_every_record_a_rule_s_run_and_a_forced_host_are_finished_once() {
+    killed_everywhere(|room| {
+        for rope in ["rope-1", "rope-2"] {
+            room.signs.insert(rope.into(), Sight::Holds);
+        }
+        room.show_signs();
+    });
+}
+
+#[test]
+fn killed_at_every_record_an_operator_s_run_is_finished_once_though_it_was_paused() {
+    killed_everywhere(|room| {
+        let sato = || Person {
+            who: Who {
+                name: "Sato".into(),
+                uid: 0,
+            },
+            groups: Vec::new(),
+        };
+        let reason = || "smoke".to_owned();
+        let run = Wish::Run {
+            hosts: Vec::new(),
+            reason: reason(),
+            plan_hash: room.engine.plan().hash().to_owned(),
+        };
+        let pause = Wish::Pause {
+            length: Millis(5_000),
+            reason: reason(),
+        };
+        for wish in [run, pause] {
+            let (person, ask) = (sato(), Ask::Wish(wish));
+            room.tell(Input::Operator { person, ask });
+            room.run_until(room.now + 2_000);
+        }
+    });
 }
 
 #[test]

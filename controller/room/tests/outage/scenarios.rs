@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! ups ups-a 600                          a UPS whose full battery lasts 600 s with every host up
-//! host db feeds=ups-a uses=nas budget=20 needs=1 hold blind
+//! host db feeds=ups-a uses=nas budget=20 needs=1 hold|force blind
 //! host web feeds=ups-a shed=120             stopped early, after 120 s on battery
 //! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30 [times=learnt] [rehearse=86400]
 //! rule heat overheating for=60 then=stop hosts=web signs=hot:node-1,hot-2:node-2,cooler:crac
@@ -14,10 +14,12 @@
 //! at 100 lose ups-a,mains                what would be if these were lost now
 //! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
 //!                | starts a test | ends its test
-//! at 100 db hangs | stays | refuses | fails 2 | stops 5 | has another key | is up again
+//! at 100 db hangs | stays | refuses | cannot be forced | fails 2 | stops 5 | has another key | is up again
 //! at 100 controller dies | reboots          at 100 act goes | comes
 //! at 100 clock +3600                        at 100 Sato rehearses | started the hosts
 //! at 100 Sato drills db [and what uses it]
+//! two persons                            a run, a pause and a skip need a second one
+//! at 100 Sato orders run [of web,db] | abort | pause 60 | resume | skip web;  Suzuki confirms 1
 //! at 100 show                               the power as the page shows it
 //! until 300
 //! ----
@@ -25,9 +27,10 @@
 //! ```
 
 use super::world::{Life, Manner, Room, host, policy, site_with};
+use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Sight};
 use room::site::feeds::Branch;
-use room::site::outage::{About, Rule, Seen, Sign, Then};
+use room::site::outage::{About, Operators, Rule, Seen, Sign, Then};
 use room::site::{Confirm, DeviceKind, OnFailure, StepTimes};
 use room::time::Millis;
 use std::path::Path;
@@ -114,9 +117,14 @@ fn play_out(timeline: &str) -> Result<Room, String> {
 fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
     let mut boxes = Vec::new();
     let (mut ups, mut batteries, mut hosts, mut policy) = (Vec::new(), Vec::new(), Vec::new(), policy());
+    let mut operators = Operators {
+        group: Some("duty".into()),
+        ..Operators::default()
+    };
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
+            ["two", "persons"] => operators.two_person = true,
             ["ups", name, full] => {
                 ups.push(name);
                 batteries.push(full.parse().map_err(|_| format!("cannot read: {line}"))?);
@@ -172,6 +180,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
             fed_by: feeds.into_iter().map(String::from).collect(),
         });
     }
+    site.operators = operators;
     Ok(Room::new(site, &batteries))
 }
 
@@ -183,6 +192,10 @@ fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site
             Some(("uses", names)) => host.depends_on = names.split(',').map(String::from).collect(),
             Some(("needs", count)) => host.need = count.parse().map_err(|_| "needs is a number")?,
             Some(("budget", secs)) => host.budget = Millis(millis(secs)?),
+            None if *option == "force" => {
+                host.on_failure = OnFailure::Force;
+                host.force = Some(host.action.clone());
+            }
             None if *option == "hold" => host.on_failure = OnFailure::Hold,
             None if *option == "blind" => host.confirm = Confirm::ActionSucceeded,
             _ => return Err(format!("unknown option {option}")),
@@ -289,6 +302,10 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             ["refuses"] => Manner::Refuses,
             ["has", "another", "key"] => Manner::OtherKey,
             ["fails", times] => Manner::Fails(times.parse().ok()?),
+            ["cannot", "be", "forced"] => {
+                host.forced = Manner::Refuses;
+                host.manner
+            }
             ["stops", secs] => Manner::Stops(millis(secs).ok()?),
             ["is", "up", "again"] => {
                 host.life = Life::Up;
@@ -319,6 +336,10 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
         ("clock", [step]) => room.wall_step += step.parse::<i64>().ok()? * 1000,
         (by, ["drills", host]) => room.tell(drill(host, false, by)),
         (by, ["drills", host, "and", "what", "uses", "it"]) => room.tell(drill(host, true, by)),
+        (by, ["orders" | "confirms", ..]) => {
+            let (person, ask) = (person(by)?, ask(room, what)?);
+            room.tell(Input::Operator { person, ask });
+        }
         (by, ["rehearses"]) => room.tell(Input::Rehearse { by: by.into() }),
         (by, ["started", "the", "hosts"]) => room.tell(Input::HostsStarted {
             hosts: Vec::new(),
@@ -373,6 +394,55 @@ fn lose(room: &mut Room, names: &str) {
             }
         ),
     });
+}
+
+/// Sato and Suzuki are on duty, root is root, and others are users of the machine.
+fn person(name: &str) -> Option<Person> {
+    let (uid, group) = match name {
+        "root" => (0, "root"),
+        "Sato" => (1000, "duty"),
+        "Suzuki" => (1001, "duty"),
+        "Stranger" => (1002, "users"),
+        // The web role, taken over, with the best of groups.
+        "yagura-web" => (993, "duty"),
+        _ => return None,
+    };
+    let (name, groups) = (name.to_owned(), vec![group.to_owned()]);
+    let who = Who { name, uid };
+    Some(Person { who, groups })
+}
+
+fn ask(room: &Room, what: &[&str]) -> Option<Ask> {
+    let reason = "smoke in the room".to_owned();
+    let run = |hosts: &str, plan_hash: String| {
+        let hosts = hosts.split(',').filter(|host| !host.is_empty());
+        let (hosts, reason) = (hosts.map(String::from).collect(), reason.clone());
+        Wish::Run {
+            hosts,
+            reason,
+            plan_hash,
+        }
+    };
+    let hash = room.engine.plan().hash()[..8].to_owned();
+    Some(Ask::Wish(match what {
+        ["confirms", id] => {
+            return Some(Ask::Confirm { id: id.parse().ok()? });
+        }
+        ["orders", "run"] => run("", hash),
+        ["orders", "run", "of", hosts] => run(hosts, hash),
+        ["orders", "run", "by", hash] => run("", (*hash).to_owned()),
+        ["orders", "abort"] => Wish::Abort { reason },
+        ["orders", "pause", secs] => {
+            let length = Millis(millis(secs).ok()?);
+            Wish::Pause { length, reason }
+        }
+        ["orders", "resume"] => Wish::Resume,
+        ["orders", "skip", host] => {
+            let host = (*host).to_owned();
+            Wish::Skip { host, reason }
+        }
+        _ => return None,
+    }))
 }
 
 /// The power as the page shows it, in two lines.

@@ -4,7 +4,7 @@
 // Long because everything in a room acts on everything else.
 
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
-use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn};
+use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn, Verb};
 use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::outage::Then;
 use room::site::{
@@ -98,6 +98,8 @@ pub(crate) struct SimHost {
     plugs: Vec<String>,
     pub(crate) need: usize,
     pub(crate) manner: Manner,
+    /// How it takes an order to force it.
+    pub(crate) forced: Manner,
     /// Without a port to watch, a host that is down looks like one that refuses.
     pub(crate) blind: bool,
     pub(crate) life: Life,
@@ -276,6 +278,9 @@ impl Room {
         if let Some(refused) = turn.refused {
             self.note(format!("refused: {}", refused.en));
         }
+        if let Some(said) = turn.said {
+            self.note(format!("answer: {}", said.en));
+        }
         for record in turn.records {
             self.note(describe(&record));
             self.journal.push((self.clock(), record));
@@ -303,7 +308,12 @@ impl Room {
                 self.orders += 1;
                 let accepted = if order.accepted() { ", accepted before" } else { "" };
                 let (step, attempt) = (&order.order().step, order.order().attempt);
-                self.note(format!("  -> execute {step} try {attempt}{accepted}"));
+                let verb = match order.order().verb {
+                    Verb::Stop => "execute",
+                    Verb::Force => "FORCE",
+                    Verb::Start => "start",
+                };
+                self.note(format!("  -> {verb} {step} try {attempt}{accepted}"));
                 self.jobs
                     .push((self.now + ASKED_AFTER, order.into_order(), Job::Ask));
             }
@@ -314,8 +324,9 @@ impl Room {
             }
             Do::Cancel(order) => {
                 self.note(format!("  -> cancel {}", order.step));
-                self.jobs
-                    .retain(|(_, job, _)| (job.run, &job.step) != (order.run, &order.step));
+                self.jobs.retain(|(_, job, _)| {
+                    (job.run, &job.step, job.verb) != (order.run, &order.step, order.verb)
+                });
             }
         }
     }
@@ -487,9 +498,27 @@ impl Room {
             .iter_mut()
             .find(|host| host.id == order.step)
             .expect("orders name hosts");
-        match (host.life, host.manner) {
+        let manner = match order.verb {
+            Verb::Force => host.forced,
+            Verb::Stop | Verb::Start => host.manner,
+        };
+        match (host.life, manner) {
             (Life::Down | Life::Fell, _) if host.blind => Some(failed("connection timed out", true)),
             (Life::Down | Life::Fell, _) => Some(Outcome::Confirmed),
+            (Life::Up | Life::Going { .. }, Manner::Stops(after)) if order.verb == Verb::Force => {
+                if host.life == Life::Up {
+                    host.effects.push((order.run, now));
+                }
+                let down_at = match host.life {
+                    Life::Going { down_at, .. } => down_at.min(now + after),
+                    _ => now + after,
+                };
+                host.life = Life::Going {
+                    run: order.run,
+                    down_at,
+                };
+                Some(Outcome::Requested)
+            }
             (Life::Going { run, .. }, _) => {
                 if run != order.run {
                     host.effects.push((order.run, now));
@@ -824,6 +853,7 @@ fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
         plugs: host.feeds.clone(),
         need: host.need,
         manner: Manner::Stops(2_000),
+        forced: Manner::Stops(500),
         blind: host.confirm == Confirm::ActionSucceeded,
         life: Life::Up,
         effects: Vec::new(),
@@ -876,6 +906,9 @@ fn describe(record: &Record) -> String {
             format!("would stop {}, but only alarms: {}", hosts.join(" "), because.en)
         }
         Record::RuleOver { rule } => format!("rule {rule}: its evidence is over"),
+        Record::StepStarted { order } if order.verb == Verb::Force => {
+            format!("step {} FORCED, try {}", order.step, order.attempt)
+        }
         Record::StepStarted { order } => format!("step {} started, try {}", order.step, order.attempt),
         Record::StepRequested { order } => format!("step {} requested: point of no return", order.step),
         Record::StepConfirmed {
@@ -901,7 +934,20 @@ fn describe(record: &Record) -> String {
         }
         Record::StepAbandoned { order, because } => format!("step {} abandoned: {}", order.step, because.en),
         Record::StepCancelled { step, because, .. } => format!("step {step} cancelled: {}", because.en),
-        Record::RunAbandoned { run, because } => format!("run {run} abandoned: {}", because.en),
+        Record::RunAbandoned { run, because, .. } => format!("run {run} abandoned: {}", because.en),
+        Record::RunPaused {
+            run,
+            length,
+            reason,
+            by,
+        } => {
+            let secs = length.as_secs_f64();
+            format!("run {run} paused for {secs:.0} s by {by}: {reason}")
+        }
+        Record::RunResumed { run, because, .. } => format!("run {run} goes on: {}", because.en),
+        Record::StepSkipped { step, because, .. } => format!("step {step} skipped: {}", because.en),
+        Record::OperatorAsked { id, by, .. } => format!("order {id} of {by} waits for a second person"),
+        Record::OperatorConfirmed { id, by } => format!("{by} agrees to order {id}"),
         Record::RunEnded {
             run,
             stopped,
