@@ -27,6 +27,8 @@ pub mod sitefile;
 pub mod sshd;
 pub mod standin;
 pub mod tower;
+pub mod vcenter;
+pub mod windows;
 
 pub use binary::yagura_bin;
 

@@ -3,7 +3,7 @@
 
 use super::device::{self, Tools};
 use super::permit::{Armed, Checked};
-use super::{exec, http, ipmi, libvirt, nut, proxmox, redfish, ssh, wol};
+use super::{exec, http, ipmi, libvirt, nut, proxmox, redfish, ssh, vsphere, winrm, wol};
 use room::site::act::guests::Whom;
 use room::site::{RealAction, SimulatedAction};
 use std::io::{self, ErrorKind};
@@ -122,6 +122,8 @@ impl Action for RealAction {
             Self::Http(action) => http::check(action, permit).await,
             Self::Libvirt(action) => libvirt::check(action, permit).await,
             Self::Proxmox(action) => proxmox::check(action, permit).await,
+            Self::Vsphere(action) => vsphere::check(action, permit).await,
+            Self::Winrm(action) => winrm::check(action, permit).await,
         }
     }
 
@@ -137,7 +139,9 @@ impl Action for RealAction {
             | Self::Wol(_)
             | Self::Http(_)
             // The hypervisor takes it for its guests, and runs on.
-            | Self::Libvirt(_) => None,
+            | Self::Libvirt(_)
+            | Self::Vsphere(_) => None,
+            Self::Winrm(action) => (action.what == Whom::Host).then_some(action.server.addr),
             Self::Proxmox(action) => (action.what == Whom::Host).then_some(action.server.addr),
         }
     }
@@ -154,13 +158,21 @@ impl Action for RealAction {
             Self::Http(action) => http::request(action, permit, sent).await,
             Self::Libvirt(action) => libvirt::request(action, tools, permit, sent).await,
             Self::Proxmox(action) => proxmox::request(action, tools, permit, sent).await,
+            Self::Vsphere(action) => vsphere::request(action, tools, permit, sent).await,
+            Self::Winrm(action) => winrm::request(action, tools, permit, sent).await,
         }
     }
 
     fn can_be_seen(&self) -> bool {
         matches!(
             self,
-            Self::Device(_) | Self::Redfish(_) | Self::Ipmi(_) | Self::Libvirt(_) | Self::Proxmox(_)
+            Self::Device(_)
+                | Self::Redfish(_)
+                | Self::Ipmi(_)
+                | Self::Libvirt(_)
+                | Self::Proxmox(_)
+                | Self::Vsphere(_)
+                | Self::Winrm(_)
         )
     }
 
@@ -174,6 +186,8 @@ impl Action for RealAction {
             Self::Ipmi(action) => ipmi::seen(action).await,
             Self::Libvirt(action) => libvirt::seen(action, tools).await,
             Self::Proxmox(action) => proxmox::seen(action, tools).await,
+            Self::Vsphere(action) => vsphere::seen(action, tools).await,
+            Self::Winrm(action) => winrm::seen(action, tools).await,
         }
     }
 }

@@ -306,7 +306,7 @@ async fn done<H: Hypervisor>(
 }
 
 /// The first few names.
-fn some(names: &[&str]) -> String {
+pub(super) fn some(names: &[&str]) -> String {
     let mut text = names
         .iter()
         .take(MAX_NAMED)

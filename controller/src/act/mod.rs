@@ -32,6 +32,8 @@ mod proxmox;
 mod redfish;
 pub mod ssh;
 pub mod step;
+mod vsphere;
+mod winrm;
 mod wol;
 
 pub use ipmi::PROGRAM as IPMITOOL;

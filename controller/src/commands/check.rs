@@ -404,6 +404,16 @@ fn action_files(disk: &mut Disk<'_>, table: &[Step<'static>], action: &RealActio
                 notifier::certificates(disk, &way("ca_file"), file);
             }
         }
+        RealAction::Vsphere(vsphere) => {
+            https(disk, table, &vsphere.server);
+            let way = [table, &[Step::Key("password_file")]].concat();
+            notifier::secret(disk, &way, &vsphere.password_file, 1, PASSWORD);
+        }
+        RealAction::Winrm(winrm) => {
+            https(disk, table, &winrm.server);
+            let way = [table, &[Step::Key("password_file")]].concat();
+            notifier::secret(disk, &way, &winrm.password_file, 1, PASSWORD);
+        }
         RealAction::Proxmox(proxmox) => {
             https(disk, table, &proxmox.server);
             let way = [table, &[Step::Key("token_file")]].concat();

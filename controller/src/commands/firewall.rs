@@ -143,6 +143,8 @@ fn reach(action: &RealAction) -> Option<(&'static str, SocketAddr)> {
         RealAction::Http(http) => Some(("tcp", http.server.addr)),
         RealAction::Ipmi(ipmi) => Some(("udp", ipmi.addr)),
         RealAction::Wol(wol) => Some(("udp", wol.addr)),
+        RealAction::Vsphere(vsphere) => Some(("tcp", vsphere.server.addr)),
+        RealAction::Winrm(winrm) => Some(("tcp", winrm.server.addr)),
         RealAction::Proxmox(proxmox) => Some(("tcp", proxmox.server.addr)),
         RealAction::Libvirt(libvirt) => libvirt.reach().map(|addr| ("tcp", addr)),
         RealAction::Exec(_) | RealAction::Device(_) | RealAction::Nut(_) => None,

@@ -346,3 +346,252 @@ mod proxmox {
         assert!(begun.elapsed() < SOON);
     }
 }
+
+mod vsphere {
+    use super::{all, carry_out, look, tools};
+    use hil_tests::api::Manner;
+    use hil_tests::certificate::Certificates;
+    use hil_tests::vcenter::{ESXI, USER, Vcenter};
+    use room::outage::Verb;
+    use room::site::RealAction;
+    use room::site::act::guests::{Guests, Which};
+    use room::site::act::https::Https;
+    use room::site::act::vsphere::VsphereAction;
+    use room::time::Millis;
+    use tempfile::TempDir;
+
+    struct Stage {
+        dir: TempDir,
+        certificates: Certificates,
+        vcenter: Vcenter,
+    }
+
+    async fn stage(vms: &[(&str, Option<u64>)]) -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(dir.path());
+        let vcenter = Vcenter::start(&certificates, vms).await;
+        Stage {
+            dir,
+            certificates,
+            vcenter,
+        }
+    }
+
+    fn vsphere(stage: &Stage, verb: Verb, which: Which, force_after: Option<u64>) -> VsphereAction {
+        VsphereAction {
+            server: Https {
+                addr: stage.vcenter.api.addr,
+                server_name: None,
+                ca_file: Some(stage.certificates.authority.clone()),
+                plain: false,
+                timeout: Millis(2000),
+            },
+            user: USER.to_owned(),
+            password_file: Vcenter::password_file(stage.dir.path()),
+            esxi: Some(ESXI.0.to_owned()),
+            guests: Guests {
+                which,
+                force_after: force_after.map(Millis),
+            },
+            verb,
+        }
+    }
+
+    #[tokio::test]
+    async fn vsphere_machines_of_one_host_are_stopped_and_started_and_no_session_is_left() {
+        let stage = stage(&[("web", Some(50)), ("stuck", None), ("vcenter", Some(0))]).await;
+        let tools = tools(stage.dir.path());
+        let but_itself = || Which::All {
+            except: vec!["vcenter".to_owned()],
+        };
+        let stop = RealAction::Vsphere(vsphere(&stage, Verb::Stop, but_itself(), Some(600)));
+        assert_eq!(look(&stop, &tools).await, Ok(()));
+        assert_eq!(stage.vcenter.running().len(), 4, "a check changes nothing");
+        assert_eq!(carry_out(&stop, &tools, 7).await, Ok(()));
+        assert_eq!(stage.vcenter.running(), ["vcenter", "elsewhere"]);
+        let start = RealAction::Vsphere(vsphere(&stage, Verb::Start, but_itself(), None));
+        assert_eq!(carry_out(&start, &tools, 7).await, Ok(()));
+        assert_eq!(stage.vcenter.running().len(), 4);
+        assert_eq!(stage.vcenter.sessions(), 0);
+    }
+
+    #[tokio::test]
+    async fn vsphere_what_is_missing_is_said() {
+        let stage = stage(&[("web", Some(50)), ("db", Some(50))]).await;
+        let tools = tools(stage.dir.path());
+        let stop = || vsphere(&stage, Verb::Stop, all(), None);
+        let refused =
+            async |action: VsphereAction| look(&RealAction::Vsphere(action), &tools).await.unwrap_err().text;
+        let other_host = VsphereAction {
+            esxi: Some("esxi9.city.example".to_owned()),
+            ..stop()
+        };
+        assert!(refused(other_host).await.contains("has no host esxi9"));
+        let other_user = VsphereAction {
+            user: "root".to_owned(),
+            ..stop()
+        };
+        assert!(refused(other_user).await.contains("UNAUTHENTICATED"));
+        stage.vcenter.end_tools("db");
+        assert!(refused(stop()).await.contains("VMware Tools do not run in db"));
+        let problem = carry_out(&RealAction::Vsphere(stop()), &tools, 7)
+            .await
+            .unwrap_err();
+        assert!(
+            problem.text.starts_with("guest db:") && problem.text.contains("SERVICE_UNAVAILABLE"),
+            "{problem:?}"
+        );
+        stage.vcenter.forbid();
+        let force = RealAction::Vsphere(vsphere(&stage, Verb::Force, all(), None));
+        let problem = carry_out(&force, &tools, 7).await.unwrap_err();
+        assert!(
+            problem.text.contains("lacks Virtual machine > Interaction"),
+            "{problem:?}"
+        );
+        for (manner, word) in [
+            (Manner::Status(502), "HTTP 502"),
+            (Manner::Nonsense, "not what such a server says"),
+            (Manner::Garbage, "no good HTTP"),
+        ] {
+            stage.vcenter.api.behave(manner);
+            let said = refused(stop()).await;
+            assert!(said.contains(word), "{said}");
+        }
+        assert_eq!(stage.vcenter.sessions(), 0);
+    }
+}
+
+mod winrm {
+    use super::{all, carry_out, look, tools};
+    use controller::act::action::Action as _;
+    use hil_tests::api::Manner;
+    use hil_tests::certificate::Certificates;
+    use hil_tests::windows::{USER, Windows};
+    use room::outage::Verb;
+    use room::site::RealAction;
+    use room::site::act::guests::{Guests, Which, Whom};
+    use room::site::act::https::Https;
+    use room::site::act::winrm::WinrmAction;
+    use room::time::Millis;
+    use tempfile::TempDir;
+
+    struct Stage {
+        dir: TempDir,
+        certificates: Certificates,
+        windows: Windows,
+    }
+
+    async fn stage(guests: &[(&str, Option<u64>)]) -> Stage {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(dir.path());
+        let windows = Windows::start(&certificates, guests).await;
+        Stage {
+            dir,
+            certificates,
+            windows,
+        }
+    }
+
+    fn winrm(stage: &Stage, verb: Verb, what: Whom) -> WinrmAction {
+        WinrmAction {
+            server: Https {
+                addr: stage.windows.api.addr,
+                server_name: None,
+                ca_file: Some(stage.certificates.authority.clone()),
+                plain: false,
+                timeout: Millis(2000),
+            },
+            user: USER.to_owned(),
+            password_file: Windows::password_file(stage.dir.path()),
+            what,
+            command_timeout: Millis(4000),
+            verb,
+        }
+    }
+
+    fn guests(which: Which, force_after: Option<u64>) -> Whom {
+        Whom::Guests(Guests {
+            which,
+            force_after: force_after.map(Millis),
+        })
+    }
+
+    #[tokio::test]
+    async fn winrm_a_windows_machine_is_shut_down() {
+        let stage = stage(&[]).await;
+        let tools = tools(stage.dir.path());
+        let stop = RealAction::Winrm(winrm(&stage, Verb::Stop, Whom::Host));
+        assert_eq!(stop.address(), Some(stage.windows.api.addr));
+        assert_eq!(look(&stop, &tools).await, Ok(()));
+        assert!(!stage.windows.api.is_off(), "a check changes nothing");
+        assert_eq!(stage.windows.shells(), 0, "a check closes its shell");
+        assert_eq!(carry_out(&stop, &tools, 7).await, Ok(()));
+        assert!(stage.windows.api.is_off());
+        let lines = stage.windows.lines();
+        assert_eq!(lines.last().map(String::as_str), Some("shutdown.exe /s /t 0 /f"));
+    }
+
+    #[tokio::test]
+    async fn winrm_guests_of_hyper_v_are_stopped_cut_off_and_started() {
+        let stage = stage(&[("web", Some(50)), ("stuck", None)]).await;
+        let tools = tools(stage.dir.path());
+        let stop = RealAction::Winrm(winrm(&stage, Verb::Stop, guests(all(), Some(600))));
+        assert_eq!(look(&stop, &tools).await, Ok(()));
+        assert_eq!(
+            stage.windows.running(),
+            ["web", "stuck"],
+            "a check changes nothing"
+        );
+        assert_eq!(carry_out(&stop, &tools, 7).await, Ok(()));
+        assert_eq!(stage.windows.running(), [""; 0]);
+        let start = RealAction::Winrm(winrm(&stage, Verb::Start, guests(all(), None)));
+        assert_eq!(carry_out(&start, &tools, 7).await, Ok(()));
+        assert_eq!(stage.windows.running(), ["web", "stuck"]);
+        assert_eq!(stage.windows.shells(), 0);
+    }
+
+    #[tokio::test]
+    async fn winrm_what_is_missing_is_said() {
+        let stage = stage(&[("web", Some(50))]).await;
+        let tools = tools(stage.dir.path());
+        let refused = async |action: WinrmAction| {
+            let problem = look(&RealAction::Winrm(action), &tools).await.unwrap_err();
+            assert!(problem.retryable, "{problem:?}");
+            problem.text
+        };
+        let other = WinrmAction {
+            user: "Administrator".to_owned(),
+            ..winrm(&stage, Verb::Stop, Whom::Host)
+        };
+        let said = refused(other).await;
+        assert!(
+            said.contains("does not accept the account Administrator") && said.contains("NTLM and Kerberos"),
+            "{said}"
+        );
+        stage.windows.forbid();
+        let said = refused(winrm(&stage, Verb::Stop, Whom::Host)).await;
+        assert!(said.contains("SeShutdownPrivilege"), "{said}");
+        let stop = RealAction::Winrm(winrm(&stage, Verb::Stop, Whom::Host));
+        let problem = carry_out(&stop, &tools, 7).await.unwrap_err();
+        assert!(
+            problem
+                .text
+                .ends_with("shutdown.exe ended with status 5: Access is denied.(5)"),
+            "{problem:?}"
+        );
+        stage.windows.end_services("web");
+        let stop = RealAction::Winrm(winrm(&stage, Verb::Stop, guests(all(), None)));
+        let problem = carry_out(&stop, &tools, 7).await.unwrap_err();
+        assert!(problem.text.contains("integration services"), "{problem:?}");
+        for (manner, word) in [
+            (Manner::Status(503), "HTTP 503"),
+            (Manner::Nonsense, "no WS-Management"),
+            (Manner::Garbage, "no good HTTP"),
+            (Manner::Endless, "longer than"),
+        ] {
+            stage.windows.api.behave(manner);
+            let said = refused(winrm(&stage, Verb::Stop, Whom::Host)).await;
+            assert!(said.contains(word), "{said}");
+        }
+    }
+}

@@ -111,7 +111,9 @@ impl World for Real {
             | RealAction::Wol(_)
             | RealAction::Http(_)
             | RealAction::Libvirt(_)
-            | RealAction::Proxmox(_) => None,
+            | RealAction::Proxmox(_)
+            | RealAction::Vsphere(_)
+            | RealAction::Winrm(_) => None,
         }
     }
 }
@@ -144,6 +146,10 @@ pub enum RealAction {
     Libvirt(act::libvirt::LibvirtAction),
     /// A node of Proxmox VE, or guests on it.
     Proxmox(act::proxmox::ProxmoxAction),
+    /// Virtual machines that a VMware vCenter manages.
+    Vsphere(act::vsphere::VsphereAction),
+    /// A Windows machine, or guests of its Hyper-V.
+    Winrm(act::winrm::WinrmAction),
 }
 
 /// A shutdown action on a simulated server: SSH to loopback and nothing else.

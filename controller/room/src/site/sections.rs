@@ -387,6 +387,8 @@ enum ActionKind {
     Http,
     Libvirt,
     Proxmox,
+    Vsphere,
+    Winrm,
 }
 
 /// Kinds of action that can do this to a host.
@@ -402,6 +404,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("http", ActionKind::Http),
             ("libvirt", ActionKind::Libvirt),
             ("proxmox", ActionKind::Proxmox),
+            ("vsphere", ActionKind::Vsphere),
+            ("winrm", ActionKind::Winrm),
         ],
         // The word of a UPS is heard by a host that runs and means to obey.
         Verb::Force => &[
@@ -413,6 +417,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("http", ActionKind::Http),
             ("libvirt", ActionKind::Libvirt),
             ("proxmox", ActionKind::Proxmox),
+            ("vsphere", ActionKind::Vsphere),
+            ("winrm", ActionKind::Winrm),
         ],
         Verb::Start => &[
             ("ssh", ActionKind::Ssh),
@@ -424,6 +430,8 @@ const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
             ("http", ActionKind::Http),
             ("libvirt", ActionKind::Libvirt),
             ("proxmox", ActionKind::Proxmox),
+            ("vsphere", ActionKind::Vsphere),
+            ("winrm", ActionKind::Winrm),
         ],
     }
 }
@@ -481,6 +489,8 @@ fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
         Some(ActionKind::Http) => raw_of(http::read(r), RawAction::Http),
         Some(ActionKind::Libvirt) => super::act::libvirt::read(r, verb),
         Some(ActionKind::Proxmox) => super::act::proxmox::read(r, verb),
+        Some(ActionKind::Vsphere) => super::act::vsphere::read(r, verb),
+        Some(ActionKind::Winrm) => super::act::winrm::read(r, verb),
     };
     let Some((raw, longest, aim)) = raw else {
         return nothing();

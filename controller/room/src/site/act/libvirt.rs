@@ -85,11 +85,12 @@ pub(in crate::site) fn read(r: &mut Reader<'_>, verb: Verb) -> RawAsked {
     let uri = r.text("uri", "the connection, e.g. \"qemu:///system\"");
     let guests = guests::read(r, verb);
     let mode = match verb {
-        Verb::Stop if r.has("mode") => r.word("mode", &Mode::WORDS)?.value,
-        Verb::Stop => r
-            .word_or("mode", &Mode::WORDS)
-            .map_or(Mode::Any, |mode| mode.value),
-        Verb::Force | Verb::Start => Mode::Any,
+        Verb::Stop => {
+            let written = r.has("mode");
+            let mode = r.word_or("mode", &Mode::WORDS).map(|mode| mode.value);
+            if written { mode } else { Some(Mode::Any) }
+        }
+        Verb::Force | Verb::Start => Some(Mode::Any),
     };
     let timeout = crate::site::sections::span_or(r, "timeout", TIMEOUTS, COMMAND_TIMEOUT);
     if let Some(program) = &program
@@ -121,7 +122,7 @@ pub(in crate::site) fn read(r: &mut Reader<'_>, verb: Verb) -> RawAsked {
         program: PathBuf::from(program.map_or_else(|| VIRSH.to_owned(), |program| program.value)),
         uri: uri.value,
         guests,
-        mode,
+        mode: mode?,
         timeout,
         verb,
     };

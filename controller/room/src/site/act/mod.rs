@@ -7,4 +7,9 @@ pub mod ipmi;
 pub mod libvirt;
 pub mod proxmox;
 pub mod redfish;
+pub mod vsphere;
+pub mod winrm;
 pub mod wol;
+
+#[cfg(test)]
+mod tests;
