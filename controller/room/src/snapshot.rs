@@ -881,6 +881,21 @@ pub struct Step {
     pub took_s: Option<f64>,
     /// What went wrong.
     pub problem: Option<String>,
+    /// What the daily check found, for each thing that can be done to the host.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
+}
+
+/// The last daily check of something that can be done to a host: its credentials, and the right to
+/// do it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Credential {
+    /// `stop`, `force`, `start`.
+    pub verb: String,
+    /// When it was checked, milliseconds since 1970 UTC; nothing: not yet.
+    pub checked_ms: Option<i64>,
+    /// Why it could not be done; nothing: it could.
+    pub problem: Option<String>,
 }
 
 /// What an operator ordered of a device.

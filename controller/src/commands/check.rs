@@ -773,6 +773,7 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
                 _ if name.starts_with("node-") => (format!("{:0>64x}", name.len() + path.len()), 0o600),
                 _ if name.starts_with("stop-") => (key.to_string(), 0o600),
                 _ if name.ends_with(".pem") => (CERTIFICATE.to_owned(), 0o644),
+                _ if name.starts_with("wol-") => ("00-11-22-33-44-55\n".to_owned(), 0o600),
                 _ => ("long enough to be a key\n".to_owned(), 0o600),
             };
             write(&folder.join("secrets").join(name), &text, mode);

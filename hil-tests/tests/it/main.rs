@@ -9,6 +9,7 @@
 )]
 
 mod act;
+mod act_bmc;
 mod board;
 mod clock;
 mod conformance;
@@ -30,6 +31,7 @@ mod nut_server;
 mod operator;
 mod outage;
 mod page;
+mod privilege;
 mod provision;
 mod restart;
 mod serial;

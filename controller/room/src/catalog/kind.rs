@@ -247,6 +247,8 @@ pub enum Kind {
     RehearsalDue,
     /// A host runs on fewer feeds than it has: an outlet is off, an input is lost.
     HostFeedLost,
+    /// What stops or starts a server could not be done at the daily check.
+    CredentialFailed,
     /// A feed has lost its mains (contact).
     FeedLost,
     /// Breaker tripped.
@@ -369,7 +371,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 102] = [
+    pub const ALL: [Self; 103] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -413,6 +415,7 @@ impl Kind {
         Self::RehearsalFailed,
         Self::RehearsalDue,
         Self::HostFeedLost,
+        Self::CredentialFailed,
         Self::FeedLost,
         Self::BreakerTripped,
         Self::SurgeProtector,
@@ -521,6 +524,7 @@ impl Kind {
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,
             Self::RehearsalDue => &power::REHEARSAL_DUE,
             Self::HostFeedLost => &power::HOST_FEED_LOST,
+            Self::CredentialFailed => &power::CREDENTIAL_FAILED,
             Self::FeedLost => &power::FEED_LOST,
             Self::BreakerTripped => &power::BREAKER_TRIPPED,
             Self::SurgeProtector => &power::SURGE_PROTECTOR,

@@ -136,6 +136,7 @@ mod tests {
                 running_s: None,
                 took_s: None,
                 problem: None,
+                credentials: Vec::new(),
             }],
             ..snapshot::Power::default()
         };

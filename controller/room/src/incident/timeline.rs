@@ -743,7 +743,9 @@ impl<'a> Writer<'a> {
             | Power::StepRequested { .. }
             | Power::CheckStarted { .. }
             | Power::CheckPassed { .. }
-            | Power::CheckFailed { .. } => return None,
+            | Power::CheckFailed { .. }
+            | Power::CredentialsDue { .. }
+            | Power::CredentialChecked { .. } => return None,
         };
         Some((Topic::Power, Label::new(ja, en), by, None))
     }

@@ -48,6 +48,8 @@ pub(super) struct Book {
     pub(super) withheld: BTreeMap<String, Label>,
     /// First loss of mains of this outage.
     pub(super) outage_since: Option<Mono>,
+    /// What the daily check found.
+    pub(super) credentials: super::credentials::Found,
     last_at: Mono,
 }
 
@@ -134,6 +136,11 @@ impl Book {
             Record::RuleOver { rule } => {
                 self.rules_done.remove(rule);
             }
+            Record::CredentialsDue { run, .. } => {
+                self.last_run = self.last_run.max(*run);
+                self.credentials.apply(at, record);
+            }
+            Record::CredentialChecked { .. } => self.credentials.apply(at, record),
             Record::HostsStarted { hosts, .. } => {
                 // They run, so they are stopped again if the outage is not over.
                 for host in hosts {

@@ -55,6 +55,7 @@ impl Outage {
             self.plan_conditions(now, &mut conditions);
             for host in &self.config.hosts {
                 conditions.push(self.step_condition(&host.id, &host.label));
+                conditions.push(self.credential_condition(&host.id, &host.label));
             }
         }
         conditions
@@ -251,6 +252,18 @@ impl Outage {
             .and_then(|(run, state)| problem_of(run, id, state));
         let mut condition = Kind::StepFailed.when(format!("outage.step.{id}"), because);
         let what = Kind::StepFailed.advice().what;
+        condition.what = Some(Label::new(
+            format!("{}: {}", label.ja, what.ja),
+            format!("{}: {}", label.en, what.en),
+        ));
+        condition
+    }
+
+    /// Something could not be done to a host at the last daily check.
+    fn credential_condition(&self, id: &str, label: &Label) -> Condition {
+        let because = self.because_credential(id);
+        let mut condition = Kind::CredentialFailed.when(format!("outage.credential.{id}"), because);
+        let what = Kind::CredentialFailed.advice().what;
         condition.what = Some(Label::new(
             format!("{}: {}", label.ja, what.ja),
             format!("{}: {}", label.en, what.en),

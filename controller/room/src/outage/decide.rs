@@ -436,6 +436,7 @@ impl Outage {
         self.run_wakes(&mut wakes);
         self.rule_wakes(&mut wakes);
         self.pause_wakes(&mut wakes);
+        wakes.extend(self.checks.wake());
         wakes
             .into_iter()
             .min()

@@ -17,6 +17,7 @@
 
 mod book;
 mod conditions;
+mod credentials;
 mod decide;
 mod drill;
 pub mod exercise;
@@ -35,6 +36,7 @@ mod view;
 pub mod what_if;
 
 pub use conditions::Condition;
+pub use credentials::{CHECK_AGAIN, CHECK_EVERY, CHECK_TRIES};
 pub use learnt::{ENOUGH, HEADROOM_PERCENT, KEPT, Measured};
 pub use policy::Sight;
 pub use record::{Demand, Order, Outcome, Record, Verb};
@@ -82,6 +84,7 @@ pub struct Outage {
     verdicts: Vec<Verdict>,
     said: Said,
     act: Act,
+    checks: credentials::Checks,
     /// Steps under way whose order `act` may have lost.
     lost: BTreeSet<String>,
     /// Since when no host of the run lives on a draining battery.
@@ -239,6 +242,7 @@ impl Outage {
         let config = Config::new(site, plan);
         let watches = vec![Watch::new(Mono(0)); config.ups.len()];
         let verdicts = vec![Verdict::Unknown; config.ups.len()];
+        let checks = credentials::Checks::new(site, config.hosts.iter().map(|host| host.id.clone()));
         Ok(Self {
             config,
             book: Book::default(),
@@ -246,6 +250,7 @@ impl Outage {
             verdicts,
             said: Said::default(),
             act: Act::Gone,
+            checks,
             lost: BTreeSet::new(),
             relieved_since: None,
             fast: false,
@@ -322,6 +327,7 @@ impl Outage {
         self.decide(now, &mut turn);
         self.advance(now, &mut turn);
         self.advance_rehearsal(now, &mut turn);
+        self.advance_credentials(now, &mut turn);
         self.set_polling(&mut turn);
         turn
     }

@@ -381,6 +381,22 @@ pub enum Record {
         /// Why.
         problem: String,
     },
+    /// The daily check of the credentials begins.
+    CredentialsDue {
+        /// Its number; rehearsals, runs and these count together.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+    },
+    /// One was checked.
+    CredentialChecked {
+        /// The order.
+        order: Order,
+        /// How long the last try took.
+        took_ms: Millis,
+        /// Why it could not be done; `None`: it could.
+        problem: Option<String>,
+    },
     /// The rehearsal is over.
     RehearsalEnded {
         /// Run number.

@@ -255,6 +255,9 @@ impl Outage {
         {
             return self.report_check(now, order, outcome, turn);
         }
+        if self.report_credential(now, order, &outcome, turn) {
+            return;
+        }
         let state = self.book.run.as_ref().filter(|run| run.id == order.run);
         let state = state.and_then(|run| run.steps.get(&order.step)).cloned();
         match outcome {

@@ -215,6 +215,7 @@ impl Outage {
                     running_s: None,
                     took_s: None,
                     problem: None,
+                    credentials: self.view_credentials(&step.id),
                 };
                 if let Some(state) = self.shown_state(&step.id) {
                     fill_state(&mut shown, state, now);
@@ -228,6 +229,20 @@ impl Outage {
                 .then_with(|| a.id.cmp(&b.id))
         });
         steps
+    }
+
+    fn view_credentials(&self, host: &str) -> Vec<snapshot::Credential> {
+        let verbs = self.checks.verbs(host);
+        verbs
+            .map(|verb| {
+                let checked = self.book.credentials.of(host, verb);
+                snapshot::Credential {
+                    verb: verb.word().into(),
+                    checked_ms: checked.map(|checked| checked.at.0),
+                    problem: checked.and_then(|checked| checked.problem.clone()),
+                }
+            })
+            .collect()
     }
 
     fn shown_state(&self, id: &str) -> Option<&StepState> {

@@ -280,6 +280,9 @@ pub struct Site<W: World = Real> {
     pub outage: Option<OutagePolicy>,
     /// Who may order a run at the controller itself.
     pub operators: outage::Operators,
+    /// Minutes from local midnight at which the credentials of all hosts are checked each day;
+    /// `None`: never.
+    pub check_credentials: Option<u16>,
     /// Who may enter where.
     pub access: Access,
 }
@@ -310,6 +313,7 @@ impl<W: World> Site<W> {
             limits: Vec::new(),
             outage: None,
             operators: outage::Operators::default(),
+            check_credentials: None,
             access: Access::default(),
         }
     }

@@ -199,6 +199,7 @@ pub(super) struct RawOutage {
     pub(super) rules: Vec<super::outage::RawRule>,
     pub(super) step_times: StepTimes,
     pub(super) rehearse_every: Option<Millis>,
+    pub(super) check_credentials: Option<u16>,
 }
 
 /// The site, when nothing is missing.
@@ -221,6 +222,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             password_file: password_file.map(|file| file.value),
         },
     };
+    let check_credentials = raw.outage.as_ref().and_then(|outage| outage.check_credentials);
     let outage = match raw.outage {
         None => None,
         Some(outage) => Some(OutagePolicy {
@@ -266,6 +268,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
     let hosts = raw.hosts.into_iter().map(|host| build_host(host, &devices));
     let hosts = hosts.collect::<Option<_>>()?;
     Some(Site {
+        check_credentials,
         name: raw.name?.value,
         data_dir: raw.data_dir?.value,
         profiles_dir: raw.profiles_dir.map(|dir| dir.value),

@@ -783,6 +783,7 @@ fn outage(mut r: Reader<'_>) -> RawOutage {
                 (day, Millis::from_secs(REHEARSED_WITHIN_DAYS * 86_400)),
             )
             .map(|every| every.value),
+        check_credentials: super::act::check_credentials(&mut r),
     };
     r.finish();
     outage

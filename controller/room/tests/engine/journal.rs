@@ -423,6 +423,25 @@ fn alarms() -> Vec<Record> {
             by: by(),
             result: "異常なし".to_owned(),
         },
+        Record::Power {
+            record: room::outage::Record::CredentialsDue {
+                run: 3,
+                plan_hash: "cafe".to_owned(),
+            },
+        },
+        Record::Power {
+            record: room::outage::Record::CredentialChecked {
+                order: room::outage::Order {
+                    plan_hash: "cafe".to_owned(),
+                    run: 3,
+                    step: "db1".to_owned(),
+                    attempt: 2,
+                    verb: room::outage::Verb::Force,
+                },
+                took_ms: room::time::Millis(1200),
+                problem: Some("HTTP 401".to_owned()),
+            },
+        },
     ]
 }
 

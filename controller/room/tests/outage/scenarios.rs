@@ -121,6 +121,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
         group: Some("duty".into()),
         ..Operators::default()
     };
+    let mut check = None;
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -165,6 +166,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                     }
                 }
             }
+            ["credentials", time] => check = Some(minutes(time).ok_or("credentials HH:MM")?),
             ["at" | "until", ..] => {}
             _ => return Err(format!("cannot read: {line}")),
         }
@@ -181,7 +183,14 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
         });
     }
     site.operators = operators;
+    site.check_credentials = check;
     Ok(Room::new(site, &batteries))
+}
+
+/// Minutes from midnight, Japan time; the room begins at 09:00.
+fn minutes(time: &str) -> Option<u16> {
+    let (hours, minutes) = time.split_once(':')?;
+    Some(hours.parse::<u16>().ok()? * 60 + minutes.parse::<u16>().ok()?)
 }
 
 fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site::Real>, String> {
@@ -197,6 +206,13 @@ fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site
                 host.force = Some(host.action.clone());
             }
             None if *option == "hold" => host.on_failure = OnFailure::Hold,
+            None if *option == "start" => {
+                host.start = Some(room::site::Start {
+                    action: host.action.clone(),
+                    alive: None,
+                    budget: Millis(20_000),
+                });
+            }
             None if *option == "blind" => host.confirm = Confirm::ActionSucceeded,
             _ => return Err(format!("unknown option {option}")),
         }

@@ -319,7 +319,11 @@ impl Room {
             }
             Do::Check(order) => {
                 self.checks += 1;
-                self.note(format!("  -> check {}", order.step));
+                let verb = match order.verb {
+                    Verb::Stop => String::new(),
+                    other => format!(" ({})", other.word()),
+                };
+                self.note(format!("  -> check {}{verb}", order.step));
                 self.jobs.push((self.now + ASKED_AFTER, order, Job::Check));
             }
             Do::Cancel(order) => {
@@ -967,6 +971,13 @@ fn describe(record: &Record) -> String {
         Record::CheckStarted { order } => format!("check {} started", order.step),
         Record::CheckPassed { order, .. } => format!("check {} passed", order.step),
         Record::CheckFailed { order, problem } => format!("check {} failed: {problem}", order.step),
+        Record::CredentialsDue { run, .. } => format!("credentials {run} are due"),
+        Record::CredentialChecked { order, problem, .. } => format!(
+            "credential {} {}: {}",
+            order.step,
+            order.verb.word(),
+            problem.as_deref().unwrap_or("good")
+        ),
         Record::RehearsalEnded {
             run,
             passed,

@@ -527,6 +527,31 @@ pub(in crate::catalog) const HOST_FEED_LOST: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const CREDENTIAL_FAILED: Advice = Advice {
+    word: "credential_failed",
+    class: CLASS,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new(
+        "停止または起動の手段が使えない",
+        "What stops or starts the server cannot be used",
+    ),
+    cause: Text::new(
+        "パスワードや鍵の期限切れ・変更、権限の不足、または管理コントローラが応答していません。",
+        "A password or key ran out or was changed, a right is missing, or the management controller does not answer.",
+    ),
+    consequence: Text::new(
+        "停電のときに、このサーバーを停止・切断・起動できません。",
+        "In an outage this server cannot be stopped, cut or started in that way.",
+    ),
+    action: Text::new(
+        "理由に書かれた手段の資格情報と接続を直してください。翌日の点検で、または予行で確かめられます。",
+        "Repair the credential or the way to it that the reason names; the next daily check clears this.",
+    ),
+    respond_within: days(3),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const FEED_LOST: Advice = Advice {
     word: "feed_lost",
     class: CLASS,
