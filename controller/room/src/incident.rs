@@ -25,7 +25,7 @@ pub mod timeline;
 use crate::alarm::operator_text;
 use crate::event::Refused;
 use crate::site::Label;
-use crate::snapshot;
+use crate::snapshot::{self, AlarmState};
 use crate::time::{Millis, Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -521,8 +521,9 @@ impl Incidents {
         }
     }
 
-    /// A person's wish; the record must be applied. `not_normal` says whether an alarm still needs
-    /// somebody.
+    /// A person's wish; the record must be applied. `state` says what an alarm that is not normal is;
+    /// `serious` names the serious alarms that stand, for an incident that has more of them than it
+    /// can list.
     ///
     /// # Errors
     /// [`Refused`] in words for the page.
@@ -530,7 +531,8 @@ impl Incidents {
         &self,
         by: &str,
         order: Order,
-        not_normal: impl Fn(&str) -> bool,
+        state: impl Fn(&str) -> Option<AlarmState>,
+        serious: impl FnOnce() -> Vec<String>,
     ) -> Result<Record, Refused> {
         let by = operator_text("by", by)?;
         Ok(match order {
@@ -568,17 +570,8 @@ impl Incidents {
                     return Err(Refused::Conflict(format!("incident {incident} is closed")));
                 }
                 let conclusion = long_text("conclusion", &conclusion)?;
-                let standing: Vec<&str> = found
-                    .alarms
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|alarm| not_normal(alarm))
-                    .collect();
-                if !standing.is_empty() {
-                    return Err(Refused::Conflict(format!(
-                        "its alarms are not back to normal: {}; acknowledge or reset them first",
-                        shortened(&standing)
-                    )));
+                if let Some(why) = self.not_over(found, state, serious) {
+                    return Err(Refused::Conflict(why));
                 }
                 Record::Closed {
                     incident,
@@ -614,6 +607,50 @@ impl Incidents {
                 }
             }
         })
+    }
+
+    /// Why an incident cannot be closed, and what to do about each kind of alarm that holds it open.
+    fn not_over(
+        &self,
+        found: &Incident,
+        state: impl Fn(&str) -> Option<AlarmState>,
+        serious: impl FnOnce() -> Vec<String>,
+    ) -> Option<String> {
+        let (mut open, mut shelved, mut out) = (Vec::new(), Vec::new(), Vec::new());
+        for alarm in &found.alarms {
+            match state(alarm) {
+                None => {}
+                Some(AlarmState::OutOfService) => out.push(alarm.as_str()),
+                Some(AlarmState::Shelved) => shelved.push(alarm.as_str()),
+                Some(_) => open.push(alarm.as_str()),
+            }
+        }
+        // Alarms beyond the list are known to the journal alone. What is serious, stands and is of no
+        // incident's list can only be one of them.
+        let unlisted = if found.more > 0 { serious() } else { Vec::new() };
+        let beyond: Vec<&str> = unlisted
+            .iter()
+            .map(String::as_str)
+            .filter(|alarm| !self.open().any(|(_, incident)| incident.alarms.contains(*alarm)))
+            .collect();
+        let todo = [
+            (open, "are not back to normal; acknowledge or reset them first"),
+            (
+                shelved,
+                "are shelved and not back to normal; unshelve and acknowledge them first",
+            ),
+            (out, "are out of service; put them back into service first"),
+            (
+                beyond,
+                "may be of its alarms that the list has no room for; acknowledge or reset them first",
+            ),
+        ];
+        let said: Vec<String> = todo
+            .iter()
+            .filter(|(names, _)| !names.is_empty())
+            .map(|(names, todo)| format!("{} {todo}", shortened(names)))
+            .collect();
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     fn find(&self, incident: u32) -> Result<&Incident, Refused> {

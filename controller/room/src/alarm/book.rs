@@ -193,6 +193,12 @@ impl Book {
         self.get(id).map_or(Standing::Normal, |known| known.standing)
     }
 
+    /// Every alarm that is not normal, whoever put it away.
+    pub fn standing_ids(&self) -> impl Iterator<Item = &str> {
+        let ids = self.known.iter().map(|known| known.definition.id.as_str());
+        ids.filter(|id| self.state(id).is_some())
+    }
+
     /// True while the cause of the alarm is there (raised, acknowledged or not).
     #[must_use]
     pub fn is_active(&self, id: &str) -> bool {

@@ -69,9 +69,9 @@ impl<W: World> Engine<W> {
 
     /// What a person asks.
     pub(super) fn incident_order(&self, by: &str, order: Order) -> Result<Record, Refused> {
-        let record = self
-            .incidents
-            .order(by, order, |alarm| self.alarm_state(alarm).is_some())?;
+        let record =
+            self.incidents
+                .order(by, order, |alarm| self.alarm_state(alarm), || self.serious_now())?;
         Ok(Record::Incident { record })
     }
 
@@ -111,6 +111,14 @@ impl<W: World> Engine<W> {
             self.alarm_state(alarm),
             Some(AlarmState::Unacknowledged | AlarmState::Acknowledged)
         )
+    }
+
+    /// Every serious alarm that is not back to normal.
+    fn serious_now(&self) -> Vec<String> {
+        let ids = self.book.standing_ids();
+        ids.filter(|id| self.serious(id).is_some())
+            .map(str::to_owned)
+            .collect()
     }
 
     fn alarm_state(&self, alarm: &str) -> Option<AlarmState> {

@@ -13,7 +13,7 @@ use crate::site::{Label, Priority};
 use crate::snapshot;
 use serde::{Deserialize, Serialize};
 use shared::wire::DoorEvent;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
 
 /// How long before its opening the story begins: what led to it belongs to it.
@@ -68,7 +68,7 @@ pub struct Figures {
     pub denied: u64,
     /// Openings of doors with a reader.
     pub door_openings: u64,
-    /// Times that a UPS went over to its battery.
+    /// Failures of the mains: UPSs that are on battery at the same time count once.
     pub outages: u64,
     /// Hosts stopped and confirmed.
     pub hosts_stopped: u64,
@@ -132,6 +132,8 @@ pub struct Maker<'a> {
     writer: Writer<'a>,
     figures: Figures,
     alarms: BTreeMap<String, (u64, AlarmRow)>,
+    /// UPSs that are on battery.
+    on_battery: BTreeSet<String>,
     last_wall: i64,
     begun: Option<i64>,
 }
@@ -148,6 +150,7 @@ impl<'a> Maker<'a> {
             writer: Writer::new(names, incident),
             figures: Figures::default(),
             alarms: BTreeMap::new(),
+            on_battery: BTreeSet::new(),
             last_wall: 0,
             begun: None,
         }
@@ -188,7 +191,14 @@ impl<'a> Maker<'a> {
                 _ => {}
             },
             Record::Power { record } => match record {
-                Power::MainsLost { .. } => figures.outages += 1,
+                // One failure of the mains takes several UPSs with it.
+                Power::MainsLost { ups, .. } => {
+                    figures.outages += u64::from(self.on_battery.is_empty());
+                    self.on_battery.insert(ups.clone());
+                }
+                Power::MainsBack { ups, .. } => {
+                    self.on_battery.remove(ups);
+                }
                 Power::StepConfirmed { .. } => figures.hosts_stopped += 1,
                 _ => {}
             },

@@ -9,6 +9,7 @@ use room::incident::{Evidence, Nature, Order, Record as OfIncident};
 use room::limits::Change;
 use room::notice::text::Language;
 use room::notice::{Delivered, Notice, SendFailure};
+use room::outage::Record as OfOutage;
 use room::record::{Entry, Record};
 use room::site::notice::{Contact, Moments, Route, Step, Via};
 use room::site::notifier::{Endpoint, Notifier, command};
@@ -193,6 +194,120 @@ fn an_incident_is_closed_with_a_conclusion_and_not_while_its_alarm_needs_somebod
     assert_eq!(room.order(reopen.clone()), None);
     assert!(matches!(room.order(reopen), Some(Refused::Conflict(_))));
     assert!(room.incidents()[0].open);
+}
+
+/// What nobody can acknowledge is put back first, and that is what is said.
+#[test]
+fn an_alarm_out_of_service_or_shelved_holds_its_incident_open_and_says_what_to_do() {
+    let close = || Order::Close {
+        incident: 1,
+        conclusion: "直した".to_owned(),
+    };
+    let (alarm, reason) = ("leak.1.wet".to_owned(), "工事".to_owned());
+    for (put_away, todo) in [
+        (
+            Command::OutOfService {
+                alarm: alarm.clone(),
+                minutes: 60,
+                reason: reason.clone(),
+            },
+            "leak.1.wet are out of service; put them back into service first",
+        ),
+        (
+            Command::Shelve {
+                alarm,
+                minutes: 60,
+                reason,
+            },
+            "leak.1.wet are shelved and not back to normal; unshelve and acknowledge them first",
+        ),
+    ] {
+        let mut room = Bench::with(hot());
+        room.leak(true);
+        assert_eq!(room.command(put_away), None);
+        assert_eq!(room.order(close()), Some(Refused::Conflict(todo.to_owned())));
+    }
+}
+
+/// An incident lists two hundred alarms. What came after them is looked for among what stands.
+#[test]
+fn an_incident_with_more_alarms_than_it_lists_is_not_closed_while_one_of_the_others_stands() {
+    let mut site = hot();
+    let (channel, limit) = (site.nodes[0].channels.remove(2), site.limits.remove(0));
+    for rack in 0..210_u8 {
+        site.nodes[0].channels.push(room::site::Channel {
+            channel: 2 + rack,
+            point: format!("r{rack:03}.temperature"),
+            ..channel.clone()
+        });
+        site.limits.push(room::site::Limit {
+            id: format!("r{rack:03}.hot"),
+            point: format!("r{rack:03}.temperature"),
+            on_delay: Millis(0),
+            off_delay: Millis(0),
+            ..limit.clone()
+        });
+    }
+    let mut room = Bench::with(site);
+    for rack in 0..210 {
+        room.sample(2 + rack, Quantity::Temperature, Ok(40_000));
+    }
+    let row = room.incidents().remove(0);
+    assert_eq!((row.alarms.len(), row.more_alarms), (200, 10));
+    for rack in 0..210 {
+        // The last one, which is beyond the list, stays hot.
+        if rack < 209 {
+            room.sample(2 + rack, Quantity::Temperature, Ok(20_000));
+            room.clear(&format!("r{rack:03}.hot"));
+        }
+    }
+    let close = || Order::Close {
+        incident: 1,
+        conclusion: "直した".to_owned(),
+    };
+    let refused = room.order(close());
+    assert!(
+        matches!(&refused, Some(Refused::Conflict(why)) if why.starts_with("r209.hot may be of its alarms")),
+        "{refused:?}"
+    );
+    room.sample(211, Quantity::Temperature, Ok(20_000));
+    room.clear("r209.hot");
+    assert_eq!(room.order(close()), None);
+}
+
+#[test]
+fn one_failure_of_the_mains_counts_once_however_many_upses_it_hits() {
+    let mut room = Bench::with(hot());
+    room.leak(true);
+    let lost = |ups: &str| OfOutage::MainsLost {
+        ups: ups.to_owned(),
+        evidence: vec![],
+        charge_percent: None,
+        runtime_s: None,
+    };
+    let back = |ups: &str| OfOutage::MainsBack {
+        ups: ups.to_owned(),
+        source: "mains".to_owned(),
+        evidence: vec![],
+    };
+    for record in [
+        lost("ups-a"),
+        lost("ups-b"),
+        back("ups-a"),
+        // Its neighbour is still on battery: the same failure.
+        lost("ups-a"),
+        back("ups-b"),
+        back("ups-a"),
+        lost("ups-b"),
+    ] {
+        let seq = room.journal.len() as u64 + 1;
+        room.journal.push(Entry {
+            seq,
+            now: room.now(),
+            record: Record::Power { record },
+        });
+    }
+    assert_eq!(room.document(1).figures.outages, 2);
 }
 
 #[test]
