@@ -391,7 +391,7 @@ async fn no_text_of_an_alarm_becomes_a_header_or_a_command() {
         ] {
             *label = Label::new(evil, evil);
         }
-        told.owner = Some(evil.into());
+        told.owner = Some(Label::new(evil, evil));
         told.procedure = Some(evil.into());
         let mut notice = notice(evil, "duty@city.example", About::Alarm(Box::new(told)));
         notice.key = evil.into();

@@ -226,7 +226,7 @@ fn alarm(told: &Told) -> Alarm {
         action: both(&told.action),
         respond_within_s: told.respond_within.0 / 1000,
         respond_by: rfc3339(by),
-        owner: told.owner.as_deref().map(line),
+        owner: told.owner.as_ref().map(|owner| line(&owner.ja)),
         procedure: told.procedure.as_deref().map(line),
         since: rfc3339(told.since),
         lasted_s: told.lasted.0 / 1000,

@@ -173,7 +173,7 @@ pub struct Told {
     /// By when, counted from `since`.
     pub respond_within: Millis,
     /// Who has it.
-    pub owner: Option<String>,
+    pub owner: Option<Label>,
     /// Where the procedure is.
     pub procedure: Option<String>,
     /// When it was raised.

@@ -51,10 +51,7 @@ impl Alarms for Seen<'_> {
             let office = self.contacts.iter().find(|contact| {
                 contact.name == owner || contact.label.ja == owner || contact.label.en == owner
             });
-            office.map_or_else(
-                || row.responder.text().ja.to_owned(),
-                |contact| contact.label.ja.clone(),
-            )
+            office.map_or_else(|| row.responder.text().label(), |contact| contact.label.clone())
         });
         Some(Told {
             moment: Moment::Raised,

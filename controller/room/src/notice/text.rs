@@ -228,7 +228,11 @@ impl Writer {
                 row("いつまでに", "By when", &by);
             }
         }
-        let owner = told.owner.as_deref().map(line).unwrap_or_default();
+        let owner = told
+            .owner
+            .as_ref()
+            .map(|owner| self.label(owner))
+            .unwrap_or_default();
         row(
             "担当",
             "Who has it",

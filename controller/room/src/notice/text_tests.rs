@@ -124,7 +124,7 @@ fn whoever_is_called_at_night_reads_what_where_since_when_and_what_to_do() {
 #[test]
 fn what_comes_later_says_how_long_and_who_has_it() {
     let mut reminder = told(Moment::Reminder);
-    reminder.owner = Some("施設管理担当".into());
+    reminder.owner = Some(Label::new("施設管理担当", "Facilities staff"));
     reminder.count = 3;
     reminder.folded = 14;
     reminder.lasted = Millis::from_secs(2 * 3600 + 180);
@@ -172,7 +172,7 @@ fn what_comes_later_says_how_long_and_who_has_it() {
             Because: leak rope 1 is wet
             What to do: stop the air conditioner and mop up the water
             By when: Wed 2026-04-01 09:20:03 (within 15 min)
-            Who has it: 施設管理担当
+            Who has it: Facilities staff
             Procedure: https://docs.city.example/3-2
             Probable cause: the drain of the air conditioner is blocked
             If nobody acts: wiring below the floor gets wet and fails
@@ -845,7 +845,7 @@ fn any_notice() -> impl Strategy<Value = Notice> {
                     consequence,
                     action,
                     respond_within: Millis(numbers.1),
-                    owner,
+                    owner: owner.map(|owner| Label::new(owner.clone(), owner)),
                     procedure: Some(procedure),
                     since: Wall(numbers.0),
                     lasted: Millis(numbers.2),

@@ -388,7 +388,7 @@ fn heard(notice: &Notice) -> String {
             let owner = told
                 .owner
                 .as_ref()
-                .map_or(String::new(), |owner| format!(", {owner} has it"));
+                .map_or(String::new(), |owner| format!(", {} has it", owner.ja));
             let folded = match told.folded {
                 0 => String::new(),
                 count => format!(", {count} folded under it"),
