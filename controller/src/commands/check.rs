@@ -8,9 +8,11 @@
 mod notifier;
 
 use super::Failure;
+use crate::clock;
 use crate::core::cards::CardsError;
 use crate::snmp::PASSWORD_MIN;
 use clap::Args;
+use room::forecast::calendar::day_and_hour;
 use room::outage::Verb;
 use room::plan::Plan;
 use room::site::link::{Link, SnmpAccess, SnmpLink};
@@ -18,6 +20,7 @@ use room::site::parse::{Hands, Located, MAX_TEXT, Step, decode, locate, read};
 use room::site::problem::{Kind, Problem, Severity};
 use room::site::write::Write;
 use room::site::{DeviceKind, Label, Mqtt, Real, RealAction, Site, World, is_exposed, listening};
+use room::time::Wall;
 use russh::keys::PrivateKey;
 use rustix::fs::{Access, access};
 use std::collections::BTreeMap;
@@ -97,6 +100,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     };
     if let Some(site) = &site {
         problems.extend(on_disk(site, &text, &args.config));
+        problems.extend(deputies(site, &text, clock::now().wall));
         problems.sort_by_key(|problem| (problem.line, problem.column));
     }
     print!("{}", report(&args.config, &problems));
@@ -434,6 +438,42 @@ fn https(disk: &mut Disk<'_>, table: &[Step<'_>], server: &room::site::act::http
     }
 }
 
+/// Deputies whose last day is over: the file says that somebody is stood in for who is not.
+fn deputies(site: &Site<Real>, text: &str, now: Wall) -> Vec<Problem> {
+    let Some((today, _)) = day_and_hour(now, site.access.utc_offset_min) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for (index, contact) in site.notices.contacts.iter().enumerate() {
+        for (row, deputy) in contact.deputies.iter().enumerate() {
+            if deputy.until >= today {
+                continue;
+            }
+            let way = [
+                Step::Key("contact"),
+                Step::Index(index),
+                Step::Key("deputies"),
+                Step::Index(row),
+            ];
+            let message = format!(
+                "the last day of {} as deputy of {} was {} days ago",
+                deputy.contact,
+                contact.name,
+                today - deputy.until
+            );
+            let hint = format!(
+                "{} is told again; take the entry out, or give it new days",
+                contact.name
+            );
+            found.push(Problem {
+                severity: Severity::Warning,
+                ..error_at(locate(text, &way), Kind::Value, message, Some(hint))
+            });
+        }
+    }
+    found
+}
+
 /// The files of the server for NUT's clients.
 fn nut_server(disk: &mut Disk<'_>, server: &room::site::nut_server::NutServer) {
     let table = Step::Key("nut_server");
@@ -725,6 +765,7 @@ mod tests {
     use super::super::load;
     use super::*;
     use room::site::Simulated;
+    use room::site::parse::real;
     use std::os::unix::fs::PermissionsExt;
 
     const EXAMPLE: &str = include_str!("../../../deploy/example/site.toml");
@@ -1004,6 +1045,26 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
             found[0].contains("warning") && found[0].contains("communities"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn a_deputy_whose_days_are_over_is_a_warning_from_the_day_after_the_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = good(folder.path());
+        let text = fs::read_to_string(&config).unwrap();
+        let site = real(&text, folder.path()).unwrap();
+        let line = text
+            .lines()
+            .position(|line| line.starts_with("deputies"))
+            .unwrap()
+            + 1;
+        // 2026-12-28 and -29, noon of Japan's time.
+        let day = 1_798_426_800_000;
+        assert_eq!(deputies(&site, &text, Wall(day)), []);
+        let found = deputies(&site, &text, Wall(day + 86_400_000));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].line, found[0].severity), (line, Severity::Warning));
+        assert!(found[0].message.contains("was 1 days ago"), "{}", found[0]);
     }
 
     #[test]

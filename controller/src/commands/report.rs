@@ -3,10 +3,13 @@
 //! CSV is what spreadsheets of Japanese offices open at once: UTF-8 with a byte order mark, CRLF, date
 //! and time in columns of their own, and no cell that a spreadsheet takes for a formula.
 
-use super::{Failure, http, load, plan, table};
+use super::{Failure, alarm, http, load, person, plan, table};
 use clap::{Args, Subcommand};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use room::coverage::{Gap, Report};
 use room::site::Real;
+use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +18,43 @@ use std::process::ExitCode;
 pub(super) enum ReportCommand {
     /// How much of a month was watched, and why the rest was not (監視率)
     Coverage(CoverageArgs),
+    /// Write down why something was not watched (欠測の説明を残す)
+    Gap(GapArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_long_help = "It stands in the report of the month beside the gap, with your name. It changes no figure."
+)]
+pub(super) struct GapArgs {
+    /// Site file (設置場所の設定ファイル)
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// From when, Japan's time (開始)
+    #[arg(long, value_name = "'YYYY-MM-DD HH:MM'", value_parser = moment)]
+    from: i64,
+    /// Until when, Japan's time (終了)
+    #[arg(long, value_name = "'YYYY-MM-DD HH:MM'", value_parser = moment)]
+    to: i64,
+    /// A point or device; without it, all (対象)
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// What happened, at most 200 characters (説明)
+    #[arg(long, value_name = "TEXT")]
+    text: String,
+}
+
+/// A moment of Japan's time, as the report prints it: milliseconds since 1970 UTC.
+fn moment(text: &str) -> Result<i64, String> {
+    let wrong = || "write it like '2026-11-01 09:30' or '2026-11-01 09:30:15'".to_owned();
+    let local: DateTime = text.trim().parse().map_err(|_| wrong())?;
+    // A date alone would be midnight, which is hardly meant.
+    if !text.contains(':') {
+        return Err(wrong());
+    }
+    let zone = TimeZone::get("Asia/Tokyo").map_err(|error| error.to_string())?;
+    let at = local.to_zoned(zone).map_err(|_| wrong())?;
+    Ok(at.timestamp().as_millisecond())
 }
 
 #[derive(Debug, Args)]
@@ -38,7 +78,20 @@ pub(super) struct CoverageArgs {
 
 /// `yagura report`.
 pub(super) async fn run(command: ReportCommand) -> Result<ExitCode, Failure> {
-    let ReportCommand::Coverage(args) = command;
+    let args = match command {
+        ReportCommand::Coverage(args) => args,
+        ReportCommand::Gap(args) => {
+            let addr = plan::address(&load::<Real>(&args.config)?)?;
+            let body = json!({
+                "by": person(),
+                "from_ms": args.from,
+                "to_ms": args.to,
+                "source": args.source,
+                "text": args.text,
+            });
+            return alarm::order(addr, "/api/v1/coverage/explanations", &body).await;
+        }
+    };
     let addr = plan::address(&load::<Real>(&args.config)?)?;
     let answer = http::get(addr, &format!("/api/v1/coverage?month={}", args.month))
         .await
@@ -227,6 +280,28 @@ mod tests {
     use super::*;
     use room::coverage::Reason;
     use room::site::Label;
+
+    #[test]
+    fn a_moment_is_read_as_the_report_prints_it() {
+        let at = 1_793_458_800_000;
+        for text in [
+            "2026-11-01 00:00",
+            "2026-11-01 00:00:00",
+            "2026-11-01T00:00",
+            table::time(at).as_str(),
+        ] {
+            assert_eq!(moment(text), Ok(at), "{text}");
+        }
+        for wrong in [
+            "",
+            "2026-11-01",
+            "11/01 00:00",
+            "2026-11-31 00:00",
+            "2026-11-01 25:00",
+        ] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_spreadsheet_takes_no_cell_for_a_formula() {
