@@ -5,7 +5,7 @@
 //! poll. Charge and time on battery can make it due earlier, by policy; the on-battery delay
 //! keeps short outages from starting anything.
 
-use super::judge::life;
+use super::judge::{Supplies, life};
 use super::run::{Run, StepState};
 use super::{Demand, FIRST_WORD, HostConf, Outage, Record, SHORTEST_WAKE, Turn};
 use crate::plan::Plan;
@@ -304,7 +304,7 @@ impl Outage {
     pub(super) fn urgency(
         &self,
         host: &HostConf,
-        supplies: &[Supply],
+        supplies: &Supplies,
         stops: &[f64],
         now: Mono,
     ) -> Option<Urgency> {
@@ -342,7 +342,8 @@ impl Outage {
 
     /// Seconds that the on-battery delay still keeps this host from being due. None when it
     /// cannot do without a battery that says "low": then there is nothing to ride through with.
-    pub(super) fn delay_left(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> f64 {
+    pub(super) fn delay_left(&self, host: &HostConf, supplies: &Supplies, now: Mono) -> f64 {
+        let supplies = supplies.of(host);
         let lasts = |point: &&usize| match supplies[**point] {
             Supply::Steady => true,
             Supply::Draining(_) => {
@@ -369,7 +370,8 @@ impl Outage {
     }
 
     /// Charge of the weakest feed that this host cannot do without.
-    pub(super) fn weakest_charge(&self, host: &HostConf, supplies: &[Supply], now: Mono) -> Option<f64> {
+    pub(super) fn weakest_charge(&self, host: &HostConf, supplies: &Supplies, now: Mono) -> Option<f64> {
+        let supplies = supplies.of(host);
         let mut charges: Vec<f64> = host
             .points
             .iter()

@@ -3,10 +3,45 @@
 use super::{HostConf, LEVEL_EVERY, Outage, Record, Turn};
 use crate::power::battery::{self, Discharge};
 use crate::power::feeds::{self, Life, Supply};
+use crate::power::graph::Said;
 use crate::power::state::{self, Contact, State};
 use crate::power::{Verdict, signs};
 use crate::time::{Mono, Now};
 use std::collections::BTreeSet;
+use std::ops::Deref;
+
+/// What every point of the graph gives, the UPSes first. It reads as what comes through by the word
+/// of PDUs and ATSes.
+#[derive(Debug)]
+pub(super) struct Supplies {
+    said: Vec<Supply>,
+    /// The same, had they said nothing.
+    bare: Vec<Supply>,
+}
+
+impl Deref for Supplies {
+    type Target = [Supply];
+
+    fn deref(&self) -> &[Supply] {
+        &self.said
+    }
+}
+
+impl Supplies {
+    /// What counts for a host. When by the word of PDUs nothing comes to it, while a battery behind
+    /// them drains, that word alone does not keep it from being stopped: it may be wrong, or old.
+    pub(super) fn of(&self, host: &HostConf) -> &[Supply] {
+        let gives = |point: &usize| matches!(self.said[*point], Supply::Steady | Supply::Draining(_));
+        if host.points.iter().any(gives) {
+            return &self.said;
+        }
+        let bare: Vec<Supply> = host.points.iter().map(|point| self.bare[*point]).collect();
+        match feeds::life(&bare, host.need) {
+            Life::Until(_) => &self.bare,
+            Life::Safe | Life::Unknown => &self.said,
+        }
+    }
+}
 
 impl Outage {
     /// Judges every UPS and records what changed durably.
@@ -241,13 +276,15 @@ impl Outage {
 
     /// What every point of the graph gives now, the UPSes first, the load counted that will move
     /// between them.
-    pub(super) fn supplies(&self, now: Mono) -> Vec<Supply> {
-        self.spread(&self.own_supplies(now), now)
+    pub(super) fn supplies(&self, now: Mono) -> Supplies {
+        let own = self.own_supplies(now);
+        self.spread(&own, &own, &BTreeSet::new(), now)
     }
 
     /// The same, had mains failed everywhere this moment: what the margin on a quiet day is.
-    pub(super) fn supplies_without_mains(&self, now: Mono) -> Vec<Supply> {
-        self.spread(&self.own_supplies_without_mains(now), now)
+    pub(super) fn supplies_without_mains(&self, now: Mono) -> Supplies {
+        let own = self.own_supplies_without_mains(now);
+        self.spread(&own, &self.ends_without_mains(&own), &BTreeSet::new(), now)
     }
 
     /// What every UPS would give by itself, had mains failed.
@@ -262,12 +299,31 @@ impl Outage {
         fallen.collect()
     }
 
-    /// From the UPSes to every point.
-    fn spread(&self, own: &[Supply], now: Mono) -> Vec<Supply> {
-        let ups = self.move_load(own, own, now);
-        self.config
-            .graph
-            .supplies(&ups, &self.said, &BTreeSet::new(), now)
+    /// When every UPS leaves its load to the others, had mains failed: one in bypass at once. Its
+    /// load is still on it, so that the others do not show it yet.
+    pub(super) fn ends_without_mains(&self, own: &[Supply]) -> Vec<Supply> {
+        let verdicts = own.iter().zip(&self.verdicts);
+        let ends = verdicts.map(|(supply, verdict)| match verdict {
+            Verdict::Bypass => Supply::Doubtful,
+            _ => *supply,
+        });
+        ends.collect()
+    }
+
+    /// From the UPSes to every point, of which `lost` give nothing. `ends` is when every UPS leaves
+    /// its load to the others: when it ends, unless somebody asks what would be.
+    pub(super) fn spread(
+        &self,
+        own: &[Supply],
+        ends: &[Supply],
+        lost: &BTreeSet<usize>,
+        now: Mono,
+    ) -> Supplies {
+        let (graph, ups) = (&self.config.graph, self.move_load(own, ends, now));
+        Supplies {
+            said: graph.supplies(&ups, &self.said, lost, now),
+            bare: graph.supplies(&ups, &Said::default(), lost, now),
+        }
     }
 
     pub(super) fn own_supplies(&self, now: Mono) -> Vec<Supply> {
@@ -276,9 +332,8 @@ impl Outage {
             .collect()
     }
 
-    /// Counts the load that moves. `ends` is when every UPS leaves its load to the others, which is
-    /// when it ends, unless somebody asks what would be if it were lost.
-    pub(super) fn move_load(&self, supplies: &[Supply], ends: &[Supply], now: Mono) -> Vec<Supply> {
+    /// Counts the load that moves.
+    fn move_load(&self, supplies: &[Supply], ends: &[Supply], now: Mono) -> Vec<Supply> {
         let graph = &self.config.graph;
         let moved =
             supplies
@@ -316,7 +371,16 @@ impl Outage {
 }
 
 /// How long a host has power.
-pub(super) fn life(host: &HostConf, supplies: &[Supply]) -> Life {
-    let own: Vec<Supply> = host.points.iter().map(|point| supplies[*point]).collect();
-    feeds::life(&own, host.need)
+pub(super) fn life(host: &HostConf, supplies: &Supplies) -> Life {
+    let counted = supplies.of(host);
+    let own = host
+        .points
+        .iter()
+        .map(|point| match (counted[*point], supplies.bare[*point]) {
+            // Doubt of a UPS is no supply that may be counted on. What a PDU has called off and is
+            // silent about is no less than what it calls off.
+            (Supply::Doubtful, bare) if bare != Supply::Doubtful => Supply::Gone,
+            (supply, _) => supply,
+        });
+    feeds::life(&own.collect::<Vec<_>>(), host.need)
 }

@@ -5,7 +5,7 @@
 //! decided by, from what is known now. It changes nothing, and whatever is not known stays
 //! unknown: a host is never said to live on a UPS that does not answer.
 
-use super::judge::life;
+use super::judge::{Supplies, life};
 use super::{HostConf, Outage};
 use crate::power::feeds::{Life, Supply};
 use crate::power::graph::MAINS;
@@ -131,15 +131,17 @@ impl Outage {
     }
 
     /// What every point would give.
-    fn supplies_without(&self, lost: &[String], now: Mono) -> Vec<Supply> {
+    fn supplies_without(&self, lost: &[String], now: Mono) -> Supplies {
         let graph = &self.config.graph;
-        let mut own = if lost.iter().any(|name| name == MAINS) {
-            self.own_supplies_without_mains(now)
+        let (mut own, mut ends);
+        if lost.iter().any(|name| name == MAINS) {
+            own = self.own_supplies_without_mains(now);
+            ends = self.ends_without_mains(&own);
         } else {
-            self.own_supplies(now)
-        };
+            own = self.own_supplies(now);
+            ends = own.clone();
+        }
         let points: BTreeSet<usize> = lost.iter().filter_map(|name| graph.find(name)).collect();
-        let mut ends = own.clone();
         for point in &points {
             // Whatever this point carried moves to the others at once, and they do not show it yet.
             for ups in graph.upses(*point) {
@@ -149,11 +151,11 @@ impl Outage {
                 *supply = Supply::Gone;
             }
         }
-        let moved = self.move_load(&own, &ends, now);
-        graph.supplies(&moved, &self.said, &points, now)
+        self.spread(&own, &ends, &points, now)
     }
 
-    fn fate(&self, host: &HostConf, present: &[Supply], supplies: &[Supply]) -> Fate {
+    fn fate(&self, host: &HostConf, present: &Supplies, supplies: &Supplies) -> Fate {
+        let counted = supplies.of(host);
         let count = |all: &[Supply], wanted: fn(Supply) -> bool| {
             host.points.iter().filter(|point| wanted(all[**point])).count()
         };
@@ -161,7 +163,7 @@ impl Outage {
         let left = count(supplies, gives);
         let doubtful = count(supplies, |supply| supply == Supply::Doubtful);
         // A host that runs on fewer feeds than it is said to need goes on doing so.
-        let now_left = count(present, gives);
+        let now_left = count(present.of(host), gives);
         let need = if now_left == 0 {
             host.need
         } else {
@@ -170,7 +172,7 @@ impl Outage {
         let mut ends: Vec<(f64, usize)> = host
             .points
             .iter()
-            .filter_map(|point| match supplies[*point] {
+            .filter_map(|point| match counted[*point] {
                 Supply::Steady => Some((f64::INFINITY, *point)),
                 Supply::Draining(secs) => Some((secs, *point)),
                 Supply::Doubtful | Supply::Gone => None,
@@ -181,7 +183,7 @@ impl Outage {
         let (fate, lives_s, battery) = match last {
             Some((secs, _)) if secs.is_infinite() => (FateWord::Runs, None, None),
             Some((secs, point)) => {
-                let ups = self.config.graph.carrier(point, supplies);
+                let ups = self.config.graph.carrier(point, counted);
                 let name = ups.map(|ups| self.config.ups[ups].name.clone());
                 (FateWord::Battery, Some(secs), name)
             }
@@ -204,7 +206,7 @@ impl Outage {
 
     /// Seconds until the policy would have this host stopped. Unlike the urgency of this moment it
     /// looks ahead to the charge at which the plan starts.
-    fn due_in(&self, host: &HostConf, supplies: &[Supply], stops: &[f64], now: Mono) -> Option<f64> {
+    fn due_in(&self, host: &HostConf, supplies: &Supplies, stops: &[f64], now: Mono) -> Option<f64> {
         let urgency = self.urgency(host, supplies, stops, now)?.starts_in;
         let policy = self.config.policy.as_ref()?;
         let Life::Until(life) = life(host, supplies) else {
