@@ -210,6 +210,8 @@ pub fn device(name: &str, place: Label, on_delay: Millis) -> Definition {
 
 /// Alarm of the hosts that a run stopped; its reset says that they were started again.
 pub const HOSTS_STOPPED: &str = "outage.hosts_stopped";
+/// Alarm of the hosts that are being started again, or wait for it.
+pub const HOSTS_RETURNING: &str = "outage.return";
 /// A role that the supervisor restarts within this time needs nobody.
 pub const ROLE_ON_DELAY: Millis = Millis(10_000);
 

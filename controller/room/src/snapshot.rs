@@ -723,6 +723,9 @@ pub struct Power {
     /// How the power comes to the hosts.
     #[serde(default)]
     pub feeds: FeedGraph,
+    /// Hosts that are started again after an outage; `None` when nothing is to be started.
+    #[serde(default)]
+    pub bringing_back: Option<BringingBack>,
 }
 
 /// The way of the power: UPS, PDU or ATS, outlet, host.
@@ -778,6 +781,34 @@ pub struct FedHost {
     pub lives_s: Option<f64>,
     /// Its supplies.
     pub feeds: Vec<FeedEdge>,
+}
+
+/// Hosts that a plan stopped are started again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BringingBack {
+    /// `waiting`, `running`, `held`, `done` or `broken_off`.
+    pub state: String,
+    /// What it waits for, why it was broken off, or why it began.
+    pub because: Label,
+    /// Hosts, in the order in which they are started.
+    pub hosts: Vec<BringingBackHost>,
+}
+
+/// One host that is started again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BringingBackHost {
+    /// Host.
+    pub id: String,
+    /// Shown name.
+    pub label: Label,
+    /// `waiting`, `started`, `confirmed`, `abandoned` or `cancelled`.
+    pub state: String,
+    /// Seconds since the first order, while it is under way.
+    pub running_s: Option<f64>,
+    /// Seconds it took.
+    pub took_s: Option<f64>,
+    /// What went wrong.
+    pub problem: Option<String>,
 }
 
 /// Mode of the room's power.

@@ -6,6 +6,7 @@
 //! | last outcome | the same attempt | a higher attempt | a lower attempt |
 //! |---|---|---|---|
 //! | confirmed, and its condition can be looked at | looks again | looks again | looks again |
+//! | found to be so unasked | anew | anew | anew |
 //! | confirmed by its own success | that outcome | anew | that outcome |
 //! | requested | watches on | anew | anew |
 //! | failed | that outcome | anew | anew |
@@ -171,6 +172,8 @@ impl Ledger {
                     return Some(FromAct::Report { order, outcome });
                 }
                 (None, Some(Outcome::Requested)) if asked == known => from = step::From::Accepted,
+                // It was so before anything was asked: looked at anew, and told the same way.
+                (None, Some(Outcome::Found)) => {}
                 (None, Some(Outcome::Failed { .. })) if real && asked == known => return entry.message(),
                 (None, _) => {}
             }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! check:  look, log in -------------------------------------------> CheckPassed | Failed
-//! real:   certainly down already? --yes-----------------------------------> Confirmed
+//! real:   certainly down already? --yes-----------------------------------> Found
 //!            | no, or in doubt
 //!         request --accepted--> Requested --> watch the condition --> Confirmed | Failed
 //!            |  \--refused, timed out--> down now? --yes--> Confirmed, no--> Failed
@@ -176,7 +176,11 @@ pub async fn carry_out<A: Action>(
             already = target.is_so_unasked(from) => already,
         };
         if already {
-            return report(Outcome::Confirmed);
+            // Remembered: this order, or one before it, was what brought it about.
+            return report(match from {
+                From::Remembered => Outcome::Confirmed,
+                From::Start | From::Accepted => Outcome::Found,
+            });
         }
         let sent = Sent::default();
         match request(target, tools, armed, &sent, &mut cancel).await {

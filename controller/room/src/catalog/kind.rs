@@ -239,6 +239,10 @@ pub enum Kind {
     RoomEndangered,
     /// Servers that were stopped must be started.
     HostsStopped,
+    /// Servers that were stopped are being started again, or wait for it.
+    HostsReturning,
+    /// A server that was to be started again does not run.
+    HostNotBack,
     /// The role that stops servers cannot be used.
     ActGone,
     /// The last rehearsal failed for some servers.
@@ -371,7 +375,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 103] = [
+    pub const ALL: [Self; 105] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -411,6 +415,8 @@ impl Kind {
         Self::StopWithheld,
         Self::RoomEndangered,
         Self::HostsStopped,
+        Self::HostsReturning,
+        Self::HostNotBack,
         Self::ActGone,
         Self::RehearsalFailed,
         Self::RehearsalDue,
@@ -520,6 +526,8 @@ impl Kind {
             Self::StopWithheld => &power::STOP_WITHHELD,
             Self::RoomEndangered => &power::ROOM_ENDANGERED,
             Self::HostsStopped => &power::HOSTS_STOPPED,
+            Self::HostsReturning => &power::HOSTS_RETURNING,
+            Self::HostNotBack => &power::HOST_NOT_BACK,
             Self::ActGone => &power::ACT_GONE,
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,
             Self::RehearsalDue => &power::REHEARSAL_DUE,

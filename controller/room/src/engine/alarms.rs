@@ -60,7 +60,8 @@ impl<W: World> Engine<W> {
     pub(super) fn after_the_plan(&self, hosts: &[&String]) -> Vec<String> {
         let all = self.outage.stopped_hosts();
         let is_stopped = hosts.iter().any(|host| all.contains(host));
-        let stopped = is_stopped.then(|| catalog::HOSTS_STOPPED.to_owned());
+        let stopped = [catalog::HOSTS_STOPPED, catalog::HOSTS_RETURNING].map(str::to_owned);
+        let stopped = stopped.into_iter().filter(|_| is_stopped);
         [PLAN.to_owned()].into_iter().chain(stopped).collect()
     }
 

@@ -718,6 +718,91 @@ impl<'a> Writer<'a> {
                     Some(by.clone()),
                 )
             }
+            Power::ReturnStarted {
+                run, hosts, because, ..
+            } => (
+                format!("起動を開始（第 {run} 回、{} 台、{}）", hosts.len(), because.ja),
+                format!("run {run} starts {} hosts again ({})", hosts.len(), because.en),
+                None,
+            ),
+            Power::HostStartStarted { order, .. } => {
+                let host = of(&order.step);
+                (
+                    format!("{} の起動を開始", host.ja),
+                    format!("{}: start begins", host.en),
+                    None,
+                )
+            }
+            Power::HostStartConfirmed {
+                order,
+                took_ms,
+                already,
+            } => {
+                let host = of(&order.step);
+                let secs = took_ms.0 / 1000;
+                if *already {
+                    (
+                        format!("{} はすでに動いていた", host.ja),
+                        format!("{}: it ran already", host.en),
+                        None,
+                    )
+                } else {
+                    (
+                        format!("{} の起動を確認（{secs} 秒）", host.ja),
+                        format!("{}: runs, confirmed after {secs} s", host.en),
+                        None,
+                    )
+                }
+            }
+            Power::HostStartFailed { order, problem, .. } => {
+                let host = of(&order.step);
+                (
+                    format!("{} の起動に失敗（{problem}）", host.ja),
+                    format!("{}: start failed ({problem})", host.en),
+                    None,
+                )
+            }
+            Power::HostStartAbandoned { order, because } => {
+                let host = of(&order.step);
+                (
+                    format!("{} の起動を断念（{}）", host.ja, because.ja),
+                    format!("{}: start given up ({})", host.en, because.en),
+                    None,
+                )
+            }
+            Power::ReturnEnded {
+                run,
+                started,
+                not_started,
+                broken_off,
+            } => {
+                let (ja, en) = broken_off.as_ref().map_or_else(Default::default, |why| {
+                    (format!("、中断: {}", why.ja), format!(", broken off: {}", why.en))
+                });
+                (
+                    format!(
+                        "起動の終わり（第 {run} 回、起動 {} 台、未起動 {} 台{ja}）",
+                        started.len(),
+                        not_started.len()
+                    ),
+                    format!(
+                        "run {run} ends ({} hosts run, {} do not{en})",
+                        started.len(),
+                        not_started.len()
+                    ),
+                    None,
+                )
+            }
+            Power::ReturnHeld { by, reason } => (
+                format!("起動を保留（{reason}）"),
+                format!("the start of hosts is held ({reason})"),
+                Some(by.clone()),
+            ),
+            Power::ReturnReleased { by } => (
+                "起動の保留を解除".to_owned(),
+                "hosts may be started again".to_owned(),
+                Some(by.clone()),
+            ),
             Power::RehearsalStarted { run, by, .. } => (
                 format!("予行演習を開始（第 {run} 回）"),
                 format!("rehearsal {run} begins"),
@@ -741,6 +826,7 @@ impl<'a> Writer<'a> {
             Power::PowerRestarted { .. }
             | Power::BatteryLevel { .. }
             | Power::StepRequested { .. }
+            | Power::HostStartRequested { .. }
             | Power::CheckStarted { .. }
             | Power::CheckPassed { .. }
             | Power::CheckFailed { .. }

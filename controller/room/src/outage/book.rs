@@ -4,7 +4,7 @@ use super::exercise::{Exercise, ExerciseKind, MAX_EXERCISES};
 use super::learnt::Learnt;
 use super::operator::{Asked, with_asked};
 use super::record::{Demand, Order, Record, Verb};
-use super::run::{InFlight, Reality, Rehearsal, Run, StepState};
+use super::run::{InFlight, Reality, Rehearsal, Return, Run, StepState};
 use crate::power::battery::Start;
 use crate::site::{Label, OnFailure};
 use crate::time::{Millis, Mono, Now, Wall};
@@ -46,6 +46,18 @@ pub(super) struct Book {
     pub(super) rules_done: BTreeSet<String>,
     /// Hosts that power would have stopped in this outage, had the policy let it, and why.
     pub(super) withheld: BTreeMap<String, Label>,
+    /// The bringing back under way, or the last one.
+    pub(super) back: Option<Run<Return>>,
+    /// Hosts that an order to start may have reached, and until when their silence proves nothing.
+    pub(super) booting: BTreeMap<String, Mono>,
+    /// Hosts that did not come back since the last outage, and why.
+    pub(super) not_back: BTreeMap<String, Label>,
+    /// Hosts of this outage's runs that were off before.
+    pub(super) off_before: BTreeSet<String>,
+    /// Hosts stopped while mains was there, by an order: nobody but a person has them started.
+    pub(super) ordered: BTreeSet<String>,
+    /// Who does not want hosts to be started, and why.
+    pub(super) held: Option<(String, String)>,
     /// First loss of mains of this outage.
     pub(super) outage_since: Option<Mono>,
     /// What the daily check found.
@@ -73,6 +85,8 @@ pub(super) struct Ledger {
     pub(super) mains_since: Option<Mono>,
     /// Where this outage's discharge began.
     pub(super) start: Start,
+    /// What it gave when an outage began with every host running: percent, seconds.
+    pub(super) loaded: Option<(f64, f64)>,
     /// Last recorded level: when, percent, seconds.
     pub(super) level: Option<(Mono, Option<f64>, Option<f64>)>,
     pub(super) contact_lost: bool,
@@ -97,6 +111,21 @@ impl Book {
     /// The rehearsal, while it goes on.
     pub(super) fn active_rehearsal(&self) -> Option<&Run<Rehearsal>> {
         self.rehearsal.as_ref().filter(|run| !run.ended)
+    }
+
+    /// The bringing back, while it goes on.
+    pub(super) fn active_back(&self) -> Option<&Run<Return>> {
+        self.back.as_ref().filter(|run| !run.ended)
+    }
+
+    /// A host may be coming up: that nothing of it answers does not say that it is off.
+    pub(super) fn is_booting(&self, host: &str, now: Mono) -> bool {
+        self.booting.get(host).is_some_and(|until| now < *until)
+    }
+
+    /// We saw it stop, and nothing was done since that could have started it.
+    pub(super) fn is_off(&self, host: &str, now: Mono) -> bool {
+        self.stopped.get(host) == Some(&Stopped::Confirmed) && !self.is_booting(host, now)
     }
 
     pub(super) fn apply(&mut self, at: Now, record: &Record) {
@@ -144,12 +173,23 @@ impl Book {
             Record::HostsStarted { hosts, .. } => {
                 // They run, so they are stopped again if the outage is not over.
                 for host in hosts {
-                    self.stopped.remove(host);
-                    self.on_purpose.remove(host);
-                    self.tried.remove(host);
-                    self.leaving.remove(host);
+                    self.runs_again(host);
+                    if let Some(back) = &mut self.back
+                        && let Some(state) = back.steps.get_mut(host)
+                    {
+                        *state = StepState::Confirmed { took: Millis(0) };
+                    }
                 }
             }
+            Record::ReturnStarted { .. }
+            | Record::HostStartStarted { .. }
+            | Record::HostStartRequested { .. }
+            | Record::HostStartConfirmed { .. }
+            | Record::HostStartFailed { .. }
+            | Record::HostStartAbandoned { .. }
+            | Record::ReturnEnded { .. }
+            | Record::ReturnHeld { .. }
+            | Record::ReturnReleased { .. } => self.apply_back(at, record),
             _ => self.apply_run(at, record),
         }
         self.last_at = at.mono;
@@ -179,31 +219,16 @@ impl Book {
         for until in self.leaving.values_mut() {
             *until = now.after(until.since(self.last_at));
         }
+        for until in self.booting.values_mut() {
+            *until = now.after(until.since(self.last_at));
+        }
         if let Some(run) = &mut self.run {
-            run.since = now;
             self.learnt
                 .cut(run.ids(|state| matches!(state, StepState::InFlight(_))));
-            for state in run.steps.values_mut() {
-                match state {
-                    StepState::InFlight(flight) => {
-                        flight.since = now;
-                        flight.failed_at = flight.failed_at.map(|_| now);
-                    }
-                    StepState::Abandoned { since, .. }
-                    | StepState::Skipped {
-                        since: Some(since), ..
-                    }
-                    | StepState::Cancelled {
-                        since: Some(since), ..
-                    } => {
-                        *since = now;
-                    }
-                    StepState::Waiting
-                    | StepState::Confirmed { .. }
-                    | StepState::Skipped { since: None, .. }
-                    | StepState::Cancelled { since: None, .. } => {}
-                }
-            }
+            rebase_run(run, now);
+        }
+        if let Some(back) = &mut self.back {
+            rebase_run(back, now);
         }
         if let Some(rehearsal) = &mut self.rehearsal {
             rehearsal.since = now;
@@ -223,8 +248,17 @@ impl Book {
                     self.tried.clear();
                     self.leaving.clear();
                     self.withheld.clear();
+                    self.off_before.clear();
+                    // A new outage, and new tries after it.
+                    self.not_back.clear();
                 }
+                let everybody_runs = self.stopped.is_empty();
                 let ledger = self.ups.entry(ups.clone()).or_default();
+                if let (true, Some(charge), Some(runtime)) = (everybody_runs, charge_percent, runtime_s)
+                    && *charge > 0.0
+                {
+                    ledger.loaded = Some((*charge, *runtime));
+                }
                 ledger.on_battery = Some(now);
                 ledger.mains_since = None;
                 ledger.start.charge = ledger.start.charge.or(*charge_percent);
@@ -265,6 +299,7 @@ impl Book {
                 self.withheld.clear();
                 self.tried.clear();
                 self.leaving.clear();
+                self.off_before.clear();
                 for ledger in self.ups.values_mut() {
                     ledger.spent = Millis(0);
                     ledger.mains_since = None;
@@ -288,6 +323,7 @@ impl Book {
                 ..
             } => {
                 self.last_run = self.last_run.max(*run);
+                self.note_ordered(scope);
                 let mut started = Run::new(*run, plan.clone(), because.clone(), at, scope);
                 started.demands.push(demand.clone());
                 started.planned.clone_from(planned);
@@ -297,6 +333,7 @@ impl Book {
             Record::RunExtended {
                 run, scope, demand, ..
             } => {
+                self.note_ordered(scope);
                 self.note_demand(demand);
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
                     if !run.demands.contains(demand) {
@@ -322,14 +359,20 @@ impl Book {
                 took_ms,
                 late,
                 already,
+                off_before,
             } => {
-                self.learn(order, *took_ms, *late, *already);
+                self.learn(order, *took_ms, *late, *already || *off_before);
                 self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
-                self.stopped.insert(order.step.clone(), Stopped::Confirmed);
-                if self.run.as_ref().is_some_and(|run| !run.stands_on_power()) {
-                    self.on_purpose.insert(order.step.clone());
+                if *off_before {
+                    self.off_before.insert(order.step.clone());
+                } else {
+                    self.stopped.insert(order.step.clone(), Stopped::Confirmed);
+                    if self.run.as_ref().is_some_and(|run| !run.stands_on_power()) {
+                        self.on_purpose.insert(order.step.clone());
+                    }
                 }
                 self.leaving.remove(&order.step);
+                self.booting.remove(&order.step);
                 if let Some(holds) = self.tried.get_mut(&order.step) {
                     *holds = false;
                 }
@@ -398,6 +441,7 @@ impl Book {
                 );
                 let mut started = Run::new(*run, plan.clone(), because, at, scope);
                 started.by.clone_from(by);
+                self.note_ordered(scope);
                 started.drill = Some(host.clone());
                 self.run = Some(started);
             }
@@ -468,6 +512,8 @@ impl Book {
     }
 
     fn requested(&mut self, now: Mono, order: &Order) {
+        // It answered, so it runs, and it goes down from here.
+        self.booting.remove(&order.step);
         let mut given_up = false;
         self.change_step(order, |state| match state {
             StepState::InFlight(flight) if flight.verb != order.verb => None,
@@ -553,7 +599,11 @@ impl Book {
         for (step, state) in &run.steps {
             let holds = match state {
                 // Unless it was started by hand since.
-                StepState::Confirmed { .. } if self.stopped.contains_key(step) => false,
+                StepState::Confirmed { .. }
+                    if self.stopped.contains_key(step) || self.off_before.contains(step) =>
+                {
+                    false
+                }
                 StepState::Skipped { .. } => false,
                 StepState::Abandoned { .. } => run
                     .plan
@@ -562,6 +612,138 @@ impl Book {
                 _ => continue,
             };
             self.tried.insert(step.clone(), holds);
+        }
+    }
+
+    /// What is stopped while no outage is on is stopped because somebody wants it so.
+    fn note_ordered(&mut self, scope: &[String]) {
+        if self.outage_since.is_none() {
+            let here = scope.iter().filter(|host| !self.stopped.contains_key(*host));
+            self.ordered.extend(here.cloned());
+        }
+    }
+
+    /// It runs, so a plan stops it again if need be, and it is not ours to start any more.
+    fn runs_again(&mut self, host: &str) {
+        self.stopped.remove(host);
+        self.tried.remove(host);
+        self.leaving.remove(host);
+        self.booting.remove(host);
+        self.not_back.remove(host);
+        self.ordered.remove(host);
+        self.on_purpose.remove(host);
+        self.off_before.remove(host);
+    }
+
+    fn apply_back(&mut self, at: Now, record: &Record) {
+        match record {
+            Record::ReturnStarted {
+                run,
+                because,
+                plan,
+                hosts,
+                ..
+            } => {
+                self.last_run = self.last_run.max(*run);
+                self.back = Some(Run::new(*run, plan.clone(), because.clone(), at, hosts));
+            }
+            Record::HostStartStarted { order, budget_ms } => {
+                self.change_back(order, |state| {
+                    let before = match state {
+                        StepState::InFlight(flight) => Some(flight.clone()),
+                        _ => None,
+                    };
+                    Some(StepState::InFlight(started(at.mono, order, before)))
+                });
+                // From here on it may be coming up, whatever becomes of our order.
+                self.booting.insert(order.step.clone(), at.mono.after(*budget_ms));
+            }
+            Record::HostStartRequested { order } => self.change_back(order, |state| match state {
+                StepState::InFlight(flight) => Some(StepState::InFlight(InFlight {
+                    requested: true,
+                    ..flight.clone()
+                })),
+                _ => None,
+            }),
+            Record::HostStartConfirmed { order, took_ms, .. } => {
+                self.change_back(order, |_| Some(StepState::Confirmed { took: *took_ms }));
+                self.runs_again(&order.step);
+            }
+            Record::HostStartFailed { order, problem, .. } => {
+                let mut arrived = true;
+                self.change_back(order, |state| match state {
+                    StepState::InFlight(flight) => {
+                        let flight = InFlight {
+                            failures: flight.failures.saturating_add(1),
+                            failed_at: Some(at.mono),
+                            problem: Some(problem.clone()),
+                            ..flight.clone()
+                        };
+                        arrived = flight.may_have_arrived();
+                        Some(StepState::InFlight(flight))
+                    }
+                    _ => None,
+                });
+                if !arrived {
+                    self.booting.remove(&order.step);
+                }
+            }
+            Record::HostStartAbandoned { order, because } => {
+                let mut why = because.clone();
+                self.change_back(order, |state| {
+                    let (since, requested, problem) = match state {
+                        StepState::InFlight(flight) => {
+                            (flight.since, flight.requested, flight.problem.clone())
+                        }
+                        _ => (at.mono, false, None),
+                    };
+                    if let Some(problem) = problem.as_ref().filter(|problem| **problem != because.en) {
+                        why = Label::new(
+                            format!("{}（{problem}）", because.ja),
+                            format!("{} ({problem})", because.en),
+                        );
+                    }
+                    Some(StepState::Abandoned {
+                        since,
+                        requested,
+                        because: because.clone(),
+                        problem,
+                    })
+                });
+                self.not_back.insert(order.step.clone(), why);
+            }
+            Record::ReturnEnded { run, broken_off, .. } => {
+                if let Some(back) = self.back.as_mut().filter(|back| back.id == *run) {
+                    back.ended = true;
+                    back.abandoned.clone_from(broken_off);
+                    for state in back.steps.values_mut() {
+                        let since = match state {
+                            StepState::InFlight(flight) => Some(flight.since),
+                            StepState::Waiting => None,
+                            _ => continue,
+                        };
+                        let because = broken_off.clone().unwrap_or_default();
+                        *state = StepState::Cancelled { since, because };
+                    }
+                }
+            }
+            Record::ReturnHeld { by, reason } => self.held = Some((by.clone(), reason.clone())),
+            Record::ReturnReleased { .. } => {
+                self.held = None;
+                self.ordered.clear();
+                self.on_purpose.clear();
+                self.not_back.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn change_back(&mut self, order: &Order, next: impl FnOnce(&StepState) -> Option<StepState>) {
+        let back = self.back.as_mut().filter(|back| back.id == order.run);
+        if let Some(state) = back.and_then(|back| back.steps.get_mut(&order.step))
+            && let Some(next) = next(state)
+        {
+            *state = next;
         }
     }
 
@@ -619,6 +801,32 @@ impl Book {
             && let Some(state) = rehearsal.steps.get_mut(&order.step)
         {
             *state = next;
+        }
+    }
+}
+
+/// Every moment of it becomes now.
+fn rebase_run<Kind>(run: &mut Run<Kind>, now: Mono) {
+    run.since = now;
+    for state in run.steps.values_mut() {
+        match state {
+            StepState::InFlight(flight) => {
+                flight.since = now;
+                flight.failed_at = flight.failed_at.map(|_| now);
+            }
+            StepState::Abandoned { since, .. }
+            | StepState::Skipped {
+                since: Some(since), ..
+            }
+            | StepState::Cancelled {
+                since: Some(since), ..
+            } => {
+                *since = now;
+            }
+            StepState::Waiting
+            | StepState::Confirmed { .. }
+            | StepState::Skipped { since: None, .. }
+            | StepState::Cancelled { since: None, .. } => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use super::book::Stopped;
 use super::run::{Reality, Run, StepState};
 use super::view::Margin;
 use super::{Act, Outage};
-use crate::catalog::Kind;
+use crate::catalog::{HOSTS_RETURNING, Kind};
 use crate::device::PollFailure;
 use crate::power::Verdict;
 use crate::power::watch::Watch;
@@ -56,6 +56,9 @@ impl Outage {
             for host in &self.config.hosts {
                 conditions.push(self.step_condition(&host.id, &host.label));
                 conditions.push(self.credential_condition(&host.id, &host.label));
+                if host.start.is_some() {
+                    conditions.push(self.start_condition(&host.id, &host.label));
+                }
             }
         }
         conditions
@@ -143,6 +146,7 @@ impl Outage {
             conditions.push(Kind::RoomEndangered.when(format!("outage.rule.{}", rule.name), because));
         }
         conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
+        conditions.push(Kind::HostsReturning.when(HOSTS_RETURNING.into(), self.because_returning(now.mono)));
         let act = match &self.act {
             Act::Ready => None,
             Act::Gone => Some(Label::new("接続がない", "it is not connected")),
@@ -224,15 +228,20 @@ impl Outage {
         {
             return None;
         }
+        let left = self.left_to_people();
+        if left.is_empty() {
+            return None;
+        }
         let named = |wanted: Stopped| {
-            let hosts = self.book.stopped.iter().filter(|(_, how)| **how == wanted);
-            hosts
-                .map(|(host, _)| host.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
+            let hosts = left.iter().filter(|(_, how, _)| *how == wanted);
+            hosts.map(|(host, ..)| *host).collect::<Vec<_>>().join(", ")
         };
         let (stopped, asked) = (named(Stopped::Confirmed), named(Stopped::Asked));
         let (mut ja, mut en) = (format!("停止した: {stopped}"), format!("stopped: {stopped}"));
+        for (host, _, why) in left.iter().filter(|(host, ..)| self.can_be_started(host)) {
+            ja = format!("{ja}。{host}: {}", why.ja);
+            en = format!("{en}; {host}: {}", why.en);
+        }
         if !asked.is_empty() {
             ja = format!("{ja} 停止を要求したが未確認: {asked}");
             en = format!("{en}; asked to stop, not confirmed: {asked}");
@@ -264,6 +273,18 @@ impl Outage {
         let because = self.because_credential(id);
         let mut condition = Kind::CredentialFailed.when(format!("outage.credential.{id}"), because);
         let what = Kind::CredentialFailed.advice().what;
+        condition.what = Some(Label::new(
+            format!("{}: {}", label.ja, what.ja),
+            format!("{}: {}", label.en, what.en),
+        ));
+        condition
+    }
+
+    /// A host that was to be started again does not run.
+    fn start_condition(&self, id: &str, label: &Label) -> Condition {
+        let because = self.book.not_back.get(id).cloned();
+        let mut condition = Kind::HostNotBack.when(format!("outage.start.{id}"), because);
+        let what = Kind::HostNotBack.advice().what;
         condition.what = Some(Label::new(
             format!("{}: {}", label.ja, what.ja),
             format!("{}: {}", label.en, what.en),

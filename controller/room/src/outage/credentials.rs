@@ -293,7 +293,7 @@ impl Outage {
                 self.credential_failed(now, order, problem.clone(), *retryable, turn);
             }
             Outcome::Refused { problem } => self.credential_failed(now, order, problem.clone(), true, turn),
-            Outcome::Requested | Outcome::Confirmed => {
+            Outcome::Requested | Outcome::Confirmed | Outcome::Found => {
                 let problem = "a check reported an effect; it must not have one".to_owned();
                 self.credential_checked(now, Some(problem), turn);
             }

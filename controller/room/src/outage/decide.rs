@@ -106,7 +106,7 @@ impl Outage {
     }
 
     /// The first polls after a start are on their way.
-    fn listens(&self, now: Mono) -> bool {
+    pub(super) fn listens(&self, now: Mono) -> bool {
         self.first_words().any(|until| now < until)
     }
 
@@ -116,7 +116,7 @@ impl Outage {
             .filter_map(|watch| watch.first_word_until(FIRST_WORD))
     }
 
-    fn mains_stable(&self) -> Millis {
+    pub(super) fn mains_stable(&self) -> Millis {
         self.config
             .policy
             .as_ref()
@@ -439,6 +439,7 @@ impl Outage {
         self.rule_wakes(&mut wakes);
         self.pause_wakes(&mut wakes);
         wakes.extend(self.checks.wake());
+        self.return_wakes(&mut wakes);
         wakes
             .into_iter()
             .min()

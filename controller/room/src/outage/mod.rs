@@ -12,9 +12,10 @@
 //! ```
 //!
 //! It never reads a clock, never decides by the wall clock, never acts on a single sign, and
-//! never makes a real order in a rehearsal ([`run::RealOrder`]). It does not bring hosts back:
-//! it keeps the list of what it stopped and asks a person.
+//! never makes a real order in a rehearsal ([`run::RealOrder`]). It starts nothing that it did not
+//! stop, and nothing while a battery could not carry one more full stop (`back.rs`).
 
+mod back;
 mod book;
 mod conditions;
 mod credentials;
@@ -87,8 +88,12 @@ pub struct Outage {
     checks: credentials::Checks,
     /// Steps under way whose order `act` may have lost.
     lost: BTreeSet<String>,
+    /// The same of starts.
+    lost_starts: BTreeSet<String>,
     /// Since when no host of the run lives on a draining battery.
     relieved_since: Option<Mono>,
+    /// Since when each UPS is heard to stand on mains.
+    steady_since: Vec<Option<Mono>>,
     fast: bool,
     /// The UPS whose reading is this very input.
     heard_now: Option<usize>,
@@ -125,6 +130,8 @@ struct HostConf {
     /// Place in the plan.
     at: usize,
     shed_after: Option<Millis>,
+    /// Longest time from the request to start it until it runs; `None`: a person starts it.
+    start: Option<Millis>,
 }
 
 #[derive(Debug, Clone)]
@@ -197,6 +204,19 @@ pub enum Input<'a> {
     },
     /// What each sign of each rule of the site is now, in the order of the site.
     Signs(&'a [Vec<Sight>]),
+    /// No host is to be started until this is taken back.
+    HoldReturn {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Hosts may be started again: those that were kept waiting, did not come back, or were stopped
+    /// by an order and not by an outage.
+    ReleaseReturn {
+        /// Who.
+        by: String,
+    },
     /// The deadline has come.
     Tick,
     /// First input after a replay.
@@ -243,6 +263,7 @@ impl Outage {
         let watches = vec![Watch::new(Mono(0)); config.ups.len()];
         let verdicts = vec![Verdict::Unknown; config.ups.len()];
         let checks = credentials::Checks::new(site, config.hosts.iter().map(|host| host.id.clone()));
+        let steady_since = vec![None; config.ups.len()];
         Ok(Self {
             config,
             book: Book::default(),
@@ -252,7 +273,9 @@ impl Outage {
             act: Act::Gone,
             checks,
             lost: BTreeSet::new(),
+            lost_starts: BTreeSet::new(),
             relieved_since: None,
+            steady_since,
             fast: false,
             heard_now: None,
             signs: policy::Signs::default(),
@@ -320,12 +343,16 @@ impl Outage {
             Input::HostsStarted { hosts, by } => self.hosts_started(now, hosts, by, &mut turn),
             Input::Operator { person, ask } => self.ask(now, person, ask, &mut turn),
             Input::Signs(sights) => self.signs.see(now.mono, sights),
+            Input::HoldReturn { by, reason } => self.hold_return(now, by, reason, &mut turn),
+            Input::ReleaseReturn { by } => self.release_return(now, by, &mut turn),
             Input::Tick => {}
             Input::Restarted { same_boot } => self.restarted(now, same_boot, &mut turn),
         }
         self.judge(now, &mut turn);
+        self.break_off_return(now, &mut turn);
         self.decide(now, &mut turn);
         self.advance(now, &mut turn);
+        self.bring_back(now, &mut turn);
         self.advance_rehearsal(now, &mut turn);
         self.advance_credentials(now, &mut turn);
         self.set_polling(&mut turn);
@@ -420,6 +447,10 @@ impl Outage {
             self.lost
                 .extend(run.ids(|state| matches!(state, StepState::InFlight(_))));
         }
+        if let Some(back) = self.book.active_back() {
+            self.lost_starts
+                .extend(back.ids(|state| matches!(state, StepState::InFlight(_))));
+        }
     }
 
     fn restarted(&mut self, now: Now, same_boot: bool, turn: &mut Turn) {
@@ -428,6 +459,7 @@ impl Outage {
         self.act = Act::Gone;
         self.relieved_since = None;
         self.signs = policy::Signs::default();
+        self.steady_since.fill(None);
         self.record(now, Record::PowerRestarted { same_boot }, turn);
         self.lose_orders();
         self.drop_run_of_other_plan(now, turn);
@@ -449,6 +481,9 @@ impl Outage {
                 "none of these hosts was stopped by a plan",
             ));
             return;
+        }
+        for host in &hosts {
+            self.call_back_start(host, turn);
         }
         self.record(now, Record::HostsStarted { hosts, by }, turn);
     }
@@ -515,6 +550,7 @@ impl Config {
                     slot,
                     at,
                     shed_after: step.shed_after,
+                    start: host.start.as_ref().map(|start| start.budget),
                 })
             });
         let hosts: Vec<HostConf> = hosts.collect();

@@ -66,6 +66,8 @@ pub enum Outcome {
     Requested,
     /// The confirm condition holds.
     Confirmed,
+    /// It held before anything was asked: the host was off already, or runs already.
+    Found,
     /// A check (rehearsal) succeeded.
     CheckPassed,
     /// It failed; `retryable` says whether another try makes sense.
@@ -237,6 +239,9 @@ pub enum Record {
         late: bool,
         /// True when an earlier run stopped the host and it has not answered since.
         already: bool,
+        /// True when it was off before any run asked it: it is not ours to start.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        off_before: bool,
     },
     /// A try failed.
     StepFailed {
@@ -350,6 +355,80 @@ pub enum Record {
         plan: Plan,
         /// The hosts that are stopped.
         scope: Vec<String>,
+    },
+    /// Hosts that we stopped are started again. The list is frozen here, in the order of starting.
+    ReturnStarted {
+        /// Run number; it counts together with the runs that stop.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Why now.
+        because: Label,
+        /// The plan, whose order is turned round.
+        plan: Plan,
+        /// What is used first stands first.
+        hosts: Vec<String>,
+    },
+    /// The next effect is this order to start a host. Written before it leaves: from here on the
+    /// host counts as one that may run.
+    HostStartStarted {
+        /// The order.
+        order: Order,
+        /// Longest time from the request until it runs.
+        budget_ms: Millis,
+    },
+    /// What starts the host took the request.
+    HostStartRequested {
+        /// The order.
+        order: Order,
+    },
+    /// The host runs.
+    HostStartConfirmed {
+        /// The order.
+        order: Order,
+        /// Since the first order.
+        took_ms: Millis,
+        /// True when it ran before anything was asked: somebody else started it.
+        already: bool,
+    },
+    /// A try failed.
+    HostStartFailed {
+        /// The order.
+        order: Order,
+        /// What failed.
+        problem: String,
+        /// Whether it is tried again.
+        retryable: bool,
+    },
+    /// The host did not come back; a person must see to it.
+    HostStartAbandoned {
+        /// The last order.
+        order: Order,
+        /// Why.
+        because: Label,
+    },
+    /// Nothing more is started by this list.
+    ReturnEnded {
+        /// Run number.
+        run: u64,
+        /// Hosts that run.
+        started: Vec<String>,
+        /// Hosts that do not, as far as is known.
+        not_started: Vec<String>,
+        /// Why it was broken off, when it was.
+        broken_off: Option<Label>,
+    },
+    /// An operator does not want hosts to be started.
+    ReturnHeld {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// They may be started again, also those that were stopped by an order and not by an outage.
+    ReturnReleased {
+        /// Who.
+        by: String,
     },
     /// A rehearsal begins: checks only.
     RehearsalStarted {

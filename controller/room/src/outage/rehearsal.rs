@@ -121,7 +121,7 @@ impl Outage {
             Outcome::Failed { problem, .. } | Outcome::Refused { problem } => {
                 Record::CheckFailed { order, problem }
             }
-            Outcome::Requested | Outcome::Confirmed => {
+            Outcome::Requested | Outcome::Confirmed | Outcome::Found => {
                 let problem = "a check reported an effect; it must not have one".into();
                 Record::CheckFailed { order, problem }
             }

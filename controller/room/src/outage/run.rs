@@ -31,7 +31,11 @@ pub enum Reality {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rehearsal {}
 
-/// An order that changes the world. Only a [`Run<Reality>`] makes one.
+/// Hosts are started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {}
+
+/// An order that changes the world. Only a [`Run<Reality>`] and a [`Run<Return>`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RealOrder {
     order: Order,
@@ -290,6 +294,25 @@ impl Run<Reality> {
         }
         stuck.retain(|id| matches!(self.steps.get(id), Some(StepState::Waiting)));
         stuck
+    }
+}
+
+impl Run<Return> {
+    /// The next try to start a host, for real.
+    pub(super) fn start(&self, step: &str) -> RealOrder {
+        let state = self.steps.get(step);
+        RealOrder {
+            order: Order {
+                verb: Verb::Start,
+                ..self.order_for(step)
+            },
+            accepted: matches!(state, Some(StepState::InFlight(flight)) if flight.requested),
+        }
+    }
+
+    /// The order that is out.
+    pub(super) fn start_order(&self, step: &str, attempt: u32) -> Order {
+        self.order(step, Verb::Start, attempt)
     }
 }
 

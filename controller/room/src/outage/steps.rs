@@ -92,7 +92,7 @@ impl Outage {
         turn: &mut Turn,
     ) {
         let order = self.order(step, flight);
-        let already = self.book.stopped.get(step) == Some(&Stopped::Confirmed);
+        let already = self.book.is_off(step, now.mono);
         self.lost.remove(step);
         if already && flight.failures > 0 && !flight.requested {
             let took_ms = now.mono.since(flight.since);
@@ -103,6 +103,7 @@ impl Outage {
                     took_ms,
                     late: false,
                     already: true,
+                    off_before: false,
                 },
                 turn,
             );
@@ -247,6 +248,9 @@ impl Outage {
 
     /// What `act` reports.
     pub(super) fn report(&mut self, now: Now, order: &Order, outcome: Outcome, turn: &mut Turn) {
+        if order.verb == Verb::Start {
+            return self.report_start(now, order, outcome, turn);
+        }
         if self
             .book
             .rehearsal
@@ -262,7 +266,13 @@ impl Outage {
         let state = state.and_then(|run| run.steps.get(&order.step)).cloned();
         match outcome {
             Outcome::Requested => self.report_requested(now, order, state.as_ref(), turn),
-            Outcome::Confirmed => self.report_confirmed(now, order, state.as_ref(), turn),
+            Outcome::Confirmed => self.report_confirmed(now, order, state.as_ref(), false, turn),
+            // What comes up does not answer yet. It is no host that has stopped.
+            Outcome::Found if self.book.is_booting(&order.step, now.mono) => {
+                let problem = "it was being started, and does not answer yet".to_owned();
+                self.report_failed(now, order, state, problem, true, turn);
+            }
+            Outcome::Found => self.report_confirmed(now, order, state.as_ref(), true, turn),
             Outcome::Failed { problem, retryable } => {
                 self.report_failed(now, order, state, problem, retryable, turn)
             }
@@ -285,7 +295,14 @@ impl Outage {
         }
     }
 
-    fn report_confirmed(&mut self, now: Now, order: &Order, state: Option<&StepState>, turn: &mut Turn) {
+    fn report_confirmed(
+        &mut self,
+        now: Now,
+        order: &Order,
+        state: Option<&StepState>,
+        found: bool,
+        turn: &mut Turn,
+    ) {
         let (since, late) = match state {
             Some(StepState::InFlight(flight)) => (flight.since, false),
             Some(
@@ -311,6 +328,14 @@ impl Outage {
         let took_ms: Millis = now.mono.since(since);
         let order = order.clone();
         self.lost.remove(&order.step);
+        // Only an order whose every try is accounted for can say that it was not us.
+        let asked = match state {
+            Some(StepState::InFlight(flight)) => {
+                flight.was_asked || flight.requested || flight.unanswered || flight.failures > 0
+            }
+            _ => true,
+        };
+        let off_before = found && !asked && !self.book.stopped.contains_key(&order.step);
         self.record(
             now,
             Record::StepConfirmed {
@@ -318,6 +343,7 @@ impl Outage {
                 took_ms,
                 late,
                 already: false,
+                off_before,
             },
             turn,
         );
@@ -339,8 +365,10 @@ impl Outage {
         if another || flight.failed_at.is_some() {
             return;
         }
-        let stopped = self.book.stopped.get(&order.step) == Some(&Stopped::Confirmed);
-        let tries = if stopped {
+        let tries = if self.book.is_booting(&order.step, now.mono) {
+            // It will answer once it is up: only the budget ends this.
+            u32::MAX
+        } else if self.book.is_off(&order.step, now.mono) {
             MAX_TRIES_WHEN_STOPPED
         } else {
             MAX_TRIES

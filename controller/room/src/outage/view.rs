@@ -7,6 +7,7 @@ use super::{HostConf, Outage};
 use crate::plan::{PlanStep, Slot};
 use crate::power::Verdict;
 use crate::power::feeds::Life;
+use crate::site::Label;
 use crate::site::StepTimes;
 use crate::snapshot::{self, PowerMode};
 use crate::time::{Millis, Mono, Now};
@@ -60,6 +61,7 @@ impl Outage {
             run: self.view_run(),
             steps: self.view_steps(now.mono),
             feeds: self.view_feeds(now.mono),
+            bringing_back: self.view_back(now.mono),
         }
     }
 
@@ -178,6 +180,45 @@ impl Outage {
         }
     }
 
+    fn view_back(&self, now: Mono) -> Option<snapshot::BringingBack> {
+        let quiet = self.book.outage_since.is_none() && self.book.active_run().is_none();
+        let active = self.book.active_back();
+        let waits = active.is_none() && quiet && !self.to_bring_back().is_empty();
+        // The last one is shown until something else is stopped.
+        let recent = self.book.run.as_ref().map(|run| run.id);
+        let last = self.book.back.as_ref().filter(|back| recent < Some(back.id));
+        let back = if waits { None } else { active.or(last) };
+        let because = || self.why_return_waits(now);
+        let held = self.book.held.is_some();
+        let (state, because) = match back {
+            None if !waits => return None,
+            _ if held && (waits || active.is_some()) => ("held", because().unwrap_or_default()),
+            None => ("waiting", because().unwrap_or_default()),
+            Some(back) if back.abandoned.is_some() => {
+                ("broken_off", back.abandoned.clone().unwrap_or_default())
+            }
+            Some(back) if back.ended => ("done", back.because.clone()),
+            Some(back) => match because() {
+                Some(why) => ("waiting", why),
+                None => ("running", back.because.clone()),
+            },
+        };
+        let hosts = match back {
+            None => self.to_bring_back(),
+            Some(back) => back.ids(|_| true).into_iter().rev().collect(),
+        };
+        let hosts = hosts.into_iter().filter_map(|id| {
+            let label = self.config.host(&id)?.label.clone();
+            let state = back.and_then(|back| back.steps.get(&id));
+            Some(view_of_start(id, label, state, now))
+        });
+        Some(snapshot::BringingBack {
+            state: state.into(),
+            because,
+            hosts: hosts.collect(),
+        })
+    }
+
     /// The rehearsal's steps are shown when it is the most recent of the two.
     fn shows_rehearsal(&self) -> bool {
         let run = self.book.run.as_ref().map(|run| run.id);
@@ -265,6 +306,36 @@ fn view_of<Kind>(run: &Run<Kind>, kind: &str) -> snapshot::Run {
         kind: kind.into(),
         because: run.abandoned.clone().unwrap_or_else(|| run.because.clone()),
         since_ms: run.since_wall.0,
+    }
+}
+
+fn view_of_start(
+    id: String,
+    label: Label,
+    state: Option<&StepState>,
+    now: Mono,
+) -> snapshot::BringingBackHost {
+    let (word, running_s, took_s, problem) = match state {
+        None | Some(StepState::Waiting) => ("waiting", None, None, None),
+        Some(StepState::InFlight(flight)) => {
+            let secs = now.since(flight.since).as_secs_f64();
+            ("started", Some(secs), None, flight.problem.clone())
+        }
+        Some(StepState::Confirmed { took }) => ("confirmed", None, Some(took.as_secs_f64()), None),
+        Some(StepState::Abandoned { because, problem, .. }) => {
+            let why = problem.clone().unwrap_or_else(|| because.en.clone());
+            ("abandoned", None, None, Some(why))
+        }
+        Some(StepState::Skipped { .. }) => ("cancelled", None, None, None),
+        Some(StepState::Cancelled { because, .. }) => ("cancelled", None, None, Some(because.en.clone())),
+    };
+    snapshot::BringingBackHost {
+        id,
+        label,
+        state: word.into(),
+        running_s,
+        took_s,
+        problem,
     }
 }
 

@@ -731,6 +731,11 @@ pub struct OutagePolicy {
     pub contact_lost_after: Millis,
     /// Mains must be back so long before an abandoned plan counts as over.
     pub mains_stable: Millis,
+    /// Mains must have been stable so long before hosts are started again; `None`: `mains_stable`.
+    pub return_after: Option<Millis>,
+    /// Charge in percent that every feed of a host needs before it is started; `None`: whatever is
+    /// enough for one more full stop.
+    pub return_charge: Option<f64>,
     /// What a failing supply leads to.
     pub then: outage::Then,
     /// Hosts that are stopped early to lengthen the runtime, and after how long on battery.

@@ -200,6 +200,8 @@ pub(super) struct RawOutage {
     pub(super) step_times: StepTimes,
     pub(super) rehearse_every: Option<Millis>,
     pub(super) check_credentials: Option<u16>,
+    pub(super) return_after: Found<Millis>,
+    pub(super) return_charge: Found<f64>,
 }
 
 /// The site, when nothing is missing.
@@ -237,6 +239,8 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             rules,
             step_times: outage.step_times,
             rehearse_every: outage.rehearse_every,
+            return_after: outage.return_after.map(|at| at.value),
+            return_charge: outage.return_charge.map(|at| at.value),
         }),
     };
     let update_key = raw.update_key.map(|key| key.value);

@@ -430,6 +430,11 @@ impl<'a> Reader<'a> {
             self.missing(key, hint);
             return None;
         }
+        self.number_or(key)
+    }
+
+    /// A finite number, or nothing.
+    pub(super) fn number_or(&mut self, key: &'static str) -> Found<f64> {
         let value = self.get(key)?;
         let number = match value.get_ref() {
             DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse::<f64>().ok(),

@@ -741,7 +741,20 @@ fn outage(mut r: Reader<'_>) -> RawOutage {
             "from 1 to 99 percent: at 100 a full battery would start the plan",
         );
     }
+    let return_charge = r.number_or("return_charge");
+    if let Some(charge) = &return_charge
+        && !(1.0..=100.0).contains(&charge.value)
+    {
+        r.sink().error_hint(
+            Kind::Value,
+            &charge.span,
+            format!("`return_charge` = {} is out of range", charge.value),
+            "from 1 to 100 percent",
+        );
+    }
     let outage = RawOutage {
+        return_after: r.duration_or("return_after", (Millis(500), day)),
+        return_charge,
         span: r.span.clone(),
         on_battery_delay: r.duration(
             "on_battery_delay",

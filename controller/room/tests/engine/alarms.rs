@@ -143,6 +143,8 @@ fn play(timeline: &str) -> String {
                     rules: Vec::new(),
                     step_times: StepTimes::Budget,
                     rehearse_every: None,
+                    return_after: None,
+                    return_charge: None,
                 });
             }
             _ => {}
@@ -225,6 +227,7 @@ impl Story {
                 took_ms: Millis(1_000),
                 late: false,
                 already: false,
+                off_before: false,
             },
         };
         self.bench.engine.apply(self.bench.now(), &record);

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! ups ups-a 600                          a UPS whose full battery lasts 600 s with every host up
-//! host db feeds=ups-a uses=nas budget=20 needs=1 hold|force blind
+//! host db feeds=ups-a uses=nas budget=20 needs=1 hold|force blind start=60
 //! host web feeds=ups-a shed=120             stopped early, after 120 s on battery
-//! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30 [times=learnt] [rehearse=86400]
+//! policy then=shed delay=10 reserve=30 charge=20 longest=1800 contact=15 stable=30 return=30 full=90 [times=learnt] [rehearse=86400]
 //! rule heat overheating for=60 then=stop hosts=web signs=hot:node-1,hot-2:node-2,cooler:crac
 //!                                        a sign is name:source; of overheating, `hot...` is heat
 //! at 100 hot holds | is gone | is lost
@@ -15,6 +15,7 @@
 //! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
 //!                | starts a test | ends its test
 //! at 100 db hangs | stays | refuses | cannot be forced | fails 2 | stops 5 | has another key | is up again
+//! at 100 db is off | wakes 20 | sleeps 2   at 100 Sato holds the return | releases the return
 //! at 100 controller dies | reboots          at 100 act goes | comes
 //! at 100 clock +3600                        at 100 Sato rehearses | started the hosts
 //! at 100 Sato drills db [and what uses it]
@@ -26,7 +27,7 @@
 //! transcript
 //! ```
 
-use super::world::{Life, Manner, Room, host, policy, site_with};
+use super::world::{Life, Manner, Room, Wakes, host, policy, site_with, start};
 use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Sight};
 use room::site::feeds::Branch;
@@ -159,6 +160,10 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                         "longest" => policy.longest_on_battery = Millis(millis(value)?),
                         "contact" => policy.contact_lost_after = Millis(millis(value)?),
                         "then" => policy.then = then(value)?,
+                        "return" => policy.return_after = Some(Millis(millis(value)?)),
+                        "full" => {
+                            policy.return_charge = Some(value.parse().map_err(|_| "full is a number")?);
+                        }
                         "stable" => policy.mains_stable = Millis(millis(value)?),
                         "rehearse" => policy.rehearse_every = Some(Millis(millis(value)?)),
                         "times" if value == "learnt" => policy.step_times = StepTimes::Learnt,
@@ -200,6 +205,9 @@ fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site
             Some(("feeds", names)) => host.feeds = names.split(',').map(String::from).collect(),
             Some(("uses", names)) => host.depends_on = names.split(',').map(String::from).collect(),
             Some(("needs", count)) => host.need = count.parse().map_err(|_| "needs is a number")?,
+            Some(("start", secs)) => {
+                host.start = Some(start(name, Millis(millis(secs)?)));
+            }
             Some(("budget", secs)) => host.budget = Millis(millis(secs)?),
             None if *option == "force" => {
                 host.on_failure = OnFailure::Force;
@@ -323,6 +331,18 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
                 host.manner
             }
             ["stops", secs] => Manner::Stops(millis(secs).ok()?),
+            ["is", "off"] => {
+                host.life = Life::Down;
+                host.manner
+            }
+            ["wakes", secs] => {
+                host.wakes = Wakes::After(millis(secs).ok()?);
+                host.manner
+            }
+            ["sleeps", times] => {
+                host.wakes = Wakes::Sleeps(times.parse().ok()?);
+                host.manner
+            }
             ["is", "up", "again"] => {
                 host.life = Life::Up;
                 host.ended = None;
@@ -356,7 +376,16 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             let (person, ask) = (person(by)?, ask(room, what)?);
             room.tell(Input::Operator { person, ask });
         }
+        (by, ["holds", "the", "return"]) => room.tell(Input::HoldReturn {
+            by: by.into(),
+            reason: "work on the rack".into(),
+        }),
+        (by, ["releases", "the", "return"]) => room.tell(Input::ReleaseReturn { by: by.into() }),
         (by, ["rehearses"]) => room.tell(Input::Rehearse { by: by.into() }),
+        (by, ["started", host]) => room.tell(Input::HostsStarted {
+            hosts: vec![(*host).into()],
+            by: by.into(),
+        }),
         (by, ["started", "the", "hosts"]) => room.tell(Input::HostsStarted {
             hosts: Vec::new(),
             by: by.into(),
@@ -474,6 +503,15 @@ fn show(room: &mut Room) {
         secs(power.margin_s),
         secs(power.starts_in_s),
     ));
+    if let Some(back) = &power.bringing_back {
+        let hosts = back
+            .hosts
+            .iter()
+            .map(|host| format!("{} {}", host.id, host.state));
+        let hosts: Vec<String> = hosts.collect();
+        let (state, because) = (&back.state, &back.because.en);
+        room.remark(&format!("page: return {state}, {because} [{}]", hosts.join(", ")));
+    }
     for ups in &power.ups {
         let charge = ups
             .charge_percent

@@ -9,7 +9,7 @@ use room::site::link::{Link, SnmpAccess, SnmpLink};
 use room::site::outage::Then;
 use room::site::{
     Confirm, Device, DeviceKind, ExecAction, Host, Label, OnFailure, OutagePolicy, Real, RealAction, Secret,
-    Site, StepTimes,
+    Site, Start, StepTimes,
 };
 use room::time::{Millis, Mono, Now, Wall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,19 @@ pub(crate) enum Life {
     Down,
     /// Lost its power while running.
     Fell,
+    /// Coming up; nothing of it answers yet.
+    Booting {
+        up_at: u64,
+    },
+}
+
+/// How a host takes an order to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wakes {
+    /// Runs after so many milliseconds.
+    After(u64),
+    /// The order is taken, and nothing happens so many times.
+    Sleeps(u32),
 }
 
 /// One host in truth.
@@ -103,6 +116,9 @@ pub(crate) struct SimHost {
     /// Without a port to watch, a host that is down looks like one that refuses.
     pub(crate) blind: bool,
     pub(crate) life: Life,
+    pub(crate) wakes: Wakes,
+    /// Runs by whose order it began to come up, and when.
+    pub(crate) starts: Vec<(u64, u64)>,
     /// Runs by whose order it began to stop, and when.
     pub(crate) effects: Vec<(u64, u64)>,
     /// When it was down or fell.
@@ -396,8 +412,9 @@ impl Room {
         }
         next = next.min(self.jobs.iter().map(|(at, _, _)| *at).min().unwrap_or(u64::MAX));
         for host in &self.hosts {
-            if let Life::Going { down_at, .. } = host.life {
-                next = next.min(down_at);
+            match host.life {
+                Life::Going { down_at: at, .. } | Life::Booting { up_at: at } => next = next.min(at),
+                Life::Up | Life::Down | Life::Fell => {}
             }
         }
         for ups in 0..self.ups.len() {
@@ -453,16 +470,17 @@ impl Room {
         let host = &mut self.hosts[host];
         let next = match host.life {
             Life::Going { down_at, .. } if down_at <= self.now => Life::Down,
-            Life::Up | Life::Going { .. } if !powered => Life::Fell,
+            Life::Up | Life::Going { .. } | Life::Booting { .. } if !powered => Life::Fell,
+            Life::Booting { up_at } if up_at <= self.now => Life::Up,
             same => same,
         };
         if next != host.life {
             host.life = next;
-            host.ended = Some(self.now);
-            let word = if next == Life::Down {
-                "is down"
-            } else {
-                "FELL: no power"
+            host.ended = (next != Life::Up).then_some(self.now);
+            let word = match next {
+                Life::Down => "is down",
+                Life::Up => "runs",
+                _ => "FELL: no power",
             };
             let line = format!("  .. {} {word}", host.id);
             self.note(line);
@@ -479,8 +497,14 @@ impl Room {
             },
             Job::Ask => self.ask(&order),
             Job::Watch => {
-                if self.life(&order.step) == Life::Down {
+                let goal = match order.verb {
+                    Verb::Start => Life::Up,
+                    Verb::Stop | Verb::Force => Life::Down,
+                };
+                if self.life(&order.step) == goal {
                     Some(Outcome::Confirmed)
+                } else if self.watched_long_enough(&order) {
+                    Some(failed("it took the request, but does not answer", true))
                 } else {
                     self.jobs.push((self.now + SEEN_AFTER, order.clone(), Job::Watch));
                     None
@@ -494,6 +518,21 @@ impl Room {
         self.tell(Input::Outcome { order, outcome });
     }
 
+    /// `act` looks for a started host no longer than its budget.
+    fn watched_long_enough(&self, order: &Order) -> bool {
+        let starts = self.journal.iter().rev().find_map(|(at, record)| match record {
+            Record::HostStartStarted { order: started, .. } if started == order => Some(at.mono.0),
+            _ => None,
+        });
+        let host = self.site.hosts.iter().find(|host| host.name == order.step);
+        let budget = host.and_then(|host| Some(host.start.as_ref()?.budget.0));
+        let passed = starts.map(|since| self.clock().mono.0.saturating_sub(since));
+        order.verb == Verb::Start
+            && passed
+                .zip(budget)
+                .is_some_and(|(passed, budget)| passed >= budget)
+    }
+
     /// The order reaches its target.
     fn ask(&mut self, order: &Order) -> Option<Outcome> {
         let now = self.now;
@@ -502,13 +541,18 @@ impl Room {
             .iter_mut()
             .find(|host| host.id == order.step)
             .expect("orders name hosts");
+        if order.verb == Verb::Start {
+            return Some(wake(host, order, now));
+        }
         let manner = match order.verb {
             Verb::Force => host.forced,
             Verb::Stop | Verb::Start => host.manner,
         };
         match (host.life, manner) {
             (Life::Down | Life::Fell, _) if host.blind => Some(failed("connection timed out", true)),
-            (Life::Down | Life::Fell, _) => Some(Outcome::Confirmed),
+            (Life::Booting { .. }, _) if host.blind => Some(failed("connection timed out", true)),
+            (Life::Booting { .. }, _) => Some(Outcome::Found),
+            (Life::Down | Life::Fell, _) => Some(Outcome::Found),
             (Life::Up | Life::Going { .. }, Manner::Stops(after)) if order.verb == Verb::Force => {
                 if host.life == Life::Up {
                     host.effects.push((order.run, now));
@@ -771,7 +815,7 @@ impl Room {
     pub(crate) fn load(&self, ups: usize) -> f64 {
         let mut load = IDLE_LOAD;
         for host in &self.hosts {
-            if matches!(host.life, Life::Up | Life::Going { .. }) {
+            if matches!(host.life, Life::Up | Life::Going { .. } | Life::Booting { .. }) {
                 let carriers = self.carriers(host);
                 let own = carriers.iter().filter(|carrier| **carrier == ups).count();
                 load += own as f64 / carriers.len().max(1) as f64;
@@ -823,6 +867,25 @@ impl Ups {
     }
 }
 
+/// What starts a host takes the order.
+fn wake(host: &mut SimHost, order: &Order, now: u64) -> Outcome {
+    match (host.life, host.wakes) {
+        (Life::Up, _) => return Outcome::Found,
+        (Life::Booting { .. } | Life::Going { .. }, _) => {}
+        (Life::Down | Life::Fell, Wakes::After(millis)) => {
+            host.starts.push((order.run, now));
+            host.life = Life::Booting { up_at: now + millis };
+        }
+        (Life::Down | Life::Fell, Wakes::Sleeps(times)) => {
+            host.wakes = match times {
+                0 | 1 => Wakes::After(5_000),
+                more => Wakes::Sleeps(more - 1),
+            };
+        }
+    }
+    Outcome::Requested
+}
+
 fn failed(problem: &str, retryable: bool) -> Outcome {
     Outcome::Failed {
         problem: problem.into(),
@@ -860,6 +923,8 @@ fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
         forced: Manner::Stops(500),
         blind: host.confirm == Confirm::ActionSucceeded,
         life: Life::Up,
+        wakes: Wakes::After(5_000),
+        starts: Vec::new(),
         effects: Vec::new(),
         ended: None,
     }
@@ -920,9 +985,14 @@ fn describe(record: &Record) -> String {
             took_ms,
             late,
             already,
+            off_before,
         } => {
             let late = if *late { ", late" } else { "" };
-            let already = if *already { ", stopped before" } else { "" };
+            let already = match (already, off_before) {
+                (true, _) => ", stopped before",
+                (_, true) => ": it was off before",
+                _ => "",
+            };
             format!(
                 "step {} confirmed after {:.1} s{late}{already}",
                 order.step,
@@ -967,6 +1037,48 @@ fn describe(record: &Record) -> String {
         Record::DrillStarted {
             run, by, host, scope, ..
         } => format!("drill {run} of {host} started by {by} for {}", scope.join(" ")),
+        Record::ReturnStarted {
+            run, hosts, because, ..
+        } => format!("return {run} started for {}: {}", hosts.join(" "), because.en),
+        Record::HostStartStarted { order, .. } => format!("start of {}, try {}", order.step, order.attempt),
+        Record::HostStartRequested { order } => format!("start of {} requested", order.step),
+        Record::HostStartConfirmed {
+            order,
+            took_ms,
+            already,
+        } => {
+            let already = if *already { ": it ran already" } else { "" };
+            format!(
+                "{} runs after {:.1} s{already}",
+                order.step,
+                took_ms.as_secs_f64()
+            )
+        }
+        Record::HostStartFailed {
+            order,
+            problem,
+            retryable,
+        } => format!("start of {} failed: {problem} (again: {retryable})", order.step),
+        Record::HostStartAbandoned { order, because } => {
+            format!("start of {} abandoned: {}", order.step, because.en)
+        }
+        Record::ReturnEnded {
+            run,
+            started,
+            not_started,
+            broken_off,
+        } => {
+            let why = broken_off
+                .as_ref()
+                .map_or(String::new(), |why| format!("; broken off: {}", why.en));
+            format!(
+                "return {run} ended; started: {}; not: {}{why}",
+                started.join(" "),
+                not_started.join(" ")
+            )
+        }
+        Record::ReturnHeld { by, reason } => format!("{by} holds the return: {reason}"),
+        Record::ReturnReleased { by } => format!("{by} releases the return"),
         Record::RehearsalStarted { run, by, .. } => format!("rehearsal {run} started by {by}"),
         Record::CheckStarted { order } => format!("check {} started", order.step),
         Record::CheckPassed { order, .. } => format!("check {} passed", order.step),
@@ -1048,6 +1160,19 @@ pub(crate) fn host(name: &str, feeds: &[&str], depends_on: &[&str]) -> Host<Real
     }
 }
 
+/// A host is told to start by a program, and has so long until its port answers.
+pub(crate) fn start(name: &str, budget: Millis) -> Start<Real> {
+    Start {
+        action: RealAction::Exec(ExecAction {
+            program: "/bin/true".into(),
+            args: vec!["start".into(), name.into()],
+            timeout: Millis(1_000),
+        }),
+        alive: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 22))),
+        budget,
+    }
+}
+
 /// Delay 10 s, reserve 30 s, start at 20 %, at most 30 min, contact 15 s, stable 30 s.
 pub(crate) fn policy() -> OutagePolicy {
     OutagePolicy {
@@ -1062,5 +1187,7 @@ pub(crate) fn policy() -> OutagePolicy {
         rules: Vec::new(),
         step_times: StepTimes::Budget,
         rehearse_every: None,
+        return_after: None,
+        return_charge: None,
     }
 }

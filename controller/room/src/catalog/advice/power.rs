@@ -430,6 +430,53 @@ pub(in crate::catalog) const HOSTS_STOPPED: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const HOSTS_RETURNING: Advice = Advice {
+    word: "hosts_returning",
+    class: CLASS,
+    priority: Priority::Advisory,
+    latching: false,
+    what: Text::new(
+        "停止したサーバーを順に起動する",
+        "Servers that were stopped are started again",
+    ),
+    cause: Text::new(
+        "停電が終わり、停止したサーバーを停止と逆の順に自動で起動します。",
+        "The outage is over; what was stopped is started by itself, in reverse order.",
+    ),
+    consequence: Text::new(
+        "電源が安定し、電池がもう一度の全停止に足りるまで、起動は待ちます。",
+        "Nothing starts before mains is stable and the batteries hold one more full stop.",
+    ),
+    action: Text::new(
+        "待っている理由を見てください。起動したくないときは保留にしてください。",
+        "See what it waits for. If nothing is to start, hold it.",
+    ),
+    respond_within: hours(1),
+    owner: Owner::SystemAdministrator,
+};
+
+pub(in crate::catalog) const HOST_NOT_BACK: Advice = Advice {
+    word: "host_not_back",
+    class: CLASS,
+    priority: Priority::Critical,
+    latching: false,
+    what: Text::new("サーバーが起動しない", "A server does not come back"),
+    cause: Text::new(
+        "起動の命令を繰り返しましたが、時間内に応答しません。",
+        "It was told to start more than once, and does not answer in its time.",
+    ),
+    consequence: Text::new(
+        "このサーバーと、これを使うサーバーは止まったままです。",
+        "It stays off, and so does every server that uses it.",
+    ),
+    action: Text::new(
+        "電源と画面を確かめ、手で起動してください。",
+        "Look at its power and its screen, and start it by hand.",
+    ),
+    respond_within: minutes(30),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const ACT_GONE: Advice = Advice {
     word: "act_gone",
     class: CLASS,
