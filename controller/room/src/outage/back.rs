@@ -19,7 +19,7 @@
 //! It never starts a host before everything that it uses runs, and never on one that is in doubt.
 
 use super::book::Stopped;
-use super::judge::life;
+use super::judge::{Supplies, life};
 use super::record::{Order, Outcome, Record};
 use super::run::{InFlight, Return, Run, StepState};
 use super::{Act, Do, MAX_TRIES, Outage, Turn};
@@ -105,7 +105,7 @@ impl Outage {
     }
 
     /// Why this host is not started now; `None`: it may be.
-    fn why_waits(&self, host: &str, supplies: &[Supply], now: Mono) -> Option<Label> {
+    fn why_waits(&self, host: &str, supplies: &Supplies, now: Mono) -> Option<Label> {
         if let Some(why) = self.why_nothing_starts(now) {
             return Some(why);
         }
@@ -117,7 +117,10 @@ impl Outage {
             .filter_map(|ups| Some(now.since(self.steady_since[*ups]?)))
             .collect();
         steady.sort_by_key(|since| std::cmp::Reverse(since.0));
-        match steady.get(conf.need.saturating_sub(1)) {
+        // Two supplies can hang on one UPS.
+        let needed = conf.need.min(conf.feeds.len()).saturating_sub(1);
+        let on_mains = life(conf, &self.supplies(now)) == Life::Safe;
+        match steady.get(needed).filter(|_| on_mains) {
             None => {
                 return Some(Label::new(
                     format!("{host} に必要な UPS が商用電源にない、または応答がない"),
@@ -171,14 +174,15 @@ impl Outage {
         }
     }
 
-    /// What each UPS would give if mains failed now, with the hosts running again.
-    fn supplies_when_back(&self, now: Mono) -> Vec<Supply> {
-        let supplies = self.supplies_without_mains(now).into_iter().enumerate();
-        let loaded = supplies.map(|(ups, supply)| match supply {
+    /// What every point of the graph would give if mains failed now, with the hosts running again.
+    fn supplies_when_back(&self, now: Mono) -> Supplies {
+        let own = self.own_supplies_without_mains(now).into_iter().enumerate();
+        let loaded = own.map(|(ups, supply)| match supply {
             Supply::Draining(secs) => Supply::Draining(secs.min(self.loaded_runtime(ups, now))),
             other => other,
         });
-        loaded.collect()
+        let loaded: Vec<Supply> = loaded.collect();
+        self.spread(&loaded, &self.ends_without_mains(&loaded), &BTreeSet::new(), now)
     }
 
     /// Seconds at the load that it bore when an outage last began with every host running.
@@ -244,7 +248,7 @@ impl Outage {
         self.end_return(now, turn);
     }
 
-    fn begin_return(&mut self, now: Now, supplies: &[Supply], turn: &mut Turn) {
+    fn begin_return(&mut self, now: Now, supplies: &Supplies, turn: &mut Turn) {
         if self.book.active_back().is_some() {
             return;
         }
@@ -324,7 +328,7 @@ impl Outage {
         }
     }
 
-    fn start_free_hosts(&mut self, now: Now, supplies: &[Supply], turn: &mut Turn) {
+    fn start_free_hosts(&mut self, now: Now, supplies: &Supplies, turn: &mut Turn) {
         let Some(back) = self.book.active_back() else {
             return;
         };

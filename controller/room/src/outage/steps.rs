@@ -248,9 +248,6 @@ impl Outage {
 
     /// What `act` reports.
     pub(super) fn report(&mut self, now: Now, order: &Order, outcome: Outcome, turn: &mut Turn) {
-        if order.verb == Verb::Start {
-            return self.report_start(now, order, outcome, turn);
-        }
         if self
             .book
             .rehearsal
@@ -261,6 +258,9 @@ impl Outage {
         }
         if self.report_credential(now, order, &outcome, turn) {
             return;
+        }
+        if order.verb == Verb::Start {
+            return self.report_start(now, order, outcome, turn);
         }
         let state = self.book.run.as_ref().filter(|run| run.id == order.run);
         let state = state.and_then(|run| run.steps.get(&order.step)).cloned();

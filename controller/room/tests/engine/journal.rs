@@ -7,9 +7,10 @@ use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::notice::Moment;
 use room::notice::record::{Group, Record as Told};
+use room::outage;
 use room::record::{LastSign, NodeEvent, NodeOrder, Record, SignBy};
 use room::site::{Label, Priority};
-use room::time::Wall;
+use room::time::{Millis, Wall};
 use shared::wire::{
     Crash, CrashKind, CredentialKind, DoorEvent, KeyEvent, LineFault, ListEvent, ListProblem, OpenedBy,
     ReaderProblem, ReaderState, UpdateOutcome, UpdateRefusal,
@@ -441,6 +442,67 @@ fn alarms() -> Vec<Record> {
                 took_ms: room::time::Millis(1200),
                 problem: Some("HTTP 401".to_owned()),
             },
+        },
+    ]
+    .into_iter()
+    .chain(bringing_back().map(|record| Record::Power { record }))
+    .collect()
+}
+
+/// Records of hosts that are started again.
+fn bringing_back() -> [outage::Record; 10] {
+    let order = |verb| outage::Order {
+        plan_hash: "cafe".to_owned(),
+        run: 2,
+        step: "db".to_owned(),
+        attempt: 1,
+        verb,
+    };
+    let start = || order(outage::Verb::Start);
+    let why = || Label::new("復電", "mains is back");
+    [
+        outage::Record::StepConfirmed {
+            order: order(outage::Verb::Stop),
+            took_ms: Millis(200),
+            late: false,
+            already: false,
+            off_before: true,
+        },
+        outage::Record::HostStartStarted {
+            order: start(),
+            budget_ms: Millis(60_000),
+        },
+        outage::Record::HostStartRequested { order: start() },
+        outage::Record::HostStartConfirmed {
+            order: start(),
+            took_ms: Millis(5_000),
+            already: false,
+        },
+        outage::Record::HostStartFailed {
+            order: start(),
+            problem: "no answer".to_owned(),
+            retryable: true,
+        },
+        outage::Record::HostStartAbandoned {
+            order: start(),
+            because: why(),
+        },
+        outage::Record::ReturnEnded {
+            run: 2,
+            started: vec!["db".to_owned()],
+            not_started: vec!["web".to_owned()],
+            broken_off: Some(why()),
+        },
+        outage::Record::ReturnHeld {
+            by: "山田".to_owned(),
+            reason: "作業中".to_owned(),
+        },
+        outage::Record::ReturnReleased {
+            by: "山田".to_owned(),
+        },
+        outage::Record::HostsStarted {
+            hosts: vec!["db".to_owned()],
+            by: "山田".to_owned(),
         },
     ]
 }

@@ -1,7 +1,7 @@
 //! The controller is killed at every record of a run, and once more on top of it. Whatever the
 //! moment, every host is stopped, in order, once by effect.
 
-use super::world::{Life, Manner, Room, host, policy, site_with};
+use super::world::{Life, Manner, Room, host, policy, site_with, start};
 use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Record, Sight};
 use room::site::OnFailure;
@@ -266,4 +266,71 @@ fn a_rehearsal_sends_checks_only() {
             .all(|host| host.life == Life::Up && host.effects.is_empty())
     );
     assert!(!room.is_active("outage.rehearsal"));
+}
+
+/// A long outage and the way back, killed when the journal has grown to a length.
+fn there_and_back(crash: Option<usize>, orphans: bool, reboots: bool) -> Room {
+    let mut policy = policy();
+    policy.longest_on_battery = Millis(20_000);
+    let mut site = site_with(&["ups-a", "ups-b"], policy);
+    site.hosts = vec![
+        host("web", &["ups-a", "ups-b"], &["db"]),
+        host("db", &["ups-a", "ups-b"], &["nas"]),
+        host("nas", &["ups-b"], &[]),
+    ];
+    for host in &mut site.hosts {
+        host.start = Some(start(&host.name, Millis(30_000)));
+    }
+    let mut room = Room::new(site, &[900.0, 900.0]);
+    room.orphan_orders_arrive = orphans;
+    room.crash_reboots = reboots;
+    room.crash_at = crash;
+    room.run_until(30_000);
+    for ups in &mut room.ups {
+        ups.mains = false;
+    }
+    room.run_until(150_000);
+    for ups in &mut room.ups {
+        ups.mains = true;
+    }
+    room.run_until(600_000);
+    room
+}
+
+fn all_back_once(room: &Room, what: &str) {
+    let story = || format!("{what}\n{}", room.transcript.join("\n"));
+    for host in &room.hosts {
+        assert_eq!(host.life, Life::Up, "{} {}", host.id, story());
+        assert_eq!(host.effects.len(), 1, "{} {}", host.id, story());
+        assert_eq!(host.starts.len(), 1, "{} {}", host.id, story());
+    }
+    let started = |id: &str| {
+        let host = room.hosts.iter().find(|host| host.id == id);
+        host.and_then(|host| host.starts.first())
+            .map(|(_, at)| *at)
+            .unwrap_or_default()
+    };
+    // Each is seen to run, five seconds after its start, before what uses it is started.
+    assert!(
+        started("nas") + 5_000 <= started("db") && started("db") + 5_000 <= started("web"),
+        "{}",
+        story()
+    );
+    assert!(room.engine.stopped_hosts().is_empty(), "{}", story());
+    assert!(!room.is_active("outage.return") && !room.is_active("outage.hosts_stopped"));
+}
+
+#[test]
+fn killed_at_every_record_of_the_way_back_every_host_runs_again_and_was_started_once() {
+    let whole = there_and_back(None, false, false);
+    all_back_once(&whole, "not killed");
+    let records = whole.journal.len();
+    assert!(records >= 30, "{records} records are too few to mean something");
+    for crash in 2..=records {
+        for (orphans, reboots) in [(false, false), (true, false), (true, true)] {
+            let room = there_and_back(Some(crash), orphans, reboots);
+            let what = format!("killed at record {crash}, orphans {orphans}, reboots {reboots}");
+            all_back_once(&room, &what);
+        }
+    }
 }

@@ -153,6 +153,8 @@ pub(crate) struct Room {
     down_until: Option<(u64, bool)>,
     /// Kill the controller when the journal has grown to this length.
     pub(crate) crash_at: Option<usize>,
+    /// Its machine restarts with it then.
+    pub(crate) crash_reboots: bool,
     /// Whether an order that was under way at a crash still reaches its target.
     pub(crate) orphan_orders_arrive: bool,
     /// Checks that reached a host, orders that reached a host.
@@ -189,6 +191,7 @@ impl Room {
             act: true,
             down_until: None,
             crash_at: None,
+            crash_reboots: false,
             orphan_orders_arrive: false,
             checks: 0,
             orders: 0,
@@ -302,7 +305,7 @@ impl Room {
             self.journal.push((self.clock(), record));
             if self.crash_at.is_some_and(|length| self.journal.len() >= length) {
                 self.crash_at = None;
-                return self.kill(false);
+                return self.kill(self.crash_reboots);
             }
         }
         for effect in turn.effects {
