@@ -42,3 +42,4 @@ mod snmp_v3;
 mod tell;
 mod watch;
 mod web;
+mod whole;
