@@ -11,6 +11,7 @@ mod coverage;
 mod derive;
 mod devices;
 mod events;
+mod exercises;
 mod forecast;
 mod incidents;
 mod limits;
@@ -85,6 +86,7 @@ pub struct Engine<W: World> {
     operations: operate::Operations,
     nut_logins: Option<BTreeMap<String, u32>>,
     outage: Outage,
+    pieces: exercises::Pieces,
     /// The signs of the site's rules as the outage engine was told them.
     sights: Vec<Vec<outage::Sight>>,
     redundancies: redundancy::Redundancies,
@@ -145,6 +147,7 @@ impl<W: World> Engine<W> {
             operations: operate::Operations::default(),
             nut_logins: None,
             outage,
+            pieces: exercises::Pieces::default(),
             sights: Vec::new(),
             redundancies: redundancy::Redundancies::of(&site),
             troubles: BTreeMap::new(),
@@ -331,6 +334,7 @@ impl<W: World> Engine<W> {
             Record::Power { record } => {
                 let before = self.outage.stopped_hosts();
                 self.outage.apply(now, record);
+                self.pieces.read(self.seq, now, record);
                 self.explain_hosts(&before);
             }
             _ => {}
@@ -519,6 +523,11 @@ impl<W: World> Engine<W> {
         let before = self.outage.stopped_hosts();
         let power = self.outage.handle(now, input);
         // The outage engine has applied its own records.
+        let mut seq = self.next_seq + turn.records.len() as u64;
+        for record in &power.records {
+            self.pieces.read(seq, now, record);
+            seq += 1;
+        }
         self.explain_hosts(&before);
         turn.records
             .extend(power.records.into_iter().map(|record| Record::Power { record }));

@@ -371,8 +371,9 @@ fn step_of<W: World>(site: &Site<W>, host: &Host<W>) -> PlanStep {
     }
 }
 
-/// The variant's name in lower case: actions are externally tagged.
-fn action_kind<A: Serialize>(action: &A) -> String {
+/// Kind of an action, e.g. `ssh`: the variant's name in lower case, since actions are externally tagged.
+#[must_use]
+pub fn action_kind<A: Serialize>(action: &A) -> String {
     match serde_json::to_value(action) {
         Ok(serde_json::Value::Object(map)) => map.keys().next().map(|key| key.to_lowercase()),
         Ok(serde_json::Value::String(name)) => Some(name.to_lowercase()),

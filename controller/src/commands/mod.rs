@@ -20,6 +20,7 @@ mod operator;
 mod plan;
 mod probe;
 mod profile;
+mod rehearsals;
 mod report;
 mod role;
 mod run;

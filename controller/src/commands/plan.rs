@@ -1,18 +1,19 @@
-//! `yagura plan show|what-if|rehearse`: what the shutdown plan is, and whether it would work.
+//! `yagura plan ...`: what the shutdown plan is, whether it would work, and a person's orders.
 //!
-//! `show` reads the site file alone. `rehearse` asks the running controller, which logs in to
-//! every server of the plan and stops none; it never touches a server itself.
+//! `show` reads the site file, and what was learnt from the controller when one runs. `rehearse` asks
+//! the running controller, which logs in to every server of the plan and stops none; it never touches
+//! a server itself.
 
+mod show;
 mod what_if;
 
 use super::operator;
 use super::role::Role;
-use super::{ConfigArg, Failure, http, load, page, person, table};
+use super::{ConfigArg, Failure, http, load, page, person, rehearsals};
 use crate::listen;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
-use room::plan::Plan;
-use room::site::{OnFailure, Real, Site};
+use room::site::{Real, Site};
 use room::snapshot::{Run, Snapshot, Step};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ Exit codes: 0 done, 1 refused, 3 no controller answers.";
 #[derive(Debug, Subcommand)]
 pub(super) enum PlanCommand {
     /// Print the plan of a site file: which server stops when (表にする)
-    Show(ConfigArg),
+    Show(show::ShowArgs),
     /// Who runs on and who dies if a UPS, a PDU or the mains were lost now (失ったときの影響)
     #[command(after_long_help = "The running controller answers; nothing is changed.\n\
         Exit codes: 0 nobody dies and the plan fits, 1 somebody dies or is unknown, or the name is wrong, 3 no controller answers.")]
@@ -62,20 +63,24 @@ pub(super) enum PlanCommand {
         Exit codes: 0 every step passed, 1 a step failed or the controller refused, 3 no controller answers."
     )]
     Rehearse(ConfigArg),
+    /// Results of rehearsals and drills, or one of them with every step (予行の記録)
+    Rehearsals(rehearsals::RehearsalsArgs),
+    /// What today's plan would have done in a recorded outage (過去の停電で確かめる)
+    #[command(
+        after_long_help = "The batteries fall as they were recorded, servers take what was measured or their budget.\n\
+        Exit codes: 0 it fits or was not needed, 1 it does not fit or there is no such outage, 3 no controller answers."
+    )]
+    Replay(rehearsals::ReplayArgs),
 }
 
 /// `yagura plan`.
 pub(super) async fn run(command: PlanCommand) -> Result<ExitCode, Failure> {
     match command {
-        PlanCommand::Show(ConfigArg { config }) => {
-            let site = load::<Real>(&config)?;
-            print!("{}", show(&site)?);
-            Ok(ExitCode::SUCCESS)
-        }
+        PlanCommand::Show(args) => show::run(args).await,
         PlanCommand::WhatIf(args) => what_if::run(args).await,
         PlanCommand::Run(args) => {
             let site = load::<Real>(args.config())?;
-            print!("{}", show(&site)?);
+            print!("{}", show::text(&site)?);
             operator::run(&site, args).await
         }
         PlanCommand::Abort(args) => operator::abort(args).await,
@@ -88,97 +93,8 @@ pub(super) async fn run(command: PlanCommand) -> Result<ExitCode, Failure> {
             let addr = address(&site)?;
             rehearse(addr).await
         }
-    }
-}
-
-/// The plan as a table.
-fn show(site: &Site<Real>) -> Result<String, Failure> {
-    let plan = Plan::new(site).map_err(|problems| {
-        let lines: Vec<String> = problems.iter().map(|problem| format!("\n  {problem}")).collect();
-        Failure::new(Failure::WRONG, format!("the site has no plan:{}", lines.concat()))
-    })?;
-    if plan.steps().is_empty() {
-        return Ok(
-            "停止するサーバーはありません。 This site has no servers to stop ([[host]]).\n".to_owned(),
-        );
-    }
-    let mut rows: Vec<_> = plan.steps().iter().zip(plan.schedule()).collect();
-    rows.sort_by(|(a, at), (b, bt)| at.start.cmp(&bt.start).then_with(|| a.id.cmp(&b.id)));
-    let rows: Vec<[String; 8]> = rows
-        .iter()
-        .map(|(step, slot)| {
-            [
-                match step.shed_after {
-                    Some(_) => format!("{} *", step.id),
-                    None => step.id.clone(),
-                },
-                step.label.ja.clone(),
-                if step.after.is_empty() {
-                    "-".to_owned()
-                } else {
-                    step.after.join(", ")
-                },
-                clock(slot.start.as_secs_f64()),
-                clock(slot.length.as_secs_f64()),
-                clock(step.budget.as_secs_f64()),
-                step.action.clone(),
-                match step.on_failure {
-                    OnFailure::GoOn => "go on",
-                    OnFailure::Hold => "hold",
-                    OnFailure::Force => "force",
-                }
-                .to_owned(),
-            ]
-        })
-        .collect();
-    let heads = [
-        "step",
-        "名前",
-        "after",
-        "start",
-        "planned",
-        "budget",
-        "action",
-        "if it fails",
-    ];
-    let mut text = table::draw(heads, &rows);
-    text.push_str(&format!(
-        "\n合計 total {}   {} steps   plan {}\n",
-        clock(plan.length().as_secs_f64()),
-        rows.len(),
-        plan.hash()
-    ));
-    for step in plan.steps() {
-        if let Some(after) = step.shed_after {
-            text.push_str(&format!(
-                "* {} は停電 {} で先に停止 is stopped early, after {} on battery\n",
-                step.id,
-                clock(after.as_secs_f64()),
-                clock(after.as_secs_f64())
-            ));
-        }
-    }
-    if let Some(policy) = &site.outage {
-        text.push_str(&format!(
-            "開始 starts: when the usable runtime falls to the total and a reserve of {}, at a charge of {} %, \
-             or after {} on battery; outages shorter than {} are ridden through\n",
-            clock(policy.reserve.as_secs_f64()),
-            policy.start_at_charge,
-            clock(policy.longest_on_battery.as_secs_f64()),
-            clock(policy.on_battery_delay.as_secs_f64()),
-        ));
-    }
-    Ok(text)
-}
-
-/// Minutes and seconds, with tenths only where they are not zero.
-fn clock(secs: f64) -> String {
-    let minutes = (secs / 60.0).floor();
-    let rest = secs - minutes * 60.0;
-    if (rest - rest.round()).abs() < 0.05 {
-        format!("{minutes:.0}:{rest:02.0}")
-    } else {
-        format!("{minutes:.0}:{rest:04.1}")
+        PlanCommand::Rehearsals(args) => rehearsals::rehearsals(args).await,
+        PlanCommand::Replay(args) => rehearsals::replay(args).await,
     }
 }
 
@@ -343,41 +259,5 @@ impl Report {
             );
         }
         ExitCode::from(Failure::WRONG)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use room::site::parse;
-    use std::path::Path;
-
-    #[test]
-    fn the_example_site_has_a_plan_to_show() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/example/site.toml");
-        let text = std::fs::read_to_string(&path).unwrap();
-        let site = parse::real(&text, path.parent().unwrap()).unwrap();
-        let table = show(&site).unwrap();
-        for host in &site.hosts {
-            assert!(
-                table.lines().any(|line| line.starts_with(&host.name)),
-                "{} is missing:\n{table}",
-                host.name
-            );
-        }
-        assert!(table.contains("total"), "{table}");
-    }
-
-    #[test]
-    fn spans_read_as_minutes_and_seconds() {
-        for (secs, expected) in [
-            (0.0, "0:00"),
-            (59.0, "0:59"),
-            (90.0, "1:30"),
-            (600.0, "10:00"),
-            (1.5, "0:01.5"),
-        ] {
-            assert_eq!(clock(secs), expected);
-        }
     }
 }

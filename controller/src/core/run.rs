@@ -19,8 +19,8 @@ use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{
-    Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, Outcome, Role, ToAct, ToBroker, ToNut, ToOperator,
-    ToWeb,
+    Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, OutageQuestion, Outcome, Role, ToAct, ToBroker,
+    ToNut, ToOperator, ToWeb,
 };
 use crate::pulse::Pulse;
 use room::device::Poll;
@@ -454,6 +454,7 @@ impl<W: World> Loop<W> {
                 });
                 reply(&answer, token, fates);
             }
+            FromWeb::Outage { token, question } => self.outage_question(token, question, answer),
             FromWeb::Incidents { token } => {
                 let rows = serde_json::to_vec(&self.engine.incident_rows())
                     .map_err(|error| Refused::Unavailable(format!("encoding the incidents: {error}")));
@@ -539,6 +540,68 @@ impl<W: World> Loop<W> {
         match result {
             Ok(command) => self.command(token, by, command, answer),
             Err(refused) => reply(&answer, token, Err(refused)),
+        }
+    }
+
+    /// Rehearsals, drills and recorded outages. What needs the journal is read beside the loop.
+    fn outage_question(&self, token: u64, question: OutageQuestion, answer: mpsc::Sender<ToWeb>) {
+        let encoded = |result: serde_json::Result<Vec<u8>>| {
+            result.map_err(|error| Refused::Unavailable(format!("encoding the answer: {error}")))
+        };
+        match question {
+            OutageQuestion::Exercises => {
+                reply(
+                    &answer,
+                    token,
+                    encoded(serde_json::to_vec(&self.engine.exercises())),
+                );
+            }
+            OutageQuestion::Places => {
+                reply(
+                    &answer,
+                    token,
+                    encoded(serde_json::to_vec(&self.engine.outage_places())),
+                );
+            }
+            OutageQuestion::Exercise { run } => match self.engine.exercise_place(run) {
+                Some((first_seq, last_seq)) => {
+                    let (site, simulated) = self.engine.room();
+                    let of = store::Exercised {
+                        run,
+                        first_seq,
+                        last_seq,
+                        site,
+                        simulated,
+                    };
+                    self.query(token, answer, store::Query::Exercise(Box::new(of)));
+                }
+                None => reply(
+                    &answer,
+                    token,
+                    Err(Refused::NotFound(format!("no rehearsal {run}"))),
+                ),
+            },
+            OutageQuestion::Replay {
+                outage,
+                without_return,
+            } => match self.engine.outage_place(outage) {
+                Some(place) => {
+                    let replay = store::Replay {
+                        place,
+                        stage: self.engine.outage_stage(),
+                        without_return,
+                    };
+                    self.query(token, answer, store::Query::Replay(Box::new(replay)));
+                }
+                None => {
+                    let which = outage.map_or_else(|| "recorded".to_owned(), |outage| outage.to_string());
+                    reply(
+                        &answer,
+                        token,
+                        Err(Refused::NotFound(format!("no outage {which}"))),
+                    );
+                }
+            },
         }
     }
 

@@ -10,9 +10,11 @@
 
 mod coverage;
 mod incident;
+mod rehearsal;
 
 pub use coverage::Month;
 pub use incident::evidence;
+pub use rehearsal::Exercised;
 
 use room::event::HistoryRow;
 use room::incident::timeline::Names;
@@ -519,6 +521,21 @@ pub enum Query {
     },
     /// The document of an incident.
     Incident(Box<Story>),
+    /// The document of a rehearsal or drill.
+    Exercise(Box<Exercised>),
+    /// What today's plan would have done in a recorded outage.
+    Replay(Box<Replay>),
+}
+
+/// An outage, and what is tried on it.
+#[derive(Debug)]
+pub struct Replay {
+    /// Where it is in the journal.
+    pub place: room::outage::replay::Place,
+    /// Today's plan.
+    pub stage: room::outage::replay::Stage,
+    /// As if mains had not come back.
+    pub without_return: bool,
 }
 
 /// What the document of an incident is made from, besides the journal.
@@ -637,6 +654,14 @@ fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
         Query::Incident(story) => {
             let document = incident::document(&open("journal.db")?, story).map_err(StoreError::Read)?;
             serde_json::to_vec(&document).map_err(StoreError::Encode)
+        }
+        Query::Exercise(of) => {
+            let document = rehearsal::document(&open("journal.db")?, of).map_err(StoreError::Read)?;
+            serde_json::to_vec(&document).map_err(StoreError::Encode)
+        }
+        Query::Replay(wanted) => {
+            let report = rehearsal::replay(&open("journal.db")?, wanted).map_err(StoreError::Read)?;
+            serde_json::to_vec(&report).map_err(StoreError::Encode)
         }
         Query::LimitPreview(preview) => {
             let Preview { proposal, days, now } = &**preview;

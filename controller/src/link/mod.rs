@@ -98,6 +98,13 @@ pub enum FromWeb {
         /// What.
         question: LimitQuestion,
     },
+    /// About rehearsals and outages.
+    Outage {
+        /// Echoed in the answer.
+        token: u64,
+        /// What.
+        question: OutageQuestion,
+    },
     /// Everything that a device tells.
     Device {
         /// Echoed in the answer.
@@ -143,6 +150,27 @@ pub enum FromWeb {
         incident: u32,
         /// As it was after this record; `None` for as it is.
         upto: Option<u64>,
+    },
+}
+
+/// What web asks about rehearsals and outages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutageQuestion {
+    /// Results of rehearsals and drills, newest first.
+    Exercises,
+    /// The document of one.
+    Exercise {
+        /// Run number.
+        run: u64,
+    },
+    /// The recorded outages, newest first.
+    Places,
+    /// What today's plan would have done in one.
+    Replay {
+        /// Its number; the newest when `None`.
+        outage: Option<u64>,
+        /// As if mains had not come back.
+        without_return: bool,
     },
 }
 

@@ -10,6 +10,7 @@ mod limits;
 mod notices;
 mod operate;
 mod power;
+mod rehearsals;
 
 use super::error::{ApiError, ErrorBody};
 use super::guard::{self, Asked, Json};
@@ -93,6 +94,7 @@ pub fn router(app: App) -> Router {
         .merge(coverage::routes())
         .merge(power::routes())
         .merge(incidents::routes())
+        .merge(rehearsals::routes())
         .merge(alarms::routes())
         .merge(notices::routes())
         .split_for_parts();

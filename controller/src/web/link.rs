@@ -11,7 +11,7 @@
 
 use super::{Counters, count};
 use crate::link::wire::{self, LinkError, Reader, Writer};
-use crate::link::{Command, FromWeb, LimitQuestion, Refused, Role, ToWeb};
+use crate::link::{Command, FromWeb, LimitQuestion, OutageQuestion, Refused, Role, ToWeb};
 use bytes::Bytes;
 use room::time::Mono;
 use std::collections::HashMap;
@@ -104,6 +104,8 @@ pub enum Question {
     },
     /// About limits.
     Limits(LimitQuestion),
+    /// About rehearsals and outages.
+    Outage(OutageQuestion),
     /// Everything that a device tells.
     Device {
         /// Short name of the device.
@@ -156,6 +158,7 @@ impl Question {
                 buckets,
             },
             Self::Limits(question) => FromWeb::Limits { token, question },
+            Self::Outage(question) => FromWeb::Outage { token, question },
             Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
             Self::Coverage { from_ms, to_ms } => FromWeb::Coverage {

@@ -6,8 +6,9 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use room::incident::document::{AlarmRow, Document, Figures};
+use room::incident::document::{AlarmRow, Document, Figures, Proof};
 use room::incident::timeline::{Timeline, Topic, priority_words};
+use room::outage::exercise::{self, ExerciseKind};
 use room::site::Label;
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -124,32 +125,92 @@ pub fn incident(document: &Document, lang: Language) -> String {
         &rows,
     );
     page.heading(lang.pick("6. 記録の証明", "6. Proof"));
-    let proof = &document.proof;
-    let intact = if proof.intact {
-        lang.pick("連鎖は途切れていない", "the chain is intact")
-    } else {
-        lang.pick(
-            "連鎖が途切れている：記録が変更された疑い",
-            "THE CHAIN IS BROKEN: records may have been changed",
-        )
+    page.proof(&document.proof);
+    page.end(&document.document, &document.class)
+}
+
+/// The page of a rehearsal or drill.
+#[must_use]
+pub fn rehearsal(document: &exercise::Document, lang: Language) -> String {
+    let result = &document.result;
+    let mut page = Page::begin(lang, &document.document, &document.class);
+    if document.simulated {
+        page.raw("<p class=\"watermark\">");
+        page.text(lang.pick("模擬（実際の部屋ではありません）", "SIMULATED (no real room)"));
+        page.raw("</p>");
+    }
+    page.raw("<h1>");
+    page.text(match result.kind {
+        ExerciseKind::Rehearsal => lang.pick("停止計画 予行記録", "Rehearsal of the shutdown plan"),
+        ExerciseKind::Drill => lang.pick("停止計画 訓練記録", "Drill of the shutdown plan"),
+    });
+    page.raw("</h1>");
+    page.boxes();
+    let verdict = match (&result.broken_off, result.passed) {
+        (Some(because), _) => match lang {
+            Language::Ja => format!("中断（{}）", because.ja),
+            Language::En => format!("broken off ({})", because.en),
+        },
+        (None, true) => lang.pick("合格", "passed").to_owned(),
+        (None, false) => lang.pick("不合格", "failed").to_owned(),
     };
-    let rest = match lang {
-        Language::Ja => format!(
-            "記録 {} から {} まで。{intact}。読めない記録 {} 件、収録外の記録 {} 件。\n\
-             直前の連鎖値 {}\n最後の連鎖値 {}\n\
-             各記録の連鎖値は SHA-256(前の連鎖値 | 番号 | 時刻 | 内容)。端末や外部に控えた照合値と比べて確かめられます。",
-            proof.first_seq, proof.last_seq, proof.unreadable, proof.left_out, proof.before, proof.last
+    page.facts(&[
+        (lang.pick("場所", "Room"), lang.of(&document.site).to_owned()),
+        (lang.pick("開始", "Began"), time(lang, result.began_ms)),
+        (lang.pick("終了", "Ended"), time(lang, result.ended_ms)),
+        (lang.pick("実施者", "By"), result.by.clone()),
+        (
+            lang.pick("対象", "Host"),
+            result.host.clone().unwrap_or_else(|| {
+                lang.pick(
+                    "計画の全サーバー（停止せず確認のみ）",
+                    "all (checked, none stopped)",
+                )
+                .to_owned()
+            }),
         ),
-        Language::En => format!(
-            "Records {} to {}; {intact}. {} unreadable, {} left out.\n\
-             chain before: {}\nchain at the end: {}\n\
-             Each record's hash is SHA-256(hash before | number | times | body); checkpoints that witnesses hold prove it.",
-            proof.first_seq, proof.last_seq, proof.unreadable, proof.left_out, proof.before, proof.last
+        (lang.pick("結果", "Result"), verdict),
+        (
+            lang.pick("計画の照合値", "Hash of the plan"),
+            result.plan_hash.clone(),
         ),
-    };
-    page.raw("<p class=\"text proof\">");
-    page.text(&rest);
-    page.raw("</p>");
+    ]);
+    page.heading(lang.pick("1. サーバーごとの結果", "1. Servers"));
+    let rows: Vec<[String; 5]> = result
+        .steps
+        .iter()
+        .map(|step| {
+            let state = match step.state.as_str() {
+                "passed" => lang.pick("合格", "passed"),
+                "failed" => lang.pick("不合格", "failed"),
+                _ => lang.pick("未実施", "not done"),
+            };
+            let took = step
+                .took_s
+                .map_or_else(|| "-".to_owned(), |secs| format!("{secs:.1} s"));
+            [
+                format!("{} ({})", lang.of(&step.label), step.id),
+                step.action.clone(),
+                state.to_owned(),
+                took,
+                step.problem
+                    .as_ref()
+                    .map_or_else(String::new, |problem| lang.of(problem).to_owned()),
+            ]
+        })
+        .collect();
+    page.table(
+        [
+            lang.pick("サーバー", "Server"),
+            lang.pick("方法", "Action"),
+            lang.pick("結果", "Result"),
+            lang.pick("所要", "Took"),
+            lang.pick("問題", "Problem"),
+        ],
+        &rows,
+    );
+    page.heading(lang.pick("2. 記録の証明", "2. Proof"));
+    page.proof(&document.proof);
     page.end(&document.document, &document.class)
 }
 
@@ -234,6 +295,36 @@ impl Page {
                 c => self.html.push(c),
             }
         }
+    }
+
+    /// The piece of the journal that the document rests on.
+    fn proof(&mut self, proof: &Proof) {
+        let lang = self.lang;
+        let intact = if proof.intact {
+            lang.pick("連鎖は途切れていない", "the chain is intact")
+        } else {
+            lang.pick(
+                "連鎖が途切れている：記録が変更された疑い",
+                "THE CHAIN IS BROKEN: records may have been changed",
+            )
+        };
+        let rest = match lang {
+            Language::Ja => format!(
+                "記録 {} から {} まで。{intact}。読めない記録 {} 件、収録外の記録 {} 件。\n\
+             直前の連鎖値 {}\n最後の連鎖値 {}\n\
+             各記録の連鎖値は SHA-256(前の連鎖値 | 番号 | 時刻 | 内容)。端末や外部に控えた照合値と比べて確かめられます。",
+                proof.first_seq, proof.last_seq, proof.unreadable, proof.left_out, proof.before, proof.last
+            ),
+            Language::En => format!(
+                "Records {} to {}; {intact}. {} unreadable, {} left out.\n\
+             chain before: {}\nchain at the end: {}\n\
+             Each record's hash is SHA-256(hash before | number | times | body); checkpoints that witnesses hold prove it.",
+                proof.first_seq, proof.last_seq, proof.unreadable, proof.left_out, proof.before, proof.last
+            ),
+        };
+        self.raw("<p class=\"text proof\">");
+        self.text(&rest);
+        self.raw("</p>");
     }
 
     fn heading(&mut self, text: &str) {

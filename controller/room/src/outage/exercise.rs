@@ -136,6 +136,7 @@ impl Exercise {
 
 /// The document of a rehearsal or a drill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RehearsalDocument)]
 pub struct Document {
     /// `REH-0012`: the run's number.
     pub document: String,

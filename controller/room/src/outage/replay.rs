@@ -11,8 +11,9 @@
 //!                                                        ^                          |
 //!                                                        +---- simulated hosts <----+ -> Report
 //! ```
-//! The batteries are those of that day, relieved by the hosts that were stopped then. What the plan
-//! would have had if mains had not come back is asked with `without_return`.
+//! Levels behind the first stop of that day are those of a relieved battery and are left out: from
+//! there it goes on as if every host still ran, so that the report is never rosier than the day was.
+//! What the plan would have had if mains had not come back is asked with `without_return`.
 
 use super::learnt::ENOUGH;
 use super::record::{Outcome, Record, Verb};
@@ -41,6 +42,7 @@ const ANSWERS_AFTER: u64 = 500;
 
 /// An outage of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RecordedOutage)]
 pub struct Place {
     /// Counts up with every outage of this journal.
     pub outage: u64,
@@ -154,6 +156,7 @@ pub struct ReplayBattery {
 
 /// What today's plan would have done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = OutageReplay)]
 pub struct Report {
     /// Number of the outage.
     pub outage: u64,
@@ -214,6 +217,8 @@ impl Outage {
 struct Story {
     /// Milliseconds since the outage began, and what was so from then on.
     turns: Vec<(u64, Seen)>,
+    /// Levels were left out because hosts had been stopped by then.
+    relieved: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -321,18 +326,30 @@ impl Story {
         matches!(said.next(), Some((_, Seen::Silent)))
     }
 
-    /// When the battery is empty, in seconds, and whether that is only assumed.
+    /// When the battery is empty, in seconds, and whether that is only assumed. A battery that mains
+    /// came back to in time was not empty, unless only its relief made it last so long.
     fn empty(&self) -> Option<(f64, bool)> {
-        if self.lost().is_none() || self.back().is_some() {
-            return None;
+        let mut last: Option<(u64, Level)> = None;
+        for (at, seen) in &self.turns {
+            match seen {
+                Seen::Battery(level) => last = Some((*at, *level)),
+                Seen::Mains => {
+                    let ended = last.take().map(|(then, level)| ends(then, level));
+                    let back = Millis(*at).as_secs_f64();
+                    if let Some(ended) = ended.filter(|(end, _)| self.relieved && *end < back) {
+                        return Some(ended);
+                    }
+                }
+                Seen::Silent | Seen::Answers => {}
+            }
         }
-        let (at, level) = self.turns.iter().rev().find_map(|(at, seen)| match seen {
-            Seen::Battery(level) => Some((*at, *level)),
-            _ => None,
-        })?;
-        let (lasts, assumed) = level.lasts();
-        Some((Millis(at).as_secs_f64() + lasts, assumed))
+        last.map(|(then, level)| ends(then, level))
     }
+}
+
+fn ends(at: u64, level: Level) -> (f64, bool) {
+    let (lasts, assumed) = level.lasts();
+    (Millis(at).as_secs_f64() + lasts, assumed)
 }
 
 /// The stories of all UPSes, by the records of an outage.
@@ -342,6 +359,7 @@ fn stories(records: &[(Now, Record)], without_return: bool) -> BTreeMap<String, 
         return stories;
     };
     let (mut at, mut before) = (0_u64, *first);
+    let mut relieved = false;
     for (now, record) in records {
         let rebooted = matches!(record, Record::PowerRestarted { same_boot: false });
         at = at.saturating_add(if rebooted {
@@ -375,9 +393,17 @@ fn stories(records: &[(Now, Record)], without_return: bool) -> BTreeMap<String, 
             Record::MainsBack { ups, .. } => (ups, Seen::Mains),
             Record::ContactLost { ups, .. } => (ups, Seen::Silent),
             Record::ContactFound { ups } => (ups, Seen::Answers),
+            Record::StepConfirmed { .. } => {
+                relieved = true;
+                continue;
+            }
             _ => continue,
         };
         let story = stories.entry(ups.clone()).or_default();
+        if relieved && matches!(record, Record::BatteryLevel { .. }) {
+            story.relieved = true;
+            continue;
+        }
         // Levels behind the first return are those of a relieved battery: they say nothing here.
         let returned = without_return && story.turns.iter().any(|(_, seen)| *seen == Seen::Mains);
         if !returned {

@@ -16,6 +16,19 @@ pub(super) fn document(connection: &Connection, story: &Story) -> Result<Option<
         connection.query_row("SELECT COALESCE(MAX(seq), 0) FROM journal", [], |row| row.get(0))?;
     let wanted = story.upto.unwrap_or(u64::MAX).min(newest.unsigned_abs());
     let last_seq = wanted.min(first_seq.saturating_add(MAX_RECORDS - 1));
+    let mut maker = Maker::new(&story.names, story.site.clone(), story.simulated, story.incident);
+    let mut proof = piece(connection, first_seq, last_seq, |entry| maker.read(&entry))?;
+    proof.left_out = wanted - last_seq;
+    Ok(maker.end(proof))
+}
+
+/// Reads a piece of the journal, its chain checked on the way.
+pub(super) fn piece(
+    connection: &Connection,
+    first_seq: u64,
+    last_seq: u64,
+    mut read: impl FnMut(Entry),
+) -> Result<Proof, rusqlite::Error> {
     let before = hash_at(connection, first_seq.saturating_sub(1))?;
     let mut proof = Proof {
         first_seq,
@@ -24,9 +37,8 @@ pub(super) fn document(connection: &Connection, story: &Story) -> Result<Option<
         last: hex(&before),
         intact: true,
         unreadable: 0,
-        left_out: wanted - last_seq,
+        left_out: 0,
     };
-    let mut maker = Maker::new(&story.names, story.site.clone(), story.simulated, story.incident);
     let mut statement = connection.prepare_cached(
         "SELECT seq, mono_ms, wall_ms, body, hash FROM journal WHERE seq >= ?1 AND seq <= ?2 ORDER BY seq",
     )?;
@@ -42,12 +54,12 @@ pub(super) fn document(connection: &Connection, story: &Story) -> Result<Option<
         tip = stored.try_into().unwrap_or(hash);
         next = seq + 1;
         match serde_json::from_slice(body) {
-            Ok(record) => maker.read(&Entry { seq, now, record }),
+            Ok(record) => read(Entry { seq, now, record }),
             Err(_) => proof.unreadable += 1,
         }
     }
     proof.last = hex(&tip);
-    Ok(maker.end(proof))
+    Ok(proof)
 }
 
 /// The first record of the story: what happened shortly before the incident was opened led to it.
