@@ -516,6 +516,40 @@ mod tests {
     }
 
     #[test]
+    fn a_rehearsal_is_printed_with_every_step_and_nothing_of_it_becomes_markup() {
+        let document = serde_json::json!({
+            "document": "REH-0007", "class": "Ⅱ", "site": { "ja": "部屋", "en": "room" }, "simulated": true,
+            "result": {
+                "run": 7, "kind": "drill", "host": "db", "by": "<b>山田", "plan_hash": "ab12",
+                "began_ms": 1_775_001_903_000_i64, "ended_ms": 1_775_001_953_000_i64, "passed": false,
+                "broken_off": null,
+                "steps": [
+                    { "id": "db", "label": { "ja": "台帳", "en": "ledger" }, "action": "ssh", "state": "failed",
+                      "took_s": null, "budget_s": 60.0, "problem": { "ja": "拒否された", "en": "refused" } },
+                ],
+            },
+            "proof": { "first_seq": 2, "last_seq": 5, "before": "00", "last": "ff", "intact": true,
+                       "unreadable": 0, "left_out": 0 },
+        });
+        let document: exercise::Document = serde_json::from_value(document).unwrap();
+        let html = rehearsal(&document, Language::Ja);
+        for expected in [
+            "REH-0007",
+            "訓練記録",
+            "台帳",
+            "拒否された",
+            "ab12",
+            "2026年4月1日",
+            "模擬",
+            "記録 2 から 5",
+        ] {
+            assert!(html.contains(expected), "{expected} is missing:\n{html}");
+        }
+        assert!(html.contains("&lt;b&gt;山田") && !html.contains("<b>"));
+        assert!(rehearsal(&document, Language::En).contains("refused"));
+    }
+
+    #[test]
     fn times_are_japans() {
         assert_eq!(time(Language::Ja, 1_775_001_903_000), "2026年4月1日 09:05:03");
         assert_eq!(time(Language::En, 1_775_001_903_000), "2026-04-01 09:05:03");

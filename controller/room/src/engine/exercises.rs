@@ -73,3 +73,51 @@ impl<W: World> Engine<W> {
         self.outage.stage()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::{Mono, Wall};
+
+    fn now() -> Now {
+        Now {
+            mono: Mono(0),
+            wall: Wall(7),
+        }
+    }
+
+    fn ended(run: u64) -> Power {
+        Power::RehearsalEnded {
+            run,
+            passed: Vec::new(),
+            failed: Vec::new(),
+            broken_off: None,
+        }
+    }
+
+    #[test]
+    fn a_piece_ends_with_its_first_end_and_old_ones_are_forgotten() {
+        let plan: crate::plan::Plan = serde_json::from_str(r#"{"hash":"ab","steps":[]}"#).unwrap();
+        let mut pieces = Pieces::default();
+        for run in 1..=60 {
+            let started = Power::RehearsalStarted {
+                run,
+                plan_hash: String::new(),
+                by: String::new(),
+                plan: plan.clone(),
+            };
+            pieces.read(run * 10, now(), &started);
+            pieces.read(run * 10 + 5, now(), &ended(run));
+            pieces.read(run * 10 + 6, now(), &ended(run));
+        }
+        assert_eq!(pieces.exercises.len(), MAX_EXERCISES + 1);
+        assert_eq!(pieces.exercises.get(&60), Some(&(600, 605)));
+        assert_eq!(pieces.exercises.get(&1), None);
+        pieces.read(700, now(), &ended(9));
+        assert_eq!(
+            pieces.exercises.get(&9),
+            None,
+            "an end without a beginning is no piece"
+        );
+    }
+}

@@ -7,7 +7,7 @@ use room::incident::{self, Evidence, Nature};
 use room::node::Stray;
 use room::notice::Moment;
 use room::notice::record::{Group, Record as Told};
-use room::outage;
+use room::outage::{self, Record as Power};
 use room::record::{LastSign, NodeEvent, NodeOrder, Record, SignBy};
 use room::site::{Label, Priority};
 use room::time::{Millis, Wall};
@@ -222,7 +222,46 @@ fn records() -> Vec<Record> {
     ]);
     records.extend(notices());
     records.extend(watching());
+    records.extend(exercises());
     records
+}
+
+/// Rehearsals, drills and what was learnt.
+fn exercises() -> Vec<Record> {
+    let plan: room::plan::Plan = serde_json::from_str(r#"{"hash":"ab","steps":[]}"#).unwrap();
+    let scope = vec!["db".to_owned()];
+    let records = [
+        Power::RunStarted {
+            run: 1,
+            plan_hash: "ab".to_owned(),
+            because: Label::new("理由", "why"),
+            plan: plan.clone(),
+            scope: scope.clone(),
+            demand: room::outage::Demand::Power,
+            planned: [("db".to_owned(), room::time::Millis(50_000))].into(),
+        },
+        Power::DrillStarted {
+            run: 2,
+            plan_hash: "ab".to_owned(),
+            by: "山田".to_owned(),
+            host: "db".to_owned(),
+            plan: plan.clone(),
+            scope,
+        },
+        Power::RehearsalStarted {
+            run: 3,
+            plan_hash: "ab".to_owned(),
+            by: "山田".to_owned(),
+            plan,
+        },
+        Power::RehearsalEnded {
+            run: 3,
+            passed: vec!["db".to_owned()],
+            failed: Vec::new(),
+            broken_off: None,
+        },
+    ];
+    records.map(|record| Record::Power { record }).into()
 }
 
 fn notices() -> Vec<Record> {

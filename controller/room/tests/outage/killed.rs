@@ -249,6 +249,70 @@ fn a_replay_gives_the_same_picture() {
     assert_eq!(before.outage_s, after.outage_s);
 }
 
+/// A drill of the middle host and of what uses it, with the controller killed at this record.
+fn drill(crash: Option<usize>) -> Room {
+    let mut site = site_with(&["ups-a"], policy());
+    site.hosts = vec![
+        host("web", &["ups-a"], &["db"]),
+        host("db", &["ups-a"], &["nas"]),
+        host("nas", &["ups-a"], &[]),
+    ];
+    let mut room = Room::new(site, &[600.0]);
+    room.run_until(30_000);
+    room.crash_at = crash;
+    room.tell(room::outage::Input::Drill {
+        host: "db".into(),
+        with_dependants: true,
+        by: "Sato".into(),
+    });
+    room.run_until(120_000);
+    room
+}
+
+#[test]
+fn a_drill_that_is_killed_at_any_record_stops_its_hosts_once_and_keeps_its_result() {
+    let whole = drill(None);
+    let records = whole.journal.len();
+    assert!(records >= 9, "{records} records are too few to mean something");
+    for crash in (1..=records).map(Some).chain([None]) {
+        let room = drill(crash.filter(|crash| *crash > 1));
+        let story = || format!("killed at {crash:?}\n{}", room.transcript.join("\n"));
+        let effects = |id: &str| {
+            let host = room.hosts.iter().find(|host| host.id == id);
+            host.map_or(0, |host| host.effects.len())
+        };
+        assert_eq!(
+            (effects("web"), effects("db"), effects("nas")),
+            (1, 1, 0),
+            "{}",
+            story()
+        );
+        assert_eq!(room.engine.stopped_hosts(), ["db", "web"], "{}", story());
+        let results: Vec<_> = room.engine.exercises().collect();
+        assert_eq!(results.len(), 1, "{}", story());
+        assert!(results[0].passed && results[0].by == "Sato", "{}", story());
+    }
+}
+
+#[test]
+fn results_outlive_a_restart_and_are_the_last_fifty() {
+    let mut site = site_with(&["ups-a"], policy());
+    site.hosts = vec![host("web", &["ups-a"], &[])];
+    let mut room = Room::new(site, &[600.0]);
+    for _ in 0..60 {
+        room.run_until(room.now + 5_000);
+        room.tell(room::outage::Input::Rehearse { by: "Sato".into() });
+    }
+    room.run_until(room.now + 5_000);
+    let before: Vec<_> = room.engine.exercises().cloned().collect();
+    assert_eq!(before.len(), room::outage::exercise::MAX_EXERCISES);
+    assert_eq!((before[0].run, before[49].run), (60, 11), "newest first");
+    assert!(before[0].passed && before[0].steps[0].took_s.is_some());
+    room.kill(true);
+    room.run_until(room.now + 120_000);
+    assert_eq!(room.engine.exercises().cloned().collect::<Vec<_>>(), before);
+}
+
 #[test]
 fn a_rehearsal_sends_checks_only() {
     let mut site = site_with(&["ups-a"], policy());
