@@ -194,6 +194,29 @@ async fn the_plan_is_rehearsed_from_the_command_line() {
         !room.contains("\"stops\":1"),
         "a rehearsal stopped a server: {room}"
     );
+    // Its result is kept, can be looked at and printed.
+    let run = demo.snapshot().unwrap().power.run.unwrap().id.to_string();
+    let listed = yagura(&["plan", "rehearsals", "--config", &config]);
+    assert!(both(&listed).contains("合格 passed"), "{}", both(&listed));
+    let told = yagura(&["plan", "rehearsals", "--config", &config, &run]);
+    for expected in [&steps[0].id, "chain intact", &format!("REH-{:0>4}", run)] {
+        assert!(both(&told).contains(expected), "{expected}: {}", both(&told));
+    }
+    let page = dir.path().join("rehearsal.html");
+    let page_arg = page.to_string_lossy();
+    let printed = yagura(&[
+        "plan",
+        "rehearsals",
+        "--config",
+        &config,
+        &run,
+        "--html",
+        &page_arg,
+    ]);
+    assert!(printed.status.success(), "{}", both(&printed));
+    assert!(std::fs::read_to_string(&page).unwrap().contains("予行記録"));
+    let none = yagura(&["plan", "replay", "--config", &config, "--list"]);
+    assert!(both(&none).contains("No outage is recorded"), "{}", both(&none));
 }
 
 #[tokio::test(flavor = "multi_thread")]

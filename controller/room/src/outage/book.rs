@@ -498,7 +498,9 @@ impl Book {
     fn learn(&mut self, order: &Order, took: Millis, late: bool, already: bool) {
         let run = self.run.as_ref().filter(|run| run.id == order.run && !already);
         if let Some(before) = run.and_then(|run| run.steps.get(&order.step)) {
-            self.learnt.stopped(&order.step, before, took, late);
+            // A host that had to be forced had not stopped by then: that is all its time says.
+            let forced = order.verb != Verb::Stop;
+            self.learnt.stopped(&order.step, before, took, late || forced);
         }
     }
 

@@ -12,7 +12,7 @@
 //!                                                        +---- simulated hosts <----+ -> Report
 //! ```
 //! Levels behind the first stop of that day are those of a relieved battery and are left out: from
-//! there it goes on as if every host still ran, so that the report is never rosier than the day was.
+//! there it goes on as if every host still ran. A UPS of which the records say nothing counts as on mains.
 //! What the plan would have had if mains had not come back is asked with `without_return`.
 
 use super::learnt::ENOUGH;
@@ -225,6 +225,8 @@ struct Story {
 enum Seen {
     Battery(Level),
     Mains,
+    /// On bypass or off: it supplies nobody.
+    Gone,
     Silent,
     Answers,
 }
@@ -285,7 +287,7 @@ impl Story {
     /// When mains came back and did not go again.
     fn back(&self) -> Option<u64> {
         let power = self.turns.iter().rev();
-        let mut power = power.filter(|(_, seen)| matches!(seen, Seen::Battery(_) | Seen::Mains));
+        let mut power = power.filter(|(_, seen)| !matches!(seen, Seen::Silent | Seen::Answers));
         match power.next()? {
             (at, Seen::Mains) => Some(*at),
             _ => None,
@@ -301,7 +303,7 @@ impl Story {
             }
             match seen {
                 Seen::Battery(level) => last = Some((index, *when, *level)),
-                Seen::Mains => last = None,
+                Seen::Mains | Seen::Gone => last = None,
                 Seen::Silent | Seen::Answers => {}
             }
         }
@@ -310,7 +312,7 @@ impl Story {
             .iter()
             .find_map(|(then, seen)| match seen {
                 Seen::Battery(next) => Some(Some((*then, *next))),
-                Seen::Mains => Some(None),
+                Seen::Mains | Seen::Gone => Some(None),
                 Seen::Silent | Seen::Answers => None,
             });
         let secs = |millis: u64| Millis(millis).as_secs_f64();
@@ -318,6 +320,13 @@ impl Story {
             Some((then, next)) if then > when => level.toward(next, secs(at - when) / secs(then - when)),
             _ => level.drained(secs(at.saturating_sub(when))),
         })
+    }
+
+    /// It supplied nobody at this moment.
+    fn is_gone(&self, at: u64) -> bool {
+        let power = self.turns.iter().rev().filter(|(when, _)| *when <= at);
+        let mut power = power.filter(|(_, seen)| !matches!(seen, Seen::Silent | Seen::Answers));
+        matches!(power.next(), Some((_, Seen::Gone)))
     }
 
     fn is_silent(&self, at: u64) -> bool {
@@ -329,11 +338,13 @@ impl Story {
     /// When the battery is empty, in seconds, and whether that is only assumed. A battery that mains
     /// came back to in time was not empty, unless only its relief made it last so long.
     fn empty(&self) -> Option<(f64, bool)> {
-        let mut last: Option<(u64, Level)> = None;
+        let (mut last, mut gone): (Option<(u64, Level)>, Option<(f64, bool)>) = (None, None);
         for (at, seen) in &self.turns {
             match seen {
-                Seen::Battery(level) => last = Some((*at, *level)),
+                Seen::Battery(level) => (last, gone) = (Some((*at, *level)), None),
+                Seen::Gone => (last, gone) = (None, Some((Millis(*at).as_secs_f64(), false))),
                 Seen::Mains => {
+                    gone = None;
                     let ended = last.take().map(|(then, level)| ends(then, level));
                     let back = Millis(*at).as_secs_f64();
                     if let Some(ended) = ended.filter(|(end, _)| self.relieved && *end < back) {
@@ -343,7 +354,7 @@ impl Story {
                 Seen::Silent | Seen::Answers => {}
             }
         }
-        last.map(|(then, level)| ends(then, level))
+        gone.or_else(|| last.map(|(then, level)| ends(then, level)))
     }
 }
 
@@ -390,7 +401,10 @@ fn stories(records: &[(Now, Record)], without_return: bool) -> BTreeMap<String, 
                 };
                 (ups, Seen::Battery(level))
             }
-            Record::MainsBack { ups, .. } => (ups, Seen::Mains),
+            Record::MainsBack { ups, source, .. } => match source.as_str() {
+                "bypass" | "off" => (ups, Seen::Gone),
+                _ => (ups, Seen::Mains),
+            },
             Record::ContactLost { ups, .. } => (ups, Seen::Silent),
             Record::ContactFound { ups } => (ups, Seen::Answers),
             Record::StepConfirmed { .. } => {
@@ -405,14 +419,17 @@ fn stories(records: &[(Now, Record)], without_return: bool) -> BTreeMap<String, 
             continue;
         }
         // Levels behind the first return are those of a relieved battery: they say nothing here.
-        let returned = without_return && story.turns.iter().any(|(_, seen)| *seen == Seen::Mains);
+        let ends = |seen: &Seen| matches!(seen, Seen::Mains | Seen::Gone);
+        let returned = without_return && story.turns.iter().any(|(_, seen)| ends(seen));
         if !returned {
             story.turns.push((at, seen));
         }
     }
     if without_return {
         for story in stories.values_mut() {
-            story.turns.retain(|(_, seen)| *seen != Seen::Mains);
+            story
+                .turns
+                .retain(|(_, seen)| !matches!(seen, Seen::Mains | Seen::Gone));
         }
     }
     stories
@@ -513,12 +530,16 @@ impl Play {
     fn poll(&mut self, ups: usize) {
         let device = self.engine.config.ups[ups].name.clone();
         let result = if self.at < LEAD {
-            Ok(reading(None))
+            Ok(reading("mains", None))
         } else {
             let at = self.at - LEAD;
             match self.stories.get(&device) {
                 Some(story) if story.is_silent(at) => Err(PollFailure::Timeout),
-                story => Ok(reading(story.and_then(|story| story.level(at)))),
+                Some(story) if story.is_gone(at) => Ok(reading("bypass", None)),
+                story => {
+                    let level = story.and_then(|story| story.level(at));
+                    Ok(reading(if level.is_some() { "battery" } else { "mains" }, level))
+                }
             }
         };
         let poll = Poll {
@@ -735,8 +756,8 @@ fn millis(secs: f64) -> u64 {
     millis
 }
 
-/// What a UPS answers: on mains, or on its battery at this level.
-fn reading(level: Option<Level>) -> Reading {
+/// What a UPS answers, on its battery with this level.
+fn reading(source: &str, level: Option<Level>) -> Reading {
     let fact = |name: &str, value: FactValue, unit: &'static str| Fact {
         name: name.into(),
         value: Ok(value),
@@ -745,7 +766,6 @@ fn reading(level: Option<Level>) -> Reading {
         label: None,
         raw: String::new(),
     };
-    let source = if level.is_some() { "battery" } else { "mains" };
     let voltage = if level.is_some() { 0.0 } else { 100.0 };
     let mut facts = vec![
         fact("output.source", FactValue::State(source.into()), ""),

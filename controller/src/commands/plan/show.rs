@@ -38,7 +38,15 @@ async fn heard(site: &Site<Real>) -> Option<Power> {
     let addr = address(site).ok()?;
     let answer = http::get(addr, "/api/v1/snapshot").await.ok()?;
     let snapshot: Snapshot = serde_json::from_str(&answer.body).ok()?;
-    Some(snapshot.power)
+    let mut power = snapshot.power;
+    // The plan of a simulated room has a hash of its own; this file says nothing of that.
+    let plan = Plan::new(site).ok()?;
+    let alike = power.steps.len() == plan.steps().len()
+        && power.steps.iter().all(|live| plan.step(&live.id).is_some());
+    if snapshot.simulated && alike {
+        power.plan_hash = Some(plan.hash().to_owned());
+    }
+    Some(power)
 }
 
 /// The plan with everything that is shown of it.
