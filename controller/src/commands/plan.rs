@@ -7,6 +7,7 @@
 mod show;
 mod what_if;
 
+use self::show::clock;
 use super::operator;
 use super::role::Role;
 use super::{ConfigArg, Failure, http, load, page, person, rehearsals};

@@ -15,17 +15,19 @@
 //! there it goes on as if every host still ran. A UPS of which the records say nothing counts as on mains.
 //! What the plan would have had if mains had not come back is asked with `without_return`.
 
+use super::judge::life;
 use super::learnt::ENOUGH;
 use super::record::{Outcome, Record, Verb};
-use super::{Act, Do, Input, Order, Outage, SHORTEST_WAKE, Turn};
+use super::{Act, Do, Input, Order, Outage, SHORTEST_WAKE, Said, Turn};
 use crate::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use crate::power::Verdict as Power;
 use crate::power::battery::ASSUMED_FULL_RUNTIME;
+use crate::power::feeds::{Life, Supply};
 use crate::power::watch::Watch;
 use crate::site::Label;
 use crate::time::{Millis, Mono, Now, Wall};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use utoipa::ToSchema;
 
@@ -198,6 +200,8 @@ impl Outage {
         engine.book.learnt = learnt;
         engine.watches.fill(Watch::new(Mono(0)));
         engine.verdicts.fill(Power::Unknown);
+        engine.said = Said::default();
+        engine.signs = super::policy::Signs::default();
         engine.act = Act::Gone;
         engine.lost.clear();
         engine.relieved_since = None;
@@ -621,18 +625,22 @@ impl Play {
                 }
             })
             .collect();
-        let plan = self.engine.plan().steps().iter().zip(&self.engine.config.hosts);
+        // From the outage's beginning, with today's wiring.
+        let own: Vec<Supply> = batteries
+            .iter()
+            .map(|battery| battery.empty_s.map_or(Supply::Steady, Supply::Draining))
+            .collect();
+        let conf = &self.engine.config;
+        let supplies = conf
+            .graph
+            .supplies(&own, &self.engine.said, &BTreeSet::new(), Mono(self.at));
+        let plan = self.engine.plan().steps().iter().zip(&conf.hosts);
         let steps: Vec<ReplayStep> = plan
             .map(|(step, host)| {
-                // Its power lasts until fewer of its feeds are left than it needs.
-                let mut ends: Vec<f64> = host
-                    .feeds
-                    .iter()
-                    .map(|ups| batteries[*ups].empty_s.unwrap_or(f64::INFINITY))
-                    .collect();
-                ends.sort_by(|a, b| b.total_cmp(a));
-                let until = host.need.checked_sub(1).and_then(|need| ends.get(need).copied());
-                let until = until.filter(|until| until.is_finite());
+                let until = match life(host, &supplies) {
+                    Life::Until(secs) => Some(secs),
+                    _ => None,
+                };
                 let ends = self.stopped.get(&step.id).map(|at| secs(*at));
                 ReplayStep {
                     id: step.id.clone(),

@@ -236,7 +236,7 @@ impl Row {
 }
 
 /// Minutes and seconds, with tenths only where they are not zero.
-fn clock(secs: f64) -> String {
+pub(super) fn clock(secs: f64) -> String {
     let minutes = (secs / 60.0).floor();
     let rest = secs - minutes * 60.0;
     if (rest - rest.round()).abs() < 0.05 {
