@@ -33,6 +33,11 @@ pub(super) async fn run(args: ShowArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The plan of the site file as text, for those who are about to start it.
+pub(super) fn text(site: &Site<Real>) -> Result<String, Failure> {
+    Ok(rows(site, None)?.text(site))
+}
+
 /// The power as the running controller shows it; the table is complete without it.
 async fn heard(site: &Site<Real>) -> Option<Power> {
     let addr = address(site).ok()?;
@@ -71,6 +76,8 @@ struct Row {
     budget_s: f64,
     learnt: Option<(f64, u32)>,
     if_it_fails: &'static str,
+    /// It is stopped early, after so long on battery.
+    shed_after_s: Option<f64>,
 }
 
 fn rows(site: &Site<Real>, power: Option<&Power>) -> Result<Rows, Failure> {
@@ -103,6 +110,7 @@ fn rows(site: &Site<Real>, power: Option<&Power>) -> Result<Rows, Failure> {
                     OnFailure::Hold => "hold",
                     OnFailure::Force => "force",
                 },
+                shed_after_s: step.shed_after.map(|after| after.as_secs_f64()),
             })
         });
     let mut steps: Vec<Row> = steps.collect();
@@ -150,6 +158,15 @@ impl Rows {
             self.steps.len(),
             self.hash
         ));
+        for step in &self.steps {
+            if let Some(after) = step.shed_after_s {
+                let after = clock(after);
+                text.push_str(&format!(
+                    "* {} は停電 {after} で先に停止 is stopped early, after {after} on battery\n",
+                    step.id
+                ));
+            }
+        }
         if self.step_times == "learnt" {
             text.push_str(
                 "計画は実測の時間による。合計は、一続きの停止のうち1台が予算いっぱいかかる場合。\n\
@@ -197,6 +214,7 @@ impl Rows {
                     "learnt_s": step.learnt.map(|(secs, _)| secs),
                     "learnt_n": step.learnt.map_or(0, |(_, count)| count),
                     "if_it_fails": step.if_it_fails,
+                    "shed_after_s": step.shed_after_s,
                 })
             })
             .collect();
@@ -214,7 +232,10 @@ impl Row {
         let [stop, force, start] = &self.actions;
         let kind = |kind: &Option<String>| kind.clone().unwrap_or_else(|| "-".to_owned());
         [
-            self.id.clone(),
+            match self.shed_after_s {
+                Some(_) => format!("{} *", self.id),
+                None => self.id.clone(),
+            },
             self.label.ja.clone(),
             if self.after.is_empty() {
                 "-".to_owned()
