@@ -319,10 +319,15 @@ impl Outage {
         lost: &BTreeSet<usize>,
         now: Mono,
     ) -> Supplies {
-        let (graph, ups) = (&self.config.graph, self.move_load(own, ends, now));
+        self.through(&self.move_load(own, ends, now), lost, now)
+    }
+
+    /// From the UPSes to every point, of which `lost` give nothing; no load moves.
+    pub(super) fn through(&self, ups: &[Supply], lost: &BTreeSet<usize>, now: Mono) -> Supplies {
+        let graph = &self.config.graph;
         Supplies {
-            said: graph.supplies(&ups, &self.said, lost, now),
-            bare: graph.supplies(&ups, &Said::default(), lost, now),
+            said: graph.supplies(ups, &self.said, lost, now),
+            bare: graph.supplies(ups, &Said::default(), lost, now),
         }
     }
 

@@ -631,9 +631,7 @@ impl Play {
             .map(|battery| battery.empty_s.map_or(Supply::Steady, Supply::Draining))
             .collect();
         let conf = &self.engine.config;
-        let supplies = conf
-            .graph
-            .supplies(&own, &self.engine.said, &BTreeSet::new(), Mono(self.at));
+        let supplies = self.engine.through(&own, &BTreeSet::new(), Mono(self.at));
         let plan = self.engine.plan().steps().iter().zip(&conf.hosts);
         let steps: Vec<ReplayStep> = plan
             .map(|(step, host)| {
