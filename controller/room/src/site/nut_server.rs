@@ -6,7 +6,7 @@ use super::problem::{Kind, Sink};
 use super::raw::Raw;
 use super::reader::{At, Found, Reader};
 use crate::command::{Danger, Name};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -305,6 +305,7 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
         .iter()
         .filter_map(|device| Some(device.name.as_ref()?.value.as_str()))
         .collect();
+    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
     for host in &raw.hosts {
         let Some(ups) = host
             .action
@@ -320,6 +321,15 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
                 &host.span,
                 "this host stops by NUT, but nobody serves its clients",
                 "add [nut_server] with listen, allow and a [[nut_server.user]]",
+            );
+        }
+        let name = host.name.as_ref().map_or("?", |name| name.value.as_str());
+        if let Some(other) = taken.insert(ups, name) {
+            sink.error_hint(
+                Kind::Duplicate,
+                &host.span,
+                format!("host {name} stops by the UPS `{ups}`, and so does host {other}"),
+                "each has its own moment in the plan: give each a UPS of its own",
             );
         }
         if devices.contains(ups) {
@@ -346,6 +356,31 @@ fn hosts<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_hosts_do_not_share_the_ups_that_tells_them_to_stop() {
+        let problems = |ups: &str| {
+            let second = format!(
+                "[[host]]\nname = \"nas3\"\nfeeds = [\"ups-a\"]\nbudget = \"4m\"\non_failure = \"go_on\"\n\
+                 [host.action]\nkind = \"nut\"\nups = \"{ups}\"\naddr = \"192.168.10.2:3493\"\n\
+                 [host.confirm]\nkind = \"port_closed\"\naddr = \"192.168.10.25:445\"\n"
+            );
+            let text = format!(
+                "{}\n{second}",
+                include_str!("../../../../deploy/example/site.toml")
+            );
+            let outcome =
+                super::super::parse::read::<super::super::Real>(&text, std::path::Path::new("/etc"));
+            let problems = outcome.problems.into_iter();
+            problems
+                .map(|problem| problem.message)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(problems("nas3-ups"), "");
+        let told = problems("nas2-ups");
+        assert!(told.contains("and so does host nas2"), "{told}");
+    }
 
     #[test]
     fn networks_are_prefixes_and_nothing_else() {
