@@ -487,7 +487,12 @@ fn ok(out: &mut Vec<u8>, more: &str) -> Answer {
 /// A row: words, and a value in quotes.
 fn row(out: &mut Vec<u8>, words: &[&str], value: &str) -> Answer {
     for word in words {
-        say(out, &quoted(word));
+        // Nearly every word is plain, and a row is written for every question.
+        if is_plain(word) {
+            say(out, word);
+        } else {
+            say(out, &quoted(word));
+        }
         out.push(b' ');
     }
     write_value(out, value);
@@ -497,6 +502,11 @@ fn row(out: &mut Vec<u8>, words: &[&str], value: &str) -> Answer {
 /// A value in quotes, and the end of the line.
 pub(super) fn write_value(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
+    if value.bytes().all(|byte| byte == b' ' || is_plain_byte(byte)) {
+        say(out, value);
+        out.extend_from_slice(b"\"\n");
+        return;
+    }
     for c in value.chars().filter(|c| !c.is_control()) {
         if matches!(c, '"' | '\\') {
             out.push(b'\\');
@@ -505,6 +515,15 @@ pub(super) fn write_value(out: &mut Vec<u8>, value: &str) {
         let _ = write!(out, "{c}");
     }
     out.extend_from_slice(b"\"\n");
+}
+
+/// A word that is written as it is.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(is_plain_byte)
+}
+
+const fn is_plain_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'-' | b'_')
 }
 
 /// A word as the client spelled it, in quotes where it needs them.
