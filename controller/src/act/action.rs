@@ -34,6 +34,12 @@ pub trait Action: Clone + Send + Sync + 'static {
     /// by a role that was started again since.
     fn can_be_seen(&self) -> bool;
 
+    /// True when [`Self::request`] looks first how the target is, and sends nothing where it is so
+    /// already: such a request may be made again also after it was confirmed.
+    fn looks_first(&self) -> bool {
+        false
+    }
+
     /// Looks until the target shows that it did what was asked, in a bounded time of its own.
     fn seen(&self, tools: &Tools) -> impl Future<Output = Result<(), Problem>> + Send;
 }
@@ -174,6 +180,18 @@ impl Action for RealAction {
                 | Self::Vsphere(_)
                 | Self::Winrm(_)
         )
+    }
+
+    fn looks_first(&self) -> bool {
+        match self {
+            Self::Redfish(_) | Self::Ipmi(_) | Self::Libvirt(_) | Self::Vsphere(_) => true,
+            Self::Proxmox(action) => action.what != Whom::Host,
+            Self::Winrm(action) => action.what != Whom::Host,
+            // Of commands of devices there are some that may not be said twice.
+            Self::Device(_) | Self::Ssh(_) | Self::Exec(_) | Self::Nut(_) | Self::Wol(_) | Self::Http(_) => {
+                false
+            }
+        }
     }
 
     async fn seen(&self, tools: &Tools) -> Result<(), Problem> {

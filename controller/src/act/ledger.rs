@@ -5,7 +5,7 @@
 //!
 //! | last outcome | the same attempt | a higher attempt | a lower attempt |
 //! |---|---|---|---|
-//! | confirmed, and its condition can be looked at | looks again | looks again | looks again |
+//! | confirmed, and it can be looked at whether it still is so | looks again | looks again | looks again |
 //! | found to be so unasked | anew | anew | anew |
 //! | confirmed by its own success | that outcome | anew | that outcome |
 //! | requested | watches on | anew | anew |
@@ -82,7 +82,7 @@ impl Ledger {
             let Some(target) = Target::of(host, verb) else {
                 continue;
             };
-            if target.goal.is_visible() {
+            if target.goal.is_visible() || target.action.looks_first() {
                 visible.insert((host.name.clone(), verb));
             }
             let target = Arc::new(target);

@@ -13,6 +13,10 @@
 //!
 //! "Requested" is the point of no return of a step.
 //!
+//! Where the target of an action can be looked at (a management controller, an outlet, the list of
+//! guests), a port alone confirms no stop: who took the request is not the host, so its yes does not
+//! say that the host's network lives, and a host that hangs is silent, too. Both must say it.
+//!
 //! A start goes the same way with its sign turned round: what answers already is confirmed, and
 //! confirmed it is when the host answers.
 
@@ -29,6 +33,9 @@ use tokio::sync::watch;
 
 /// How long a cancelled step still waits for the answer to a request that it has sent.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(2);
+/// How long the target is looked at when the ports say that the host has stopped although nothing
+/// was asked of it, or the request failed.
+pub const SHOW_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a step needs to know of its host.
 #[derive(Debug, Clone)]
@@ -94,11 +101,12 @@ impl<A: Action> Target<A> {
 
     /// Whether it is certain before anything was asked. The port of the condition may belong to a
     /// service that is down on a running host, so it is not enough alone.
-    async fn is_so_unasked(&self, from: From) -> bool {
+    async fn is_so_unasked(&self, tools: &Tools, from: From) -> bool {
         match self.goal {
             Goal::Stopped(_) => {
                 (self.own.is_some() || from == From::Remembered)
                     && confirm::is_down(&self.signs(), Asked::Nothing).await
+                    && self.is_shown(tools).await
             }
             Goal::Runs(Some(alive)) => confirm::is_up(alive).await,
             Goal::Runs(None) => false,
@@ -108,13 +116,26 @@ impl<A: Action> Target<A> {
     /// Whether it is so although the request failed. A host can go down without ever answering;
     /// then it is down, whatever we heard. One that we saw stop and cannot reach since has not
     /// come back.
-    async fn is_so_after_all(&self, from: From, sent: bool) -> bool {
+    async fn is_so_after_all(&self, tools: &Tools, from: From, sent: bool) -> bool {
         match (&self.goal, from) {
-            (Goal::Stopped(_), From::Remembered) => confirm::is_down(&self.signs(), Asked::Accepted).await,
-            (Goal::Stopped(_), _) => sent && confirm::is_down(&self.signs(), Asked::Sent).await,
+            (Goal::Stopped(_), From::Remembered) => {
+                confirm::is_down(&self.signs(), Asked::Accepted).await && self.is_shown(tools).await
+            }
+            (Goal::Stopped(_), _) => {
+                sent && confirm::is_down(&self.signs(), Asked::Sent).await && self.is_shown(tools).await
+            }
             (Goal::Runs(Some(alive)), _) => confirm::is_up(*alive).await,
             (Goal::Runs(None), _) => false,
         }
+    }
+
+    /// Whether the target shows it, too, where it can be looked at.
+    async fn is_shown(&self, tools: &Tools) -> bool {
+        !self.action.can_be_seen()
+            || matches!(
+                tokio::time::timeout(SHOW_WITHIN, self.action.seen(tools)).await,
+                Ok(Ok(()))
+            )
     }
 
     /// Looks until the port says so.
@@ -173,7 +194,7 @@ pub async fn carry_out<A: Action>(
         let already = tokio::select! {
             biased;
             () = cancelled(&mut cancel) => return report(failed(Problem::passing("cancelled before the request"))),
-            already = target.is_so_unasked(from) => already,
+            already = target.is_so_unasked(tools, from) => already,
         };
         if already {
             // Remembered: this order, or one before it, was what brought it about.
@@ -185,7 +206,7 @@ pub async fn carry_out<A: Action>(
         let sent = Sent::default();
         match request(target, tools, armed, &sent, &mut cancel).await {
             Ok(accepted) => accepted,
-            Err(problem) if problem.retryable && target.is_so_after_all(from, sent.is_set()).await => {
+            Err(problem) if problem.retryable && target.is_so_after_all(tools, from, sent.is_set()).await => {
                 return report(Outcome::Confirmed);
             }
             Err(problem) => return report(failed(problem)),
@@ -193,6 +214,7 @@ pub async fn carry_out<A: Action>(
     };
     report(Outcome::Requested);
 
+    let until = tokio::time::Instant::now() + target.budget;
     let watched = async {
         let port = match &target.goal {
             Goal::Stopped(Confirm::PortClosed { addr }) => Some(*addr),
@@ -201,29 +223,37 @@ pub async fn carry_out<A: Action>(
         };
         let secs = target.budget.as_secs_f64();
         if let Some(addr) = port {
-            return match tokio::time::timeout(target.budget, target.until_port(addr)).await {
-                Ok(()) => Outcome::Confirmed,
-                Err(_) => failed(Problem::passing(match target.goal {
+            if tokio::time::timeout_at(until, target.until_port(addr))
+                .await
+                .is_err()
+            {
+                return failed(Problem::passing(match target.goal {
                     Goal::Stopped(_) => {
                         format!("it accepted the request, but {addr} still answers after {secs} s")
                     }
                     Goal::Runs(_) => {
                         format!("it took the request, but {addr} does not answer after {secs} s")
                     }
-                })),
-            };
+                }));
+            }
+            if accepted != Accepted::ToBeSeen || matches!(target.goal, Goal::Runs(_)) {
+                return Outcome::Confirmed;
+            }
         }
         match accepted {
             Accepted::Succeeded => Outcome::Confirmed,
-            Accepted::ToBeSeen => {
-                match tokio::time::timeout(target.budget, target.action.seen(tools)).await {
-                    Ok(Ok(())) => Outcome::Confirmed,
-                    Ok(Err(problem)) => failed(problem),
-                    Err(_) => failed(Problem::passing(format!(
-                        "it took the command, and did not show within {secs} s that it did it"
-                    ))),
-                }
-            }
+            Accepted::ToBeSeen => match tokio::time::timeout_at(until, target.action.seen(tools)).await {
+                Ok(Ok(())) => Outcome::Confirmed,
+                Ok(Err(problem)) => failed(problem),
+                Err(_) => failed(Problem::passing(match port {
+                    Some(addr) => format!(
+                        "{addr} is closed, but it did not show within {secs} s that it did what it was told"
+                    ),
+                    None => {
+                        format!("it took the command, and did not show within {secs} s that it did it")
+                    }
+                })),
+            },
             Accepted::Cut => failed(Problem::passing(
                 "it accepted the request, but the connection ended before its exit status",
             )),
@@ -273,5 +303,128 @@ fn failed(problem: Problem) -> Outcome {
     Outcome::Failed {
         problem: problem.text,
         retryable: problem.retryable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::permit::{Armed, Checked};
+    use room::site::{Real, Site};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::net::TcpListener;
+
+    /// A management controller and what it says of the host's power.
+    #[derive(Debug, Clone, Default)]
+    struct Controller {
+        off: Arc<AtomicBool>,
+        refuses: bool,
+    }
+
+    impl Action for Controller {
+        async fn check(&self, _tools: &Tools, _permit: Checked) -> Result<(), Problem> {
+            Ok(())
+        }
+
+        fn address(&self) -> Option<SocketAddr> {
+            None
+        }
+
+        async fn request(&self, _tools: &Tools, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
+            sent.set();
+            match self.refuses {
+                true => Err(Problem::passing("not now")),
+                false => Ok(Accepted::ToBeSeen),
+            }
+        }
+
+        fn can_be_seen(&self) -> bool {
+            true
+        }
+
+        async fn seen(&self, _tools: &Tools) -> Result<(), Problem> {
+            while !self.off.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        }
+    }
+
+    async fn outcomes(controller: &Controller, port: SocketAddr, from: From) -> Vec<Outcome> {
+        let target = Target {
+            action: controller.clone(),
+            own: None,
+            goal: Goal::Stopped(Confirm::PortClosed { addr: port }),
+            budget: Duration::from_secs(2),
+        };
+        let tools = Tools::of(&Site::<Real>::bare());
+        let (_cancel, cancelled) = watch::channel(false);
+        let mut said = Vec::new();
+        carry_out(&target, &tools, Permit::of(true), from, cancelled, |outcome| {
+            said.push(outcome);
+        })
+        .await;
+        said
+    }
+
+    /// Of a host whose watched service is down, and which hangs or runs on.
+    async fn closed() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    fn problem(outcome: Option<&Outcome>) -> &str {
+        match outcome {
+            Some(Outcome::Failed {
+                problem,
+                retryable: true,
+            }) => problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_port_is_closed_and_whose_power_is_on_has_not_stopped() {
+        let controller = Controller::default();
+        let port = closed().await;
+        let said = outcomes(&controller, port, From::Start).await;
+        assert_eq!(said[0], Outcome::Requested);
+        assert!(problem(said.get(1)).contains("did not show"), "{said:?}");
+        controller.off.store(true, Ordering::Relaxed);
+        for from in [From::Start, From::Accepted] {
+            let said = outcomes(&controller, port, from).await;
+            assert_eq!(said, [Outcome::Requested, Outcome::Confirmed]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_power_is_off_and_whose_port_answers_has_not_stopped() {
+        let controller = Controller::default();
+        controller.off.store(true, Ordering::Relaxed);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let said = outcomes(&controller, listener.local_addr().unwrap(), From::Start).await;
+        assert!(problem(said.last()).contains("still answers"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_does_not_make_a_refusal_a_yes_while_the_power_is_on() {
+        let controller = Controller {
+            refuses: true,
+            ..Controller::default()
+        };
+        let port = closed().await;
+        for from in [From::Start, From::Remembered] {
+            let said = outcomes(&controller, port, from).await;
+            assert_eq!(problem(said.last()), "not now", "{from:?}");
+        }
+        controller.off.store(true, Ordering::Relaxed);
+        for from in [From::Start, From::Remembered] {
+            assert_eq!(
+                outcomes(&controller, port, from).await,
+                [Outcome::Confirmed],
+                "{from:?}"
+            );
+        }
     }
 }
