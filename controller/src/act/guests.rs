@@ -60,7 +60,7 @@ pub(super) trait Hypervisor: Sync {
     fn start(&self, guest: &Guest) -> impl Future<Output = Result<(), Problem>> + Send;
 }
 
-/// The guests that an action is about.
+/// The guests that an action is about, for a check.
 ///
 /// # Errors
 /// [`Problem`]: the list cannot be had, or a name is nobody's.
@@ -84,6 +84,27 @@ pub(super) async fn chosen<H: Hypervisor>(hypervisor: &H, which: &Which) -> Resu
     Ok(guests)
 }
 
+/// Those of them that are there. One that is missing, since it was moved to another machine or renamed,
+/// keeps no other from being told; a check names it.
+async fn there<H: Hypervisor>(hypervisor: &H, which: &Which) -> Result<Vec<Guest>, Problem> {
+    let mut guests = hypervisor.list().await?;
+    guests.retain(|guest| which.takes(&guest.name));
+    Ok(guests)
+}
+
+async fn running<H: Hypervisor>(hypervisor: &H, which: &Which) -> Result<Vec<Guest>, Problem> {
+    let mut guests = there(hypervisor, which).await?;
+    if let Which::Named(names) = which {
+        for name in names {
+            if guests.iter().all(|guest| guest.name != *name) {
+                tracing::warn!(hypervisor = hypervisor.name(), guest = name, "is not there");
+            }
+        }
+    }
+    guests.retain(|guest| guest.runs);
+    Ok(guests)
+}
+
 /// Does what the verb says.
 ///
 /// # Errors
@@ -100,8 +121,7 @@ pub(super) async fn request<H: Hypervisor>(
         Verb::Start => start(hypervisor, guests, notes, sent).await,
         Verb::Stop => stop(hypervisor, guests, notes, permit, sent).await,
         Verb::Force => {
-            let mut running = chosen(hypervisor, &guests.which).await?;
-            running.retain(|guest| guest.runs);
+            let running = running(hypervisor, &guests.which).await?;
             put_down(hypervisor, notes, permit, &running);
             cut(hypervisor, &guests.which, &running, sent).await?;
             Ok(Accepted::ToBeSeen)
@@ -117,8 +137,7 @@ async fn stop<H: Hypervisor>(
     sent: &Sent,
 ) -> Result<Accepted, Problem> {
     let begun = Instant::now();
-    let mut running = chosen(hypervisor, &guests.which).await?;
-    running.retain(|guest| guest.runs);
+    let running = running(hypervisor, &guests.which).await?;
     put_down(hypervisor, notes, permit, &running);
     let refused = each(hypervisor, Word::ShutDown, &running, sent).await;
     let Some(force_after) = guests.force_after else {
@@ -128,9 +147,17 @@ async fn stop<H: Hypervisor>(
             .map(|()| Accepted::ToBeSeen);
     };
     let until = begun + Duration::from_millis(force_after.0);
-    let _ = tokio::time::timeout_at(until, until_none(hypervisor, &guests.which, |guest| guest.runs)).await;
-    let mut left = chosen(hypervisor, &guests.which).await?;
-    left.retain(|guest| guest.runs);
+    // A hypervisor that cannot be looked at for a while takes nothing of the guests' time.
+    let _ = tokio::time::timeout_at(until, async {
+        while until_none(hypervisor, &guests.which, |guest| guest.runs)
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await;
+    let left = self::running(hypervisor, &guests.which).await?;
     if !left.is_empty() {
         let names: Vec<&str> = left.iter().map(|guest| guest.name.as_str()).collect();
         tracing::warn!(
@@ -166,7 +193,7 @@ async fn start<H: Hypervisor>(
             "nothing is remembered of guests that were stopped on {name}: start by hand those that are missing"
         )));
     }
-    let mut ours = chosen(hypervisor, &guests.which).await?;
+    let mut ours = there(hypervisor, &guests.which).await?;
     ours.retain(|guest| note.stopped.contains(&guest.id));
     let (running, off): (Vec<Guest>, Vec<Guest>) = ours.into_iter().partition(|guest| guest.runs);
     let refused = each(hypervisor, Word::Start, &off, sent).await;
@@ -289,7 +316,7 @@ async fn done<H: Hypervisor>(
     if refused.is_empty() {
         return Ok(());
     }
-    let now = chosen(hypervisor, which).await?;
+    let now = there(hypervisor, which).await?;
     let left: Vec<&(Guest, Problem)> = refused
         .iter()
         .filter(|(guest, _)| now.iter().any(|now| now.id == guest.id && other(now)))
@@ -317,4 +344,156 @@ pub(super) fn some(names: &[&str]) -> String {
         text.push_str(&format!(" and {} more", names.len() - MAX_NAMED));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::permit::Permit;
+    use room::time::Millis;
+    use std::sync::Mutex;
+
+    /// Guests that obey or do not, on a hypervisor that cannot be looked at for a while.
+    struct Stage {
+        begun: Instant,
+        /// Name, whether it runs, whether it shuts down when it is asked.
+        guests: Mutex<Vec<(&'static str, bool, bool)>>,
+        cut: Mutex<Vec<(String, Duration)>>,
+        blind: std::ops::Range<Duration>,
+    }
+
+    impl Stage {
+        fn of(guests: &[(&'static str, bool, bool)]) -> Self {
+            Self {
+                begun: Instant::now(),
+                guests: Mutex::new(guests.to_vec()),
+                cut: Mutex::default(),
+                blind: Duration::ZERO..Duration::ZERO,
+            }
+        }
+
+        fn set(&self, guest: &Guest, runs: bool) {
+            for known in self.guests.lock().unwrap().iter_mut() {
+                if known.0 == guest.name {
+                    known.1 = runs;
+                }
+            }
+        }
+
+        fn running(&self) -> Vec<&'static str> {
+            let guests = self.guests.lock().unwrap();
+            guests
+                .iter()
+                .filter(|guest| guest.1)
+                .map(|guest| guest.0)
+                .collect()
+        }
+    }
+
+    impl Hypervisor for Stage {
+        fn name(&self) -> String {
+            "stage".to_owned()
+        }
+
+        async fn list(&self) -> Result<Vec<Guest>, Problem> {
+            if self.blind.contains(&self.begun.elapsed()) {
+                return Err(Problem::passing("busy"));
+            }
+            let guests = self.guests.lock().unwrap();
+            Ok(guests
+                .iter()
+                .map(|(name, runs, _)| Guest {
+                    id: format!("id-{name}"),
+                    name: (*name).to_owned(),
+                    runs: *runs,
+                })
+                .collect())
+        }
+
+        async fn shut_down(&self, guest: &Guest) -> Result<(), Problem> {
+            let obeys = self
+                .guests
+                .lock()
+                .unwrap()
+                .iter()
+                .any(|(name, _, obeys)| *name == guest.name && *obeys);
+            if obeys {
+                self.set(guest, false);
+            }
+            Ok(())
+        }
+
+        async fn switch_off(&self, guest: &Guest) -> Result<(), Problem> {
+            self.cut
+                .lock()
+                .unwrap()
+                .push((guest.name.clone(), self.begun.elapsed()));
+            self.set(guest, false);
+            Ok(())
+        }
+
+        async fn start(&self, guest: &Guest) -> Result<(), Problem> {
+            self.set(guest, true);
+            Ok(())
+        }
+    }
+
+    async fn tell(
+        stage: &Stage,
+        verb: Verb,
+        which: Which,
+        force_after: Option<Millis>,
+        notes: &Notes,
+    ) -> Result<Accepted, Problem> {
+        let Permit::Act(armed) = Permit::of_run(true, 7) else {
+            unreachable!("real orders are armed")
+        };
+        let guests = Guests { which, force_after };
+        request(stage, verb, &guests, notes, armed, &Sent::default()).await
+    }
+
+    fn all() -> Which {
+        Which::All { except: Vec::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hypervisor_that_is_blind_for_a_while_takes_nothing_of_the_guests_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::in_folder(dir.path().to_owned());
+        let stage = Stage {
+            blind: Duration::from_secs(1)..Duration::from_millis(3200),
+            ..Stage::of(&[("web", true, true), ("slow", true, false)])
+        };
+        let told = tell(&stage, Verb::Stop, all(), Some(Millis::from_secs(60)), &notes).await;
+        assert_eq!(told, Ok(Accepted::ToBeSeen));
+        let cut = stage.cut.lock().unwrap().clone();
+        assert_eq!(cut, [("slow".to_owned(), Duration::from_secs(60))]);
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_was_moved_away_keeps_no_other_from_being_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::in_folder(dir.path().to_owned());
+        let names = || Which::Named(vec!["moved".to_owned(), "web".to_owned()]);
+        for verb in [Verb::Stop, Verb::Force] {
+            let stage = Stage::of(&[("web", true, true), ("other", true, true)]);
+            assert!(
+                chosen(&stage, &names())
+                    .await
+                    .unwrap_err()
+                    .text
+                    .contains("has no guest moved")
+            );
+            assert_eq!(
+                tell(&stage, verb, names(), None, &notes).await,
+                Ok(Accepted::ToBeSeen)
+            );
+            assert_eq!(stage.running(), ["other"], "{verb:?}");
+            assert_eq!(
+                tell(&stage, Verb::Start, names(), None, &notes).await,
+                Ok(Accepted::ToBeSeen)
+            );
+            assert_eq!(stage.running(), ["web", "other"]);
+        }
+    }
 }

@@ -34,7 +34,14 @@ const UUID: usize = 36;
 /// # Errors
 /// [`Problem`].
 pub async fn check(action: &LibvirtAction, _permit: Checked) -> Result<(), Problem> {
-    guests::chosen(action, &action.guests.which).await.map(drop)
+    let found = guests::chosen(action, &action.guests.which).await?;
+    if found.is_empty() {
+        return Err(Problem::passing(format!(
+            "{} shows no guest at all: see the connection (qemu:///system, not session) and the account's rights",
+            action.uri
+        )));
+    }
+    Ok(())
 }
 
 pub(super) async fn request(

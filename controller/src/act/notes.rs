@@ -101,6 +101,11 @@ impl Notes {
             }
         });
         if let Err(problem) = result {
+            // Who was stopped in another run must not be taken for one of this: the file can be deleted
+            // also where nothing can be written any more.
+            if self.of(hypervisor).map_or(true, |note| note.run != run) {
+                let _ = std::fs::remove_file(self.path(hypervisor));
+            }
             tracing::error!(
                 hypervisor,
                 why = problem.text,
@@ -233,6 +238,23 @@ mod tests {
     fn a_folder_that_cannot_be_written_keeps_nobody_from_being_stopped() {
         let notes = Notes::in_folder("/nonexistent/act".into());
         notes.stopping("kvm1", 7, ids(&["a"]));
+        assert!(!notes.of("kvm1").unwrap().exists());
+    }
+
+    #[test]
+    fn whom_a_run_before_stopped_is_not_started_when_this_run_cannot_be_put_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let notes = Notes::in_folder(dir.path().to_owned());
+        notes.stopping("kvm1", 7, ids(&["a", "b"]));
+        // A folder in its way: the new file cannot be written, as on a full disk.
+        std::fs::create_dir(notes.path("kvm1").with_extension("new")).unwrap();
+        notes.stopping("kvm1", 7, ids(&["c"]));
+        assert_eq!(
+            notes.of("kvm1").unwrap().stopped,
+            set(&["a", "b"]),
+            "the same run"
+        );
+        notes.stopping("kvm1", 8, ids(&["b"]));
         assert!(!notes.of("kvm1").unwrap().exists());
     }
 

@@ -22,6 +22,7 @@ use super::guests::{self, Guest, Hypervisor};
 use super::https::{Answer, Ask, Client, secret};
 use super::permit::{Armed, Checked};
 use hyper::Method;
+use room::outage::Verb;
 use room::site::act::guests::{Which, Whom};
 use room::site::act::proxmox::ProxmoxAction;
 use serde::Deserialize;
@@ -118,10 +119,7 @@ pub(super) async fn check(action: &ProxmoxAction, _permit: Checked) -> Result<()
         Whom::Guests(guests) => {
             let found = guests::chosen(&pve, &guests.which).await?;
             if found.is_empty() {
-                return Err(Problem::passing(format!(
-                    "{}: the token sees no guest on {}: it needs VM.Audit and VM.PowerMgmt",
-                    action.server.addr, action.node
-                )));
+                return Err(pve.sees_nobody());
             }
             for guest in found.iter().take(MAX_CHECKED) {
                 let vmid = guest.id.rsplit('/').next().unwrap_or_default();
@@ -141,6 +139,7 @@ pub(super) async fn request(
     let pve = Pve::open(action).await?;
     match &action.what {
         Whom::Guests(guests) => guests::request(&pve, action.verb, guests, tools.notes(), permit, sent).await,
+        Whom::Host if action.verb != Verb::Stop => Err(Problem::lasting("a node only shuts down by this")),
         Whom::Host => {
             let ask = Ask::new(Method::POST, pve.path(&format!("/nodes/{}/status", action.node)))
                 .body(FORM, "command=shutdown");
@@ -242,6 +241,13 @@ impl<'a> Pve<'a> {
         }
     }
 
+    fn sees_nobody(&self) -> Problem {
+        Problem::passing(format!(
+            "{}: the token sees no guest on {}: it needs VM.Audit and VM.PowerMgmt",
+            self.action.server.addr, self.action.node
+        ))
+    }
+
     /// Ends shutdowns of this guest that still wait for it: they hold its lock.
     async fn end_shutdowns(&self, guest: &Guest) -> Result<(), Problem> {
         let (node, vmid) = (&self.action.node, guest.id.rsplit('/').next().unwrap_or_default());
@@ -272,14 +278,19 @@ impl Hypervisor for Pve<'_> {
             },
             Whom::Host => &[],
         };
-        let mut guests = Vec::new();
+        let (mut guests, mut is_empty) = (Vec::new(), true);
         for kind in ["qemu", "lxc"] {
             let listed: Vec<ListedGuest> = self.get(&format!("/nodes/{}/{kind}", self.action.node)).await?;
+            is_empty &= listed.is_empty();
             for guest in listed {
                 if let Some(guest) = guest.read(kind, named)? {
                     guests.push(guest);
                 }
             }
+        }
+        // Those that are off are listed, too: a token without rights is not a node on which nobody runs.
+        if is_empty {
+            return Err(self.sees_nobody());
         }
         if guests.len() > MAX_GUESTS {
             return Err(Problem::passing(format!(

@@ -204,6 +204,16 @@ impl Hypervisor for Vcenter<'_> {
             None => "/api/vcenter/vm".to_owned(),
         };
         let listed: Vec<ListedVm> = self.get(&path).await?;
+        // A host may be empty; a vCenter without a single machine is an account without rights.
+        if listed.is_empty()
+            && (self.host.is_none() || self.get::<Vec<ListedVm>>("/api/vcenter/vm").await?.is_empty())
+        {
+            return Err(Problem::passing(format!(
+                "{}: the account {} sees no machine at all: it needs Read-only and Virtual machine > Interaction > \
+                 Power on and Power off",
+                self.action.server.addr, self.action.user
+            )));
+        }
         if listed.len() > MAX_GUESTS {
             return Err(Problem::passing(format!(
                 "vCenter lists more than {MAX_GUESTS} machines"

@@ -103,6 +103,9 @@ pub(super) async fn request(
         Whom::Guests(guests) => {
             guests::request(&windows, action.verb, guests, tools.notes(), permit, sent).await
         }
+        Whom::Host if action.verb == Verb::Start => {
+            Err(Problem::lasting("a machine that is off cannot be asked to start"))
+        }
         Whom::Host => {
             // Nobody is there to answer a program that asks whether to save: /f closes it. Services are
             // told as at any shutdown; /p does not wait and warns nobody.
@@ -380,7 +383,15 @@ impl Hypervisor for Windows<'_> {
 
     async fn list(&self) -> Result<Vec<Guest>, Problem> {
         let script = "Get-VM|ForEach-Object{\"$($_.Id)`t$([int]$_.State)`t$($_.Name)\"}";
-        listed(&self.script(script).await?)
+        let guests = listed(&self.script(script).await?)?;
+        // Get-VM shows nobody, and complains of nothing, to who is no administrator of Hyper-V.
+        if guests.is_empty() {
+            return Err(Problem::passing(format!(
+                "{}: the account {} sees no guest at all: it must be in Hyper-V Administrators",
+                self.action.server.addr, self.action.user
+            )));
+        }
+        Ok(guests)
     }
 
     async fn shut_down(&self, guest: &Guest) -> Result<(), Problem> {

@@ -284,6 +284,9 @@ mod proxmox {
         stage.pve.forbid("/vms/100", "VM.Audit");
         let problem = refused(stop(), folder).await;
         assert!(problem.text.contains("sees no guest"), "{problem:?}");
+        // It runs on, and who cannot see it does not say that it has stopped.
+        let problem = carry_out(&stop(), &tools(folder), 7).await.unwrap_err();
+        assert!(problem.text.contains("sees no guest"), "{problem:?}");
         stage.pve.forbid("/nodes/pve1", "Sys.PowerMgmt");
         let problem = refused(proxmox(&stage, Verb::Stop, Whom::Host), folder).await;
         assert!(
