@@ -9,7 +9,7 @@
 //! wrong on a network may be over at the next try.
 
 use super::action::{Problem, Sent, printable};
-use crate::tls::{self, Believe};
+use crate::tls::{self, BadTrust, Believe};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
@@ -48,8 +48,7 @@ pub struct Client {
     headers: HeaderMap,
 }
 
-/// What is asked.
-#[derive(Debug)]
+/// What is asked. It may hold a password, and so is never printed.
 pub struct Ask {
     method: Method,
     path: String,
@@ -171,7 +170,8 @@ impl Client {
     /// Reads the certificates that are believed. Asks nobody.
     ///
     /// # Errors
-    /// A lasting [`Problem`]: the certificate file, or plain towards another machine.
+    /// [`Problem`]: lasting for a certificate file that a person must mend, or plain towards another
+    /// machine.
     pub async fn of(server: &Https) -> Result<Self, Problem> {
         let tls = if server.plain {
             if !server.addr.ip().is_loopback() {
@@ -183,9 +183,12 @@ impl Client {
             None
         } else {
             let believe = server.ca_file.as_deref().map_or(Believe::Machine, Believe::File);
-            let config = tls::config(believe)
-                .await
-                .map_err(|error| Problem::lasting(one_line(&error)))?;
+            let config = tls::config(believe).await.map_err(|error| match &error {
+                BadTrust::Read(file, why) => Problem::of_file(file.display(), why),
+                // As too many open files can look.
+                BadTrust::Nobody => Problem::passing(one_line(&error)),
+                BadTrust::Pem(..) | BadTrust::Setup(_) => Problem::lasting(one_line(&error)),
+            })?;
             Some(config)
         };
         Ok(Self {

@@ -150,13 +150,17 @@ fn is_uri(text: &str) -> Result<(), &'static str> {
         Some(_) => return Err("no such transport"),
     }
     let query = text.split_once('?').map_or("", |(_, query)| query);
-    let keys = query
-        .split('&')
-        .map(|pair| pair.split_once('=').map_or(pair, |(key, _)| key));
-    for key in keys {
-        match key {
+    // As libvirt reads them: separated by & or ;, in any case, and percent-encoded.
+    for pair in query.split(['&', ';']) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match key.to_ascii_lowercase().as_str() {
             "command" | "netcat" => return Err("it would start another program there"),
             "no_verify" => return Err("without verification anybody could answer"),
+            "known_hosts_verify" if !value.eq_ignore_ascii_case("normal") => {
+                return Err("without verification anybody could answer");
+            }
+            "tls_priority" => return Err("it could switch off the verification"),
+            key if key.contains('%') => return Err("the name of a key is written as it is"),
             _ => {}
         }
     }
@@ -214,6 +218,12 @@ mod tests {
             "qemu+ext://a/system",
             "qemu+ssh://a/system?command=/bin/sh",
             "qemu+ssh://a/system?no_verify=1",
+            "qemu+tls://a/system?keyfile=/k&NO_VERIFY=1",
+            "qemu+tls://a/system?keyfile=/k;no_verify=1",
+            "qemu+tls://a/system?no%5Fverify=1",
+            "qemu+libssh://a/system?known_hosts_verify=ignore",
+            "qemu+libssh2://a/system?known_hosts_verify=auto",
+            "qemu+tls://a/system?tls_priority=NONE",
             "qemu+ssh://a/sys tem",
             "qemu+carrier-pigeon://a/",
         ] {
