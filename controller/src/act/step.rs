@@ -3,7 +3,7 @@
 //! ```text
 //! check:  look, log in -------------------------------------------> CheckPassed | Failed
 //! real:   certainly down already? --yes-----------------------------------> Found
-//!            | no, or in doubt
+//!            | no, or in doubt (a request that finds it so, and sends nothing: Found, too)
 //!         request --accepted--> Requested --> watch the condition --> Confirmed | Failed
 //!            |  \--refused, timed out--> down now? --yes--> Confirmed, no--> Failed
 //! cancel before the request is sent: nothing happens any more    -> Failed, retryable
@@ -129,6 +129,18 @@ impl<A: Action> Target<A> {
         }
     }
 
+    /// Whether a host had stopped before anything was sent.
+    async fn is_so_without_us(&self, tools: &Tools, accepted: Accepted) -> bool {
+        let is_down = match self.goal {
+            Goal::Stopped(Confirm::ActionSucceeded) => true,
+            Goal::Stopped(Confirm::PortClosed { .. }) => {
+                confirm::is_down(&self.signs(), Asked::Accepted).await
+            }
+            Goal::Runs(_) => false,
+        };
+        is_down && (accepted == Accepted::Succeeded || self.is_shown(tools).await)
+    }
+
     /// Whether the target shows it, too, where it can be looked at.
     async fn is_shown(&self, tools: &Tools) -> bool {
         !self.action.can_be_seen()
@@ -205,6 +217,14 @@ pub async fn carry_out<A: Action>(
         }
         let sent = Sent::default();
         match request(target, tools, armed, &sent, &mut cancel).await {
+            // It looked, and sent nothing: what was so before us is not our doing.
+            Ok(accepted)
+                if from == From::Start
+                    && !sent.is_set()
+                    && target.is_so_without_us(tools, accepted).await =>
+            {
+                return report(Outcome::Found);
+            }
             Ok(accepted) => accepted,
             Err(problem) if problem.retryable && target.is_so_after_all(tools, from, sent.is_set()).await => {
                 return report(Outcome::Confirmed);
@@ -332,7 +352,10 @@ mod tests {
         }
 
         async fn request(&self, _tools: &Tools, _permit: Armed, sent: &Sent) -> Result<Accepted, Problem> {
-            sent.set();
+            // Without need it sends nothing.
+            if self.refuses || !self.off.load(Ordering::Relaxed) {
+                sent.set();
+            }
             match self.refuses {
                 true => Err(Problem::passing("not now")),
                 false => Ok(Accepted::ToBeSeen),
@@ -391,11 +414,24 @@ mod tests {
         let said = outcomes(&controller, port, From::Start).await;
         assert_eq!(said[0], Outcome::Requested);
         assert!(problem(said.get(1)).contains("did not show"), "{said:?}");
+        let goes_off = controller.clone();
+        let (said, ()) = tokio::join!(outcomes(&controller, port, From::Start), async {
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            goes_off.off.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(said, [Outcome::Requested, Outcome::Confirmed]);
+        let said = outcomes(&controller, port, From::Accepted).await;
+        assert_eq!(said, [Outcome::Requested, Outcome::Confirmed]);
+    }
+
+    #[tokio::test]
+    async fn a_host_that_was_off_before_is_found_and_nobody_has_stopped_it() {
+        let controller = Controller::default();
         controller.off.store(true, Ordering::Relaxed);
-        for from in [From::Start, From::Accepted] {
-            let said = outcomes(&controller, port, from).await;
-            assert_eq!(said, [Outcome::Requested, Outcome::Confirmed]);
-        }
+        assert_eq!(
+            outcomes(&controller, closed().await, From::Start).await,
+            [Outcome::Found]
+        );
     }
 
     #[tokio::test]
