@@ -9,7 +9,7 @@ mod people;
 
 use super::Record as IncidentRecord;
 use crate::outage::{Record as Power, Verb};
-use crate::record::{Entry, NodeEvent, NodeOrder, Record};
+use crate::record::{Entry, LastSign, NodeEvent, NodeOrder, Record};
 use crate::site::{ContactKind, Label, Priority, Site, World};
 use serde::{Deserialize, Serialize};
 use shared::wire::{DoorEvent, OpenedBy};
@@ -252,11 +252,14 @@ impl<'a> Writer<'a> {
                 )
             }
             Record::Power { record } => return self.power(record),
-            Record::Started { version, .. } => plain(
-                Topic::Controller,
-                format!("監視装置が起動（{version}）"),
-                format!("the controller started ({version})"),
-            ),
+            Record::Started { version, before, .. } => {
+                let gap = before.as_ref().map_or_else(Label::default, unwatched);
+                plain(
+                    Topic::Controller,
+                    format!("監視装置が起動（{version}）{}", gap.ja),
+                    format!("the controller started ({version}){}", gap.en),
+                )
+            }
             Record::Trouble { part, problem } => {
                 let part = format!("{part:?}").to_lowercase();
                 match problem {
@@ -316,11 +319,14 @@ impl<'a> Writer<'a> {
                     format!("what {} was given to witness is not of this journal", name.en),
                 )
             }
-            Record::Scenario { name, by } => action(
-                format!("模擬シナリオ {name}"),
-                format!("scenario {name} of the simulated room"),
-                by,
-            ),
+            Record::Scenario { name, by } => {
+                let said = scenario(name);
+                action(
+                    format!("模擬：{}", said.ja),
+                    format!("simulated: {}", said.en),
+                    by,
+                )
+            }
             Record::Incident { record } => return self.incident(record),
             // Lists, keys, checkpoints and counters: the journal has them, the story does not need them.
             _ => return None,
@@ -908,6 +914,38 @@ fn action(ja: String, en: String, by: &str) -> Words {
     (Topic::Action, Label::new(ja, en), Some(by.to_owned()), None)
 }
 
+/// How long nobody watched before a start.
+fn unwatched(sign: &LastSign) -> Label {
+    let secs = sign.ago_ms.div_ceil(1000);
+    let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
+    let (ja, en) = match (hours, minutes) {
+        (0, 0) => (format!("{secs}秒"), format!("{secs} s")),
+        (0, _) => (format!("{minutes}分{secs}秒"), format!("{minutes} min {secs} s")),
+        _ => (
+            format!("{hours}時間{minutes}分"),
+            format!("{hours} h {minutes} min"),
+        ),
+    };
+    Label::new(
+        format!("。その前の{ja}は監視していない"),
+        format!("; nothing was watched for {en} before"),
+    )
+}
+
+/// What the buttons of the simulated room are called; a word of a later version stays as it is.
+fn scenario(word: &str) -> Label {
+    match word {
+        "outage" => Label::new("停電", "outage"),
+        "mains-back" => Label::new("復電", "mains back"),
+        "cooling" => Label::new("空調停止", "cooling fails"),
+        "leak" => Label::new("漏水", "leak"),
+        "door" => Label::new("こじ開け", "door forced"),
+        "link" => Label::new("通信断", "link cut"),
+        "reset" => Label::new("元に戻す", "back to normal"),
+        other => Label::new(other, other),
+    }
+}
+
 /// A to Z, then AA.
 fn letters(mut at: usize) -> String {
     let mut text = Vec::new();
@@ -970,6 +1008,43 @@ const fn door_words(door: DoorEvent) -> (&'static str, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::SignBy;
+    use crate::time::Wall;
+
+    #[test]
+    fn a_scenario_is_called_as_on_its_button() {
+        assert_eq!(scenario("mains-back"), Label::new("復電", "mains back"));
+        assert_eq!(scenario("meteor"), Label::new("meteor", "meteor"));
+    }
+
+    #[test]
+    fn a_start_says_how_long_nobody_watched_before_it() {
+        let names = Names::default();
+        let mut writer = Writer::new(&names, 1);
+        let mut said = |ago_ms: Option<u64>| {
+            let started = Record::Started {
+                version: "1.0".to_owned(),
+                boot_id: "b".to_owned(),
+                epoch: 2,
+                before: ago_ms.map(|ago_ms| LastSign {
+                    at: Wall(0),
+                    ago_ms,
+                    same_boot: true,
+                    by: SignBy::AliveMark,
+                }),
+            };
+            writer.words(&started).unwrap().1
+        };
+        assert_eq!(said(None).ja, "監視装置が起動（1.0）");
+        assert_eq!(
+            said(Some(194_001)),
+            Label::new(
+                "監視装置が起動（1.0）。その前の3分15秒は監視していない",
+                "the controller started (1.0); nothing was watched for 3 min 15 s before"
+            )
+        );
+        assert!(said(Some(7_260_000)).en.ends_with("2 h 1 min before"));
+    }
 
     #[test]
     fn cards_are_lettered_like_columns() {
