@@ -86,14 +86,11 @@ enum Command {
         #[arg(long)]
         config: std::path::PathBuf,
     },
-    /// Run the simulated outages with many seeds
+    /// Run the simulated outages with many seeds; stops at the first that breaks a promise
     Simulate {
-        /// How many seeds
-        #[arg(long, default_value_t = 1000)]
-        seeds: u64,
-        /// Repeat one seed instead
-        #[arg(long, conflicts_with = "seeds")]
-        seed: Option<u64>,
+        /// Passed on: --seeds 100000, --from 0, --threads 2, --seed 17 (its story), --broken 1
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
     },
 }
 
@@ -143,7 +140,7 @@ fn main() -> ExitCode {
         Command::Bench { what, dev } => bench::run(what, dev),
         Command::Conformance { dir, details } => demo::conformance(&dir, details),
         Command::Firewall { config } => demo::yagura(&["firewall".into(), "--config".into(), config.into()]),
-        Command::Simulate { seeds, seed } => test::simulate(seeds, seed),
+        Command::Simulate { args } => test::simulate(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

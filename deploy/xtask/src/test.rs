@@ -257,25 +257,20 @@ fn tests(only: &[String], ci: bool, skipped: &PathBuf) -> End {
     }
 }
 
-/// Runs the outage simulations of `room` with more seeds than the everyday test.
+/// The simulated outages, optimised.
 ///
 /// # Errors
-/// When a seed breaks an invariant; the test prints it.
-pub(crate) fn simulate(seeds: u64, seed: Option<u64>) -> Result<(), String> {
+/// When a seed breaks a promise; its story is printed.
+pub(crate) fn simulate(args: &[String]) -> Result<(), String> {
     let mut command = cargo(&[
-        "test",
+        "bench",
+        "--quiet",
         "--package",
         "room",
-        "--release",
-        "--test",
-        "outage",
-        "simulated",
+        "--bench",
+        "simulate",
         "--",
-        "--nocapture",
     ]);
-    command.env("YAGURA_SEEDS", seeds.to_string());
-    if let Some(seed) = seed {
-        command.env("YAGURA_SEED", seed.to_string());
-    }
+    command.args(args);
     check(&mut command)
 }

@@ -116,6 +116,17 @@ impl Outage {
             .filter_map(|watch| watch.first_word_until(FIRST_WORD))
     }
 
+    /// Until when a host is let alone because a UPS of it has just said that mains is back: one more
+    /// word makes it certain. After a silence or a restart that is often the very first word.
+    fn second_word(&self, host: &HostConf, now: Mono) -> Option<Mono> {
+        let feeds = host.feeds.iter().filter(|ups| self.is_on_battery(**ups));
+        let until = feeds.filter_map(|ups| {
+            let poll = self.config.ups[*ups].poll_on_battery;
+            self.watches[*ups].second_word_until(Millis(poll.0.saturating_add(FIRST_WORD.0)))
+        });
+        until.filter(|until| now < *until).max()
+    }
+
     pub(super) fn mains_stable(&self) -> Millis {
         self.config
             .policy
@@ -245,6 +256,9 @@ impl Outage {
         let mut due = Vec::new();
         let (supplies, stops) = (self.supplies(now), self.stops_in(now));
         for host in self.unplanned_hosts().filter(|host| self.power_may_stop(host)) {
+            if self.second_word(host, now).is_some() {
+                continue;
+            }
             let urgency = self.urgency(host, &supplies, &stops, now);
             if let Some(urgency) = urgency.filter(|urgency| urgency.starts_in <= 0.0) {
                 because.get_or_insert(urgency.because());
@@ -454,7 +468,8 @@ impl Outage {
                 continue;
             }
             let urgency = self.urgency(host, &supplies, &stops, self.now);
-            wakes.extend(urgency.map(|urgency| self.in_secs(urgency.starts_in)));
+            let due = urgency.map(|urgency| self.in_secs(urgency.starts_in));
+            wakes.extend(due.map(|due| due.max(self.second_word(host, self.now).unwrap_or_default())));
         }
     }
 

@@ -148,12 +148,13 @@ impl Outage {
         }
     }
 
-    /// Believed charge and runtime as last heard.
+    /// Charge and runtime that more than one reading agrees on. The first reading after a restart may
+    /// be the one that is wrong; the level is recorded as soon as a second one has come.
     fn heard(&self, ups: usize) -> (Option<f64>, Option<f64>) {
         let watch = &self.watches[ups];
         (
-            watch.charge.value().map(|(_, percent)| percent),
-            watch.runtime.value().map(|(_, secs)| secs),
+            watch.charge.trusted().map(|(_, percent)| percent),
+            watch.runtime.trusted().map(|(_, secs)| secs),
         )
     }
 

@@ -321,6 +321,20 @@ impl Outage {
         self.reckon_after(record);
     }
 
+    /// Is what both know for good the same? What they last heard from devices does not count.
+    #[must_use]
+    pub fn remembers_the_same(&self, other: &Self) -> bool {
+        let slots = |engine: &Self| {
+            engine
+                .config
+                .hosts
+                .iter()
+                .map(|host| host.slot)
+                .collect::<Vec<_>>()
+        };
+        self.book == other.book && slots(self) == slots(other)
+    }
+
     /// Decides. The records returned are applied already; effects leave after they are on disk.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Turn {
         let mut turn = Turn::default();

@@ -334,6 +334,13 @@ impl Watch {
         self.heard.is_none().then(|| self.listening_since.after(within))
     }
 
+    /// Until when a second word is waited for, when one says that mains carries it again.
+    #[must_use]
+    pub fn second_word_until(&self, within: Millis) -> Option<Mono> {
+        let first = (1..BACK_AFTER_POLLS).contains(&self.back_polls);
+        Some(self.heard.filter(|_| first)?.after(within))
+    }
+
     /// When the last good answer came.
     #[must_use]
     pub const fn heard(&self) -> Option<Mono> {

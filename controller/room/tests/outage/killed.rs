@@ -158,9 +158,8 @@ fn killed_everywhere(begin: impl Fn(&mut Room) + Copy) {
 fn killed_at_every_record_a_rule_s_run_and_a_forced_host_are_finished_once() {
     killed_everywhere(|room| {
         for rope in ["rope-1", "rope-2"] {
-            room.signs.insert(rope.into(), Sight::Holds);
+            room.set_sign(rope, Sight::Holds);
         }
-        room.show_signs();
     });
 }
 

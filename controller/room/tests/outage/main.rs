@@ -6,10 +6,12 @@
     reason = "simulated times are small"
 )]
 
+mod checker;
 mod feeds;
 mod killed;
 mod plan;
 mod replay;
 mod scenarios;
+mod seeds;
 mod simulated;
 mod world;

@@ -360,8 +360,7 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             ["is", "lost"] => Sight::Unknown,
             _ => return None,
         };
-        room.signs.insert(who.into(), sight);
-        room.show_signs();
+        room.set_sign(who, sight);
         return Some(());
     }
     match (who, what) {

@@ -3,6 +3,7 @@
 //! survives the death of the controller at any record.
 // Long because everything in a room acts on everything else.
 
+use super::checker::Minute;
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn, Verb};
 use room::site::link::{Link, SnmpAccess, SnmpLink};
@@ -43,8 +44,32 @@ pub(crate) struct Ups {
     pub(crate) once: BTreeMap<String, String>,
     /// It discharges although mains is there.
     pub(crate) testing: bool,
+    /// How what it tells of its battery differs from the truth.
+    pub(crate) curve: Curve,
+    /// When it last answered, and when it last did so while mains was really gone.
+    pub(crate) heard: u64,
+    pub(crate) heard_off: Option<u64>,
     since_battery: Option<u64>,
     next_poll: u64,
+}
+
+/// How what a UPS tells of its battery differs from the truth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Curve {
+    /// The charge it tells is the true share to this power: above 1 it falls fast at first.
+    pub(crate) bend: f64,
+    /// The runtime it tells, as a share of the true one.
+    pub(crate) tells: f64,
+    /// Share of the battery that is gone at once when the rest is spent.
+    pub(crate) cliff: f64,
+}
+
+impl Curve {
+    pub(crate) const STRAIGHT: Self = Self {
+        bend: 1.0,
+        tells: 1.0,
+        cliff: 0.0,
+    };
 }
 
 /// A PDU or ATS in truth.
@@ -106,9 +131,10 @@ pub(crate) enum Wakes {
 #[derive(Debug, Clone)]
 pub(crate) struct SimHost {
     pub(crate) id: String,
+    /// UPSes that its power can come from.
     pub(crate) feeds: Vec<usize>,
     /// What its supplies are plugged into, as the site spells it.
-    plugs: Vec<String>,
+    pub(crate) plugs: Vec<String>,
     pub(crate) need: usize,
     pub(crate) manner: Manner,
     /// How it takes an order to force it.
@@ -170,6 +196,16 @@ pub(crate) struct Room {
     pub(crate) lag: u64,
     /// What the signs of the rules are, by name; unknown until somebody says so.
     pub(crate) signs: BTreeMap<String, Sight>,
+    /// Since when they are that.
+    pub(crate) signs_since: BTreeMap<String, u64>,
+    /// What the records alone make of the engine's memory, kept beside it.
+    pub(crate) replayed: Outage,
+    /// Promises that were broken while it happened.
+    pub(crate) broken: Vec<String>,
+    /// Nobody reads the transcript.
+    pub(crate) quiet: bool,
+    /// What the engine did in this minute.
+    minute: Minute,
 }
 
 impl Room {
@@ -177,6 +213,10 @@ impl Room {
         let engine = Outage::new(&site).unwrap_or_else(|problems| panic!("{problems:?}"));
         let hosts = site.hosts.iter().map(|host| sim_host(&site, host)).collect();
         let mut room = Self {
+            replayed: engine.clone(),
+            broken: Vec::new(),
+            quiet: false,
+            minute: Minute::default(),
             now: 1_000,
             wall_step: 0,
             booted: 0,
@@ -200,6 +240,7 @@ impl Room {
             wake: None,
             lag: 0,
             signs: BTreeMap::new(),
+            signs_since: BTreeMap::new(),
             site,
         };
         let devices = room.site.devices.clone();
@@ -213,6 +254,9 @@ impl Room {
                 says: BTreeMap::new(),
                 once: BTreeMap::new(),
                 testing: false,
+                curve: Curve::STRAIGHT,
+                heard: 0,
+                heard_off: None,
                 since_battery: None,
                 next_poll: 1_000,
             });
@@ -264,6 +308,14 @@ impl Room {
         self.tell(Input::ActGone);
     }
 
+    /// A sign is something else from now on.
+    pub(crate) fn set_sign(&mut self, name: &str, sight: Sight) {
+        if self.signs.insert(name.into(), sight) != Some(sight) {
+            self.signs_since.insert(name.into(), self.now);
+        }
+        self.show_signs();
+    }
+
     /// Tells the engine what every sign of every rule is now.
     pub(crate) fn show_signs(&mut self) {
         let rules = self.site.outage.iter().flat_map(|policy| &policy.rules);
@@ -286,7 +338,10 @@ impl Room {
                 "the engine wakes itself without end at {}",
                 self.now
             );
+            let is_tick = matches!(input, Input::Tick);
             let turn = self.engine.handle(self.clock(), input);
+            let idle = is_tick && turn.records.is_empty() && turn.effects.is_empty();
+            self.minute.count(self.now, idle, &mut self.broken);
             self.take(turn);
         }
     }
@@ -300,13 +355,21 @@ impl Room {
         if let Some(said) = turn.said {
             self.note(format!("answer: {}", said.en));
         }
+        let recorded = !turn.records.is_empty();
         for record in turn.records {
-            self.note(describe(&record));
+            if !self.quiet {
+                self.note(describe(&record));
+            }
+            self.check_cause(&record);
+            self.replayed.apply(self.clock(), &record);
             self.journal.push((self.clock(), record));
             if self.crash_at.is_some_and(|length| self.journal.len() >= length) {
                 self.crash_at = None;
                 return self.kill(self.crash_reboots);
             }
+        }
+        if recorded {
+            self.check_memory();
         }
         for effect in turn.effects {
             self.carry_out(effect);
@@ -325,6 +388,7 @@ impl Room {
             }
             Do::Execute(order) => {
                 self.orders += 1;
+                self.check_recorded(order.order());
                 let accepted = if order.accepted() { ", accepted before" } else { "" };
                 let (step, attempt) = (&order.order().step, order.order().attempt);
                 let verb = match order.order().verb {
@@ -385,6 +449,7 @@ impl Room {
                 &serde_json::from_str(&text).expect("a written record is readable"),
             );
         }
+        self.check_memory();
         self.fast = false;
         for ups in &mut self.ups {
             ups.next_poll = self.now;
@@ -422,7 +487,9 @@ impl Room {
         }
         for ups in 0..self.ups.len() {
             if self.ups[ups].drains() {
-                let left = (self.ups[ups].energy / self.load(ups) * 1000.0).ceil();
+                let own = &self.ups[ups];
+                let spare = (own.energy - own.full * own.curve.cliff).max(0.0);
+                let left = (spare / self.load(ups) * 1000.0).ceil();
                 next = next.min(self.now + left as u64 + 1);
             }
         }
@@ -436,6 +503,9 @@ impl Room {
             let ups = &mut self.ups[ups];
             if ups.drains() {
                 ups.energy = (ups.energy - load * secs).max(0.0);
+                if ups.energy <= ups.full * ups.curve.cliff {
+                    ups.energy = 0.0;
+                }
             } else if ups.mains {
                 ups.energy = (ups.energy + ups.full * secs / 7200.0).min(ups.full);
             }
@@ -538,6 +608,18 @@ impl Room {
 
     /// The order reaches its target.
     fn ask(&mut self, order: &Order) -> Option<Outcome> {
+        let before = self.life(&order.step);
+        let outcome = self.take_order(order);
+        if before == Life::Up && matches!(self.life(&order.step), Life::Going { .. }) {
+            self.check_order(&order.step);
+        }
+        if order.verb == Verb::Start && matches!(before, Life::Down | Life::Fell) {
+            self.check_start(&order.step);
+        }
+        outcome
+    }
+
+    fn take_order(&mut self, order: &Order) -> Option<Outcome> {
         let now = self.now;
         let host = self
             .hosts
@@ -610,6 +692,10 @@ impl Room {
         let result = if self.ups[ups].silent {
             Err(PollFailure::Timeout)
         } else {
+            self.ups[ups].heard = self.now;
+            if !self.ups[ups].mains {
+                self.ups[ups].heard_off = Some(self.now);
+            }
             Ok(self.reading(ups))
         };
         let at = self.clock().mono;
@@ -683,11 +769,16 @@ impl Room {
 
     /// The UPS that carries what is plugged in there.
     fn carrier(&self, plug: &str) -> Option<usize> {
+        self.carrier_of(plug, &|ups| self.supplies(ups))
+    }
+
+    /// The same, if only these UPSes gave power.
+    fn carrier_of(&self, plug: &str, gives: &dyn Fn(usize) -> bool) -> Option<usize> {
         let (device, outlet) = plug
             .split_once('/')
             .map_or((plug, None), |(name, at)| (name, Some(at)));
         if let Some(ups) = self.ups.iter().position(|ups| ups.name == device) {
-            return self.supplies(ups).then_some(ups);
+            return gives(ups).then_some(ups);
         }
         let own = self
             .branchings
@@ -697,7 +788,7 @@ impl Room {
             return None;
         }
         let branch = self.site.branches.iter().find(|branch| branch.device == device)?;
-        branch.fed_by.iter().find_map(|feed| self.carrier(feed))
+        branch.fed_by.iter().find_map(|feed| self.carrier_of(feed, gives))
     }
 
     /// The UPSes that carry a host now, one for every supply that has power.
@@ -718,13 +809,17 @@ impl Room {
             ups.since_battery = None;
         }
         let on = ups.since_battery.map_or(0, |since| (now - since) / 1000);
-        let charge = (ups.energy / ups.full * 100.0).floor();
+        let charge = ((ups.energy / ups.full).powf(ups.curve.bend) * 100.0).floor();
         let low = ups.energy / load < 20.0;
         let mut facts = vec![
             state("output.source", if drains { "battery" } else { "mains" }),
             state("battery.status", if low { "low" } else { "normal" }),
             number("battery.charge", charge, "%"),
-            number("battery.runtime", (ups.energy / load).floor(), "s"),
+            number(
+                "battery.runtime",
+                (ups.energy / load * ups.curve.tells).floor(),
+                "s",
+            ),
             number("battery.time_on", on as f64, "s"),
             number("input.voltage", if ups.mains { 101.0 } else { 0.0 }, "V"),
         ];
@@ -774,26 +869,33 @@ impl Room {
         let mut energy: Vec<f64> = self
             .ups
             .iter()
-            .map(|ups| if ups.mains { f64::INFINITY } else { ups.energy })
+            .map(|ups| match ups.mains {
+                true => f64::INFINITY,
+                false => (ups.energy - ups.full * ups.curve.cliff).max(0.0),
+            })
             .collect();
         let mut lives = vec![f64::INFINITY; self.hosts.len()];
         let mut passed = 0.0;
         loop {
-            let live = |host: &SimHost| host.feeds.iter().filter(|ups| energy[**ups] > 0.0).count();
-            for (host, life) in self.hosts.iter().zip(&mut lives) {
-                if live(host) < host.need {
-                    *life = life.min(passed);
-                }
-            }
-            let loads: Vec<f64> = (0..energy.len())
-                .map(|ups| {
-                    let fed = self
-                        .hosts
-                        .iter()
-                        .filter(|host| host.feeds.contains(&ups) && live(host) >= host.need);
-                    IDLE_LOAD + fed.map(|host| 1.0 / live(host).max(1) as f64).sum::<f64>()
+            let gives = |ups: usize| energy[ups] > 0.0;
+            let carried: Vec<Vec<usize>> = self
+                .hosts
+                .iter()
+                .map(|host| {
+                    let plugs = host.plugs.iter();
+                    plugs.filter_map(|plug| self.carrier_of(plug, &gives)).collect()
                 })
                 .collect();
+            let mut loads = vec![IDLE_LOAD; energy.len()];
+            for ((host, life), carriers) in self.hosts.iter().zip(&mut lives).zip(&carried) {
+                if carriers.len() < host.need {
+                    *life = life.min(passed);
+                } else {
+                    for ups in carriers {
+                        loads[*ups] += 1.0 / carriers.len() as f64;
+                    }
+                }
+            }
             let ends = energy
                 .iter()
                 .zip(&loads)
@@ -844,6 +946,9 @@ impl Room {
     }
 
     fn note(&mut self, line: String) {
+        if self.quiet {
+            return;
+        }
         let secs = self.now as f64 / 1000.0;
         self.transcript.push(format!("{secs:>8.1}  {line}"));
     }
@@ -915,11 +1020,25 @@ fn state(name: &str, word: &str) -> Fact {
     fact(name, FactValue::State(word.into()), "")
 }
 
+/// Every device that power can pass on its way to that plug.
+pub(crate) fn behind(site: &Site<Real>, plug: &str) -> BTreeSet<String> {
+    let device = plug.split('/').next().unwrap_or(plug);
+    let branch = site.branches.iter().find(|branch| branch.device == device);
+    let feeds = branch.into_iter().flat_map(|branch| &branch.fed_by);
+    let mut passed: BTreeSet<String> = feeds.flat_map(|feed| behind(site, feed)).collect();
+    passed.insert(device.to_owned());
+    passed
+}
+
 fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
-    let index = |feed: &String| site.devices.iter().position(|device| device.name == *feed);
+    let upses = host.feeds.iter().flat_map(|plug| behind(site, plug));
+    let upses: BTreeSet<usize> = upses
+        .filter_map(|name| site.devices.iter().position(|device| device.name == name))
+        .filter(|at| site.devices[*at].kind == DeviceKind::Ups)
+        .collect();
     SimHost {
         id: host.name.clone(),
-        feeds: host.feeds.iter().filter_map(index).collect(),
+        feeds: upses.into_iter().collect(),
         plugs: host.feeds.clone(),
         need: host.need,
         manner: Manner::Stops(2_000),
