@@ -20,6 +20,9 @@ export type Device = Sent<Schemas['Device']>;
 export type Ups = Sent<Schemas['Ups']>;
 export type Step = Sent<Schemas['Step']>;
 export type Power = Sent<Schemas['Power']>;
+export type FeedGraph = Power['feeds'];
+export type WhatIf = Sent<Schemas['WhatIf']>;
+export type Exercise = Sent<Schemas['Exercise']>;
 export type Forecast = Sent<Schemas['Forecast']>;
 export type Maintenance = Sent<Schemas['Maintenance']>;
 export type Limit = Sent<Schemas['Limit']>;
@@ -205,6 +208,13 @@ export const reopenIncident = (id: number, by: string, reason: string) =>
   command(ofIncident(id, 'reopen'), { by, reason });
 export const handOverIncident = (id: number, by: string, to: string) =>
   command(ofIncident(id, 'hand-over'), { by, to });
+
+/** What would become of the hosts if these were lost now. @throws CommandError */
+export const whatIf = (lost: readonly string[]) =>
+  get<WhatIf>(`/api/v1/power/what-if?${lost.map((id) => `lose=${encodeURIComponent(id)}`).join('&')}`);
+
+/** Results of rehearsals and drills, newest first. @throws CommandError */
+export const rehearsals = () => get<Exercise[]>('/api/v1/outage/rehearsals');
 
 /** Samples of a point between two moments. `null` when the controller cannot say. */
 export async function history(

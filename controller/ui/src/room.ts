@@ -178,11 +178,6 @@ export function budget(
   };
 }
 
-/** Length of the timetable in seconds: the end of the last step by plan or budget. */
-export function planLength(steps: readonly Step[]): number {
-  return Math.max(1, ...steps.map((s) => s.starts_at_s + Math.max(s.planned_s, 1)));
-}
-
 /** Seconds since the plan began, when it runs. */
 export function sinceRunStart(power: Power, wall_ms: number): number | null {
   return power.run?.state === 'running' ? Math.max(0, (wall_ms - power.run.since_ms) / 1000) : null;
