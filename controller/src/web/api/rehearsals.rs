@@ -19,9 +19,9 @@ use utoipa_axum::routes;
 /// The routes of this file.
 pub(super) fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .routes(routes!(list))
-        .routes(routes!(document))
-        .routes(routes!(page))
+        .routes(routes!(exercises))
+        .routes(routes!(exercise))
+        .routes(routes!(exercise_page))
         .routes(routes!(outages))
         .routes(routes!(replay))
 }
@@ -56,7 +56,7 @@ struct Wanted {
         (status = 503, description = "Core does not answer", body = ErrorBody),
     )
 )]
-async fn list(State(app): State<App>) -> Result<Response, ApiError> {
+async fn exercises(State(app): State<App>) -> Result<Response, ApiError> {
     ask(&app, Question::Outage(OutageQuestion::Exercises))
         .await
         .map(json)
@@ -73,7 +73,7 @@ async fn list(State(app): State<App>) -> Result<Response, ApiError> {
         (status = 503, description = "Core does not answer", body = ErrorBody),
     )
 )]
-async fn document(
+async fn exercise(
     State(app): State<App>,
     Asked(run, Nothing {}): Asked<u64, Nothing>,
 ) -> Result<Response, ApiError> {
@@ -93,7 +93,7 @@ async fn document(
         (status = 503, description = "Core does not answer", body = ErrorBody),
     )
 )]
-async fn page(
+async fn exercise_page(
     State(app): State<App>,
     Asked(run, Print { lang }): Asked<u64, Print>,
 ) -> Result<Response, ApiError> {
