@@ -35,8 +35,8 @@ pub(super) struct Book {
     /// Hosts still stopping when a new run took over, and until when their budget lets what they
     /// use wait for them.
     pub(super) leaving: BTreeMap<String, Mono>,
-    /// Until when the run is paused.
-    pub(super) pause: Option<Mono>,
+    /// The pause of the run, while there is one.
+    pub(super) pause: Option<Pause>,
     /// Orders that wait for a second person.
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) last_asked: u64,
@@ -63,6 +63,15 @@ pub(super) struct Book {
     /// What the daily check found.
     pub(super) credentials: super::credentials::Found,
     last_at: Mono,
+}
+
+/// A pause of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pause {
+    /// Since when.
+    pub(super) since: Mono,
+    /// At the latest until then.
+    pub(super) until: Mono,
 }
 
 /// How sure we are that a host is stopped.
@@ -160,8 +169,12 @@ impl Book {
             Record::OperatorConfirmed { id, .. } => {
                 self.asked.remove(id);
             }
-            Record::RunPaused { length, .. } => self.pause = Some(at.mono.after(*length)),
-            Record::RunResumed { .. } => self.pause = None,
+            Record::RunPaused { length, .. } => {
+                let since = self.pause.map_or(at.mono, |pause| pause.since);
+                let until = at.mono.after(*length);
+                self.pause = Some(Pause { since, until });
+            }
+            Record::RunResumed { .. } => self.resume(at.mono),
             Record::RuleOver { rule } => {
                 self.rules_done.remove(rule);
             }
@@ -215,7 +228,10 @@ impl Book {
             });
         }
         self.outage_since = self.outage_since.map(|_| now);
-        self.pause = self.pause.map(|until| now.after(until.since(self.last_at)));
+        self.pause = self.pause.map(|pause| Pause {
+            since: now,
+            until: now.after(pause.until.since(self.last_at)),
+        });
         for until in self.leaving.values_mut() {
             *until = now.after(until.since(self.last_at));
         }
@@ -232,6 +248,21 @@ impl Book {
         }
         if let Some(rehearsal) = &mut self.rehearsal {
             rehearsal.since = now;
+        }
+    }
+
+    /// What no server has accepted yet was held up by the pause: its budget stood still.
+    fn resume(&mut self, now: Mono) {
+        let (Some(pause), Some(run)) = (self.pause.take(), &mut self.run) else {
+            return;
+        };
+        for state in run.steps.values_mut() {
+            if let StepState::InFlight(flight) = state
+                && !flight.requested
+            {
+                let held = now.since(pause.since.max(flight.since));
+                flight.since = flight.since.after(held);
+            }
         }
     }
 

@@ -212,6 +212,7 @@ impl Outage {
         while let Some(record) = self.due_run(now.mono).filter(|_| self.may_extend()) {
             self.record(now, record, turn);
         }
+        self.end_pause_for_more(now, turn);
         self.withhold(now, turn);
     }
 
@@ -234,8 +235,8 @@ impl Outage {
         after.cancel_abandoned(now, &mut turn);
         for (step, flight) in busy {
             let because = Label::new(
-                "停止の確認前に再び停電し、新しい計画に切り替えた",
-                "mains failed again before it was confirmed stopped; a new run takes over",
+                "停止の確認前に、新しい計画に切り替えた",
+                "a new run takes over before it was confirmed stopped",
             );
             after.give_up(now, &step, &flight, because, &mut turn);
         }

@@ -128,10 +128,17 @@ impl Outage {
         let Some(run) = drill.map(|run| run.id) else {
             return;
         };
-        if self.book.outage_since.is_none() {
+        let because = if self.book.outage_since.is_some() {
+            Label::new("停電したため訓練をやめた", "mains failed; the drill makes way")
+        } else if self.due_by_rule(now.mono).is_some() {
+            // Else the rule's servers would be called back together with the drill.
+            Label::new(
+                "規則による停止が必要になったため訓練をやめた",
+                "a rule stops servers; the drill makes way",
+            )
+        } else {
             return;
-        }
-        let because = Label::new("停電したため訓練をやめた", "mains failed; the drill makes way");
+        };
         let by = None;
         self.record(now, Record::RunAbandoned { run, because, by }, turn);
     }

@@ -6,7 +6,8 @@
 //! start, a pause and a skip wait [`SECOND_WITHIN`] for the second one; aborting never waits.
 //!
 //! What power or a rule demands is never held up: abort is refused while it does, and a pause ends by
-//! itself at the latest safe moment, or after its own time, which has an end ([`LONGEST_PAUSE`]).
+//! itself at the latest safe moment, when a rule or power demands more than it did before, or after its
+//! own time, which has an end ([`LONGEST_PAUSE`]).
 
 use super::run::StepState;
 use super::{Act, Demand, Do, HostConf, Outage, Record, Turn};
@@ -209,11 +210,13 @@ impl Outage {
     /// What keeps a wish from being followed now.
     fn is_possible(&self, now: Now, wish: &Wish) -> Result<(), Label> {
         if let Some(reason) = wish.reason()
-            && (reason.trim().is_empty() || reason.chars().count() > MAX_REASON)
+            && (reason.trim().is_empty()
+                || reason.chars().count() > MAX_REASON
+                || reason.chars().any(char::is_control))
         {
             return refuse(
-                format!("理由を {MAX_REASON} 文字以内で書いてください"),
-                format!("say why, in at most {MAX_REASON} characters"),
+                format!("理由を {MAX_REASON} 文字以内の 1 行で書いてください"),
+                format!("say why, in one line of at most {MAX_REASON} characters"),
             );
         }
         let running = self.book.active_run().filter(|run| run.abandoned.is_none());
@@ -411,8 +414,11 @@ impl Outage {
             return Some(why);
         }
         let rules: Vec<String> = run.demands.iter().filter_map(Demand::rule).collect();
-        let holds = rules.iter().any(|rule| self.book.rules_done.contains(rule));
-        holds.then(|| run.because.clone())
+        let rule = rules.iter().find(|rule| self.book.rules_done.contains(*rule))?;
+        Some(Label::new(
+            format!("規則 {rule} の条件が続いている"),
+            format!("the evidence of the rule {rule} is not over"),
+        ))
     }
 
     /// Seconds until the first host that the run has not stopped yet is due by its power, and why it
@@ -432,22 +438,44 @@ impl Outage {
 
     /// A pause ends by itself: after its time, and at the latest safe moment.
     pub(super) fn end_pause(&mut self, now: Now, turn: &mut Turn) {
-        let Some(until) = self.book.pause else { return };
+        let Some(pause) = self.book.pause else { return };
         let Some(run) = self.book.active_run().map(|run| run.id) else {
             return;
         };
         let because = match self.due_in_run(now.mono) {
             Some((secs, why)) if secs <= 0.0 => why,
-            _ if now.mono >= until => Label::new("一時停止の時間が過ぎた", "the time of the pause is over"),
+            _ if now.mono >= pause.until => {
+                Label::new("一時停止の時間が過ぎた", "the time of the pause is over")
+            }
             _ => return,
         };
         let by = None;
         self.record(now, Record::RunResumed { run, because, by }, turn);
     }
 
+    /// What power or a rule has just added to the run does not wait for the pause of what was there.
+    pub(super) fn end_pause_for_more(&mut self, now: Now, turn: &mut Turn) {
+        if self.book.pause.is_none() {
+            return;
+        }
+        let more = turn.records.iter().rev().find_map(|record| match record {
+            Record::RunExtended {
+                run,
+                because,
+                demand: Demand::Power | Demand::Rule { .. },
+                ..
+            } => Some((*run, because.clone())),
+            _ => None,
+        });
+        if let Some((run, because)) = more {
+            let by = None;
+            self.record(now, Record::RunResumed { run, because, by }, turn);
+        }
+    }
+
     pub(super) fn pause_wakes(&self, wakes: &mut Vec<Mono>) {
-        if let Some(until) = self.book.pause {
-            wakes.push(until);
+        if let Some(pause) = self.book.pause {
+            wakes.push(pause.until);
             let due = self.due_in_run(self.now);
             wakes.extend(due.map(|(secs, _)| self.in_secs(secs)));
         }

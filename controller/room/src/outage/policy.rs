@@ -5,6 +5,7 @@
 //! never stop anything. A rule that has led to a run does nothing more until its evidence is over.
 
 use super::book::Stopped;
+use super::run::StepState;
 use super::{Demand, HostConf, Outage, Record, Turn};
 use crate::site::Label;
 use crate::site::outage::{Rule, Sign, Then, is_evidence};
@@ -151,10 +152,25 @@ impl Outage {
             let named = |host: &&HostConf| rule.hosts.is_empty() || rule.hosts.contains(&host.id);
             let may = |host: &&HostConf| rule.then == Then::Stop || host.shed_after.is_some();
             let hosts = self.config.hosts.iter().filter(named).filter(may);
-            let scope = self.scope_anew(hosts.map(|host| host.id.clone()).collect());
+            let hosts: Vec<String> = hosts.map(|host| host.id.clone()).collect();
+            let joins = self.stops_just(&hosts);
+            let scope = self.scope_anew(hosts);
             let rule = rule.name.clone();
-            (!scope.is_empty()).then_some((Demand::Rule { rule }, because, scope))
+            (joins || !scope.is_empty()).then_some((Demand::Rule { rule }, because, scope))
         })
+    }
+
+    /// The active run still has these hosts to stop, and what else it has would not go on either if
+    /// only power stood behind it: then a rule demands the run itself, without any host more.
+    fn stops_just(&self, hosts: &[String]) -> bool {
+        let run = self.book.active_run();
+        let Some(run) = run.filter(|run| run.abandoned.is_none() && run.drill.is_none()) else {
+            return false;
+        };
+        let wanted = self.config.plan.with_dependants(hosts.to_vec());
+        let open = run.ids(|state| matches!(state, StepState::Waiting | StepState::InFlight(_)));
+        let (named, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|id| wanted.contains(id));
+        !named.is_empty() && (others.is_empty() || !run.stands_on_power())
     }
 
     /// These hosts and their dependants, whatever became of them in this outage, without what the

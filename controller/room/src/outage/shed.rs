@@ -36,10 +36,17 @@ impl Outage {
             Some(StepState::Confirmed { .. } | StepState::Abandoned { .. } | StepState::Skipped { .. }) => {
                 Millis(0)
             }
-            Some(StepState::InFlight(flight)) if flight.verb == Verb::Force => {
-                flight.since.after(step.budget).since(now)
+            Some(StepState::InFlight(flight)) => {
+                let takes = if flight.verb == Verb::Force {
+                    step.budget
+                } else {
+                    takes
+                };
+                // A pause takes nothing off what a server that has not accepted still needs.
+                let pause = self.book.pause.filter(|_| !flight.requested);
+                let now = pause.map_or(now, |pause| pause.since.max(flight.since));
+                flight.since.after(takes).since(now)
             }
-            Some(StepState::InFlight(flight)) => flight.since.after(takes).since(now),
             Some(StepState::Waiting | StepState::Cancelled { .. }) => takes,
             None if self.book.tried.contains_key(&step.id) => Millis(0),
             None => takes,

@@ -23,7 +23,10 @@ impl Outage {
 
     fn give_up_overdue(&mut self, now: Now, turn: &mut Turn) {
         let Some(run) = self.book.active_run() else { return };
+        let paused = self.book.pause.is_some();
         let overdue = run.in_order().filter_map(|(step, state)| match state {
+            // The pause holds up its next try, so it is no fault of the server.
+            StepState::InFlight(flight) if paused && !flight.requested => None,
             StepState::InFlight(flight) if now.mono >= flight.since.after(step.budget) => {
                 Some((step.id.clone(), flight.clone(), step.budget))
             }

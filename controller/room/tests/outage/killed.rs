@@ -154,41 +154,89 @@ fn killed_everywhere(begin: impl Fn(&mut Room) + Copy) {
     }
 }
 
+fn it_is_wet(room: &mut Room) {
+    for rope in ["rope-1", "rope-2"] {
+        room.set_sign(rope, Sight::Holds);
+    }
+}
+
+/// Orders a run of everything and a pause of it.
+fn sato_runs_and_pauses(room: &mut Room) {
+    let sato = || Person {
+        who: Who {
+            name: "Sato".into(),
+            uid: 0,
+        },
+        groups: Vec::new(),
+    };
+    let reason = || "smoke".to_owned();
+    let run = Wish::Run {
+        hosts: Vec::new(),
+        reason: reason(),
+        plan_hash: room.engine.plan().hash().to_owned(),
+    };
+    let pause = Wish::Pause {
+        length: Millis(5_000),
+        reason: reason(),
+    };
+    for wish in [run, pause] {
+        let (person, ask) = (sato(), Ask::Wish(wish));
+        room.tell(Input::Operator { person, ask });
+        room.run_until(room.now + 2_000);
+    }
+}
+
 #[test]
 fn killed_at_every_record_a_rule_s_run_and_a_forced_host_are_finished_once() {
-    killed_everywhere(|room| {
-        for rope in ["rope-1", "rope-2"] {
-            room.set_sign(rope, Sight::Holds);
-        }
-    });
+    killed_everywhere(it_is_wet);
 }
 
 #[test]
 fn killed_at_every_record_an_operator_s_run_is_finished_once_though_it_was_paused() {
-    killed_everywhere(|room| {
-        let sato = || Person {
-            who: Who {
-                name: "Sato".into(),
-                uid: 0,
-            },
-            groups: Vec::new(),
+    killed_everywhere(sato_runs_and_pauses);
+}
+
+#[test]
+fn a_replay_gives_the_same_picture_of_what_a_rule_or_a_person_had_stopped() {
+    for begin in [it_is_wet, sato_runs_and_pauses] {
+        let room = quiet_run(None, begin);
+        let mut replayed = room::outage::Outage::new(&room.site).expect("a good site");
+        for (at, record) in &room.journal {
+            replayed.apply(*at, record);
+        }
+        let (before, after) = (room.engine.view(room.clock()), replayed.view(room.clock()));
+        assert_eq!(before.run, after.run);
+        assert_eq!(before.steps, after.steps);
+        let purpose = room.engine.stopped_on_purpose();
+        assert_eq!(purpose, replayed.stopped_on_purpose());
+        assert_eq!(purpose, ["db", "nas", "web1", "web2"]);
+    }
+}
+
+#[test]
+fn a_reason_has_one_line() {
+    let room = quiet_run(None, |room| {
+        let who = Who {
+            name: "Sato".into(),
+            uid: 0,
         };
-        let reason = || "smoke".to_owned();
-        let run = Wish::Run {
+        let groups = Vec::new();
+        let wish = Wish::Run {
             hosts: Vec::new(),
-            reason: reason(),
+            reason: "smoke\r\nBcc: all".into(),
             plan_hash: room.engine.plan().hash().to_owned(),
         };
-        let pause = Wish::Pause {
-            length: Millis(5_000),
-            reason: reason(),
-        };
-        for wish in [run, pause] {
-            let (person, ask) = (sato(), Ask::Wish(wish));
-            room.tell(Input::Operator { person, ask });
-            room.run_until(room.now + 2_000);
-        }
+        let person = Person { who, groups };
+        room.tell(Input::Operator {
+            person,
+            ask: Ask::Wish(wish),
+        });
     });
+    let refused = room
+        .transcript
+        .iter()
+        .any(|line| line.contains("say why, in one line"));
+    assert!(refused && room.orders == 0, "{}", room.transcript.join("\n"));
 }
 
 #[test]
