@@ -523,10 +523,9 @@ impl<W: World> Engine<W> {
         let before = self.outage.stopped_hosts();
         let power = self.outage.handle(now, input);
         // The outage engine has applied its own records.
-        let mut seq = self.next_seq + turn.records.len() as u64;
-        for record in &power.records {
+        let first = self.next_seq + turn.records.len() as u64;
+        for (seq, record) in (first..).zip(&power.records) {
             self.pieces.read(seq, now, record);
-            seq += 1;
         }
         self.explain_hosts(&before);
         turn.records

@@ -512,7 +512,7 @@ async fn a_step_is_requested_then_confirmed_and_a_repeated_order_does_nothing() 
     // A host that is down already is not asked: a new run, or a controller that was restarted.
     let later = Order { run: 2, ..first };
     link.execute(&later, true).await;
-    assert_eq!(link.outcome(&later).await, Outcome::Confirmed);
+    assert_eq!(link.outcome(&later).await, Outcome::Found);
     assert_eq!(server.state().requests, 1);
 }
 
@@ -588,7 +588,7 @@ async fn debian_sshd_is_stopped_once_and_confirmed_by_its_closed_port() {
     core.restart_role();
     let mut link = core.link().await;
     link.execute(&again, true).await;
-    assert_eq!(link.outcome(&again).await, Outcome::Confirmed);
+    assert_eq!(link.outcome(&again).await, Outcome::Found);
     assert_eq!(Sshd::stops(&ssh_dir), 1, "{}", sshd.log());
 }
 

@@ -342,7 +342,8 @@ impl Story {
     /// When the battery is empty, in seconds, and whether that is only assumed. A battery that mains
     /// came back to in time was not empty, unless only its relief made it last so long.
     fn empty(&self) -> Option<(f64, bool)> {
-        let (mut last, mut gone): (Option<(u64, Level)>, Option<(f64, bool)>) = (None, None);
+        let mut last: Option<(u64, Level)> = None;
+        let mut gone: Option<(f64, bool)> = None;
         for (at, seen) in &self.turns {
             match seen {
                 Seen::Battery(level) => (last, gone) = (Some((*at, *level)), None),

@@ -66,7 +66,7 @@ impl Model {
         if self.cut.contains(plug) {
             return false;
         }
-        let device = plug.split('/').next().unwrap();
+        let device = plug.split('/').next().expect("a split has at least one part");
         match self.upses.get(device) {
             Some(Supply::Steady) => true,
             Some(Supply::Draining(left)) => *left > secs,

@@ -69,18 +69,20 @@ fn every_scenario_reads_as_it_is_written() {
 pub(crate) fn rooms() -> Vec<(String, Room)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     let entries = std::fs::read_dir(&folder).expect("the folder of scenarios");
-    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.expect("the folder of scenarios can be read").path())
+        .collect();
     files.sort();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "txt"));
     let rooms = files.iter().map(|file| {
-        let text = std::fs::read_to_string(file).unwrap();
+        let text = std::fs::read_to_string(file).expect("a scenario is a readable text");
         let timeline = text.split_once("----\n").map_or(&*text, |(timeline, _)| timeline);
         let name = file
             .file_stem()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        (name, play_out(timeline).unwrap())
+        (name, play_out(timeline).expect("a scenario plays to its end"))
     });
     rooms.collect()
 }
