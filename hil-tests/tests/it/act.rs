@@ -1,4 +1,5 @@
 //! The role `act` stops hosts: Debian's sshd and the simulated server.
+// Long because one role and one way to ask it are shared by all of these tests.
 
 use ::simroom::server::{Config, Mode, Power, Server, new_key, private_text};
 use controller::act::action::{Accepted, Problem, Sent};

@@ -70,7 +70,7 @@ async fn a_node_without_a_plug_and_a_killed_controller_are_named_in_the_coverage
     // The plug is pulled, and the controller is killed as well.
     drop(node);
     block_in_place(|| {
-        yagura.wait_alarm("node-9.silent", AlarmState::Unacknowledged, LONG);
+        yagura.wait_alarm("node-9.lost", AlarmState::Unacknowledged, LONG);
         yagura.kill_role("core");
     });
     wait_for("the page to be served again", LONG, async || {
@@ -119,7 +119,7 @@ fn handed_over(yagura: &Yagura) {
     let opened = yagura.get("/api/v1/incidents").json();
     assert_eq!(
         opened[0]["number"], "INC-0001",
-        "a silent node is serious: {opened}"
+        "a lost node that guards a door is serious: {opened}"
     );
     let early = json!({ "by": "山田", "conclusion": "電源を入れた" });
     assert_eq!(yagura.post("/api/v1/incidents/1/close", &early).status, 409);

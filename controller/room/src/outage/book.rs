@@ -1,4 +1,5 @@
 //! The durable state: what follows from the records and from nothing else.
+// Long because every record of the engine is applied here, and nowhere else.
 
 use super::exercise::{Exercise, ExerciseKind, MAX_EXERCISES};
 use super::learnt::Learnt;

@@ -111,11 +111,34 @@ impl Outage {
             }
         } else if !lost && now.mono >= watch.contact_ends(conf.contact_lost_after) {
             let on_battery = self.is_on_battery(ups);
+            if on_battery {
+                self.note_last_level(ups, now, turn);
+            }
             self.record(
                 now,
                 Record::ContactLost {
                     ups: name,
                     on_battery,
+                },
+                turn,
+            );
+        }
+    }
+
+    /// Records how far a battery that says nothing any more has drained by our model. A controller
+    /// that is killed would otherwise know its slope no more, and trust it for longer.
+    fn note_last_level(&mut self, ups: usize, now: Now, turn: &mut Turn) {
+        let discharge = self.discharge(ups, now.mono);
+        let charge_percent = discharge.charge.and_then(|_| self.charge(ups, now.mono));
+        let runtime_s = discharge.runtime.map(|(age, secs)| (secs - age).max(0.0));
+        if charge_percent.is_some() || runtime_s.is_some() {
+            let ups = self.config.ups[ups].name.clone();
+            self.record(
+                now,
+                Record::BatteryLevel {
+                    ups,
+                    charge_percent,
+                    runtime_s,
                 },
                 turn,
             );

@@ -8,7 +8,7 @@
 //! Left out: JEITA IT-1004, whose class numbers we could not read; nobody's guess is shipped. What is
 //! no value of a point has its steps where its alarm is made: how long a door stands open
 //! (`catalog::portal`, with `held_open` and `warn` of the site's file), how far a node's clock is off
-//! and how long a node is silent (`catalog::node`, with `silent_after`), and a failed mains ([outage]).
+//! and how long a node is silent (`catalog::node`, with `silent_after`), and a failed mains (`[outage]`).
 // Sources: ASHRAE TC 9.9, 2021 reference card, table 2.1, measured at the equipment's inlet:
 // recommended 18-27 °C, dew point -9 to 15 °C, up to 70 %; A1 allowable 15-32 °C, dew point -12 to
 // 17 °C, 8-80 %; A2 allowable 10-35 °C, dew point -12 to 21 °C, 8-80 %; at most 5 °C/h with tape and

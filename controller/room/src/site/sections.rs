@@ -1,5 +1,6 @@
 //! The tables of the site file, one function for each: which keys they have, of what type, in
 //! which range and with which default. The example site shows every one of them.
+// Long because each table of the site file is one function here.
 
 use super::act::{http, ipmi, redfish, wol};
 use super::derived::RawDerived;
