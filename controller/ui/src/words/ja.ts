@@ -436,7 +436,7 @@ export const ja = {
   'view.power': '電源・停止計画',
   'oneline.title': '電源系統図',
   'oneline.grid': '商用電源',
-  'oneline.feeds': '{left}/{all}（必要 {need}）',
+  'oneline.feeds': '{left}/{all}（要{need}）',
   'flow.mains': '商用',
   'flow.battery': '電池',
   'flow.unknown': '不明',
