@@ -68,7 +68,6 @@ impl Outage {
         for step in self.config.plan.steps().iter().rev() {
             let ours = self.book.stopped.contains_key(&step.id)
                 && !self.book.not_back.contains_key(&step.id)
-                && !self.book.ordered.contains(&step.id)
                 && !self.book.on_purpose.contains(&step.id)
                 && self.can_be_started(&step.id);
             let used = self.used_by(&step.id);
@@ -496,11 +495,7 @@ impl Outage {
 
     pub(super) fn release_return(&mut self, now: Now, by: String, turn: &mut Turn) {
         let book = &self.book;
-        if book.held.is_none()
-            && book.ordered.is_empty()
-            && book.on_purpose.is_empty()
-            && book.not_back.is_empty()
-        {
+        if book.held.is_none() && book.on_purpose.is_empty() && book.not_back.is_empty() {
             turn.refused = Some(Label::new(
                 "保留中のものはありません",
                 "nothing keeps hosts from being started",
@@ -593,7 +588,7 @@ impl Outage {
                 format!("did not come back: {}", why.en),
             );
         }
-        if self.book.ordered.contains(host) || self.book.on_purpose.contains(host) {
+        if self.book.on_purpose.contains(host) {
             return Label::new("指示により停止した", "stopped by an order");
         }
         if !self.can_be_started(host) {

@@ -41,7 +41,8 @@ pub(super) struct Book {
     /// Orders that wait for a second person.
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) last_asked: u64,
-    /// Hosts that an operator or a rule had stopped.
+    /// Hosts that somebody wants to stand still: an operator or a rule had them stopped, or they were
+    /// ordered to stop while mains was there. Nobody but a person has them started.
     pub(super) on_purpose: BTreeSet<String>,
     /// Rules whose evidence holds and has led to a run.
     pub(super) rules_done: BTreeSet<String>,
@@ -55,8 +56,6 @@ pub(super) struct Book {
     pub(super) not_back: BTreeMap<String, Label>,
     /// Hosts of this outage's runs that were off before.
     pub(super) off_before: BTreeSet<String>,
-    /// Hosts stopped while mains was there, by an order: nobody but a person has them started.
-    pub(super) ordered: BTreeSet<String>,
     /// Who does not want hosts to be started, and why.
     pub(super) held: Option<(String, String)>,
     /// First loss of mains of this outage.
@@ -653,7 +652,7 @@ impl Book {
     fn note_ordered(&mut self, scope: &[String]) {
         if self.outage_since.is_none() {
             let here = scope.iter().filter(|host| !self.stopped.contains_key(*host));
-            self.ordered.extend(here.cloned());
+            self.on_purpose.extend(here.cloned());
         }
     }
 
@@ -664,7 +663,6 @@ impl Book {
         self.leaving.remove(host);
         self.booting.remove(host);
         self.not_back.remove(host);
-        self.ordered.remove(host);
         self.on_purpose.remove(host);
         self.off_before.remove(host);
     }
@@ -764,7 +762,6 @@ impl Book {
             Record::ReturnHeld { by, reason } => self.held = Some((by.clone(), reason.clone())),
             Record::ReturnReleased { .. } => {
                 self.held = None;
-                self.ordered.clear();
                 self.on_purpose.clear();
                 self.not_back.clear();
             }

@@ -485,7 +485,12 @@ impl Outage {
     /// are never started again by themselves.
     #[must_use]
     pub fn stopped_on_purpose(&self) -> Vec<String> {
-        self.book.on_purpose.iter().cloned().collect()
+        let stopped = &self.book.stopped;
+        let hosts = self.book.on_purpose.iter();
+        hosts
+            .filter(|host| stopped.contains_key(*host))
+            .cloned()
+            .collect()
     }
 }
 

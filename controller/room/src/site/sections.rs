@@ -392,49 +392,31 @@ enum ActionKind {
     Winrm,
 }
 
-/// Kinds of action that can do this to a host.
-const fn kinds(verb: Verb) -> &'static [(&'static str, ActionKind)] {
-    match verb {
-        Verb::Stop => &[
-            ("ssh", ActionKind::Ssh),
-            ("exec", ActionKind::Exec),
-            ("nut", ActionKind::Nut),
-            ("device", ActionKind::Device),
-            ("redfish", ActionKind::Redfish),
-            ("ipmi", ActionKind::Ipmi),
-            ("http", ActionKind::Http),
-            ("libvirt", ActionKind::Libvirt),
-            ("proxmox", ActionKind::Proxmox),
-            ("vsphere", ActionKind::Vsphere),
-            ("winrm", ActionKind::Winrm),
-        ],
+/// Every kind of action, and what it can do to a host.
+const KINDS: [(&str, ActionKind, &[Verb]); 12] = {
+    use Verb::{Force, Start, Stop};
+    let all: &[Verb] = &[Stop, Force, Start];
+    [
+        ("ssh", ActionKind::Ssh, all),
+        ("exec", ActionKind::Exec, all),
         // The word of a UPS is heard by a host that runs and means to obey.
-        Verb::Force => &[
-            ("ssh", ActionKind::Ssh),
-            ("exec", ActionKind::Exec),
-            ("device", ActionKind::Device),
-            ("redfish", ActionKind::Redfish),
-            ("ipmi", ActionKind::Ipmi),
-            ("http", ActionKind::Http),
-            ("libvirt", ActionKind::Libvirt),
-            ("proxmox", ActionKind::Proxmox),
-            ("vsphere", ActionKind::Vsphere),
-            ("winrm", ActionKind::Winrm),
-        ],
-        Verb::Start => &[
-            ("ssh", ActionKind::Ssh),
-            ("exec", ActionKind::Exec),
-            ("device", ActionKind::Device),
-            ("redfish", ActionKind::Redfish),
-            ("ipmi", ActionKind::Ipmi),
-            ("wol", ActionKind::Wol),
-            ("http", ActionKind::Http),
-            ("libvirt", ActionKind::Libvirt),
-            ("proxmox", ActionKind::Proxmox),
-            ("vsphere", ActionKind::Vsphere),
-            ("winrm", ActionKind::Winrm),
-        ],
-    }
+        ("nut", ActionKind::Nut, &[Stop]),
+        ("device", ActionKind::Device, all),
+        ("redfish", ActionKind::Redfish, all),
+        ("ipmi", ActionKind::Ipmi, all),
+        ("wol", ActionKind::Wol, &[Start]),
+        ("http", ActionKind::Http, all),
+        ("libvirt", ActionKind::Libvirt, all),
+        ("proxmox", ActionKind::Proxmox, all),
+        ("vsphere", ActionKind::Vsphere, all),
+        ("winrm", ActionKind::Winrm, all),
+    ]
+};
+
+/// Kinds of action that can do this to a host.
+fn kinds(verb: Verb) -> Vec<(&'static str, ActionKind)> {
+    let able = KINDS.iter().filter(|(_, _, verbs)| verbs.contains(&verb));
+    able.map(|(word, kind, _)| (*word, *kind)).collect()
 }
 
 fn start<W: Hands>(mut r: Reader<'_>) -> RawStart<W> {
@@ -470,7 +452,7 @@ fn nothing<A>() -> RawDoing<A> {
 /// How something is done to a host; the table is finished by the caller.
 fn doing_of<W: Hands>(r: &mut Reader<'_>, verb: Verb) -> RawDoing<W::Action> {
     let span = r.span.clone();
-    let kind = r.word("kind", kinds(verb));
+    let kind = r.word("kind", &kinds(verb));
     let mut told = None;
     let raw = match kind.as_ref().map(|kind| kind.value) {
         None => {
