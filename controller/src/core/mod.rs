@@ -13,6 +13,7 @@ mod roles;
 mod run;
 pub mod source;
 pub mod store;
+pub mod vault;
 
 pub use app::{Error, run};
 pub use images::{MAX_NAME as MAX_IMAGE_NAME, firmware_folder};
