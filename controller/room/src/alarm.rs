@@ -18,8 +18,8 @@ pub use book::Book;
 pub use fold::MAX_CHAIN;
 pub use machine::{Cover, Covering, Input, Standing, cover, next};
 pub use statistics::{Actor, CHATTERING, MAX_ACTORS, STALE, Statistics, statistics};
-pub(crate) use wish::operator_text;
 pub use wish::{MAX_OPERATOR_TEXT, MAX_OUT_OF_SERVICE_MINUTES, MAX_SHELF_MINUTES};
+pub(crate) use wish::{operator_text, span, written};
 
 use crate::catalog::Kind;
 use crate::site::{Label, Priority};

@@ -538,7 +538,7 @@ impl<W: World> Engine<W> {
                 Do::FastPolling(fast) => Effect::FastPolling(fast),
             }));
         if let Some(refused) = &power.refused {
-            turn.refused = Some(Refused::Conflict(refused.en.clone()));
+            turn.refused = Some(Refused::Conflict(refused.clone()));
         }
         self.evaluate_power(now, turn);
         (power.said, power.refused)
@@ -576,7 +576,12 @@ impl<W: World> Engine<W> {
     /// A name that cannot be lost.
     pub fn what_if(&self, now: Now, lost: &[String]) -> Result<outage::WhatIf, Refused> {
         let answer = self.outage.what_if(lost, now.mono);
-        answer.map_err(|problem| Refused::Invalid(problem.to_string()))
+        answer.map_err(|problem| {
+            Refused::invalid(
+                format!("失うものを確かめてください: {problem}"),
+                problem.to_string(),
+            )
+        })
     }
 
     // ---- commands ----------------------------------------------------------------------
@@ -640,8 +645,9 @@ impl<W: World> Engine<W> {
             Command::LampTest => return self.lamp_test(now, by, turn),
             Command::Scenario { name } => {
                 if !W::SIMULATED {
-                    return Err(Refused::NotFound(
-                        "this room is real; it has no scenarios".to_owned(),
+                    return Err(Refused::not_found(
+                        "実際の機械室では、シナリオは動かせません",
+                        "this room is real; it has no scenarios",
                     ));
                 }
                 Record::Scenario {

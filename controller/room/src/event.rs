@@ -15,6 +15,7 @@ use crate::site::Label;
 use crate::time::Wall;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 /// What came in.
@@ -284,13 +285,43 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refused {
     /// No such alarm, point, step.
-    NotFound(String),
+    NotFound(Label),
     /// Not possible in the present state.
-    Conflict(String),
+    Conflict(Label),
     /// Malformed.
-    Invalid(String),
+    Invalid(Label),
     /// Core could not write its journal.
     Unavailable(String),
+}
+
+impl Refused {
+    /// There is no such thing; in both languages.
+    #[must_use]
+    pub fn not_found(ja: impl Into<String>, en: impl Into<String>) -> Self {
+        Self::NotFound(Label::new(ja, en))
+    }
+
+    /// Not possible in the present state; in both languages.
+    #[must_use]
+    pub fn conflict(ja: impl Into<String>, en: impl Into<String>) -> Self {
+        Self::Conflict(Label::new(ja, en))
+    }
+
+    /// Malformed; in both languages.
+    #[must_use]
+    pub fn invalid(ja: impl Into<String>, en: impl Into<String>) -> Self {
+        Self::Invalid(Label::new(ja, en))
+    }
+}
+
+/// In English, for transcripts and logs; the page shows both languages.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(why) | Self::Conflict(why) | Self::Invalid(why) => f.write_str(&why.en),
+            Self::Unavailable(why) => f.write_str(why),
+        }
+    }
 }
 
 /// What the engine asks for.

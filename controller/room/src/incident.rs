@@ -22,7 +22,7 @@
 pub mod document;
 pub mod timeline;
 
-use crate::alarm::operator_text;
+use crate::alarm::{operator_text, written};
 use crate::event::Refused;
 use crate::site::Label;
 use crate::snapshot::{self, AlarmState};
@@ -557,17 +557,20 @@ impl Incidents {
             }
             Order::Classify { incident, nature } => {
                 if self.find(incident)?.nature == nature {
-                    return Err(Refused::Conflict(format!(
-                        "incident {incident} is {} already",
-                        nature.word()
-                    )));
+                    return Err(Refused::conflict(
+                        format!("事案 {incident} の種別はすでにその通りです"),
+                        format!("incident {incident} is {} already", nature.word()),
+                    ));
                 }
                 Record::Classified { incident, nature, by }
             }
             Order::Close { incident, conclusion } => {
                 let found = self.find(incident)?;
                 if found.closed.is_some() {
-                    return Err(Refused::Conflict(format!("incident {incident} is closed")));
+                    return Err(Refused::conflict(
+                        format!("事案 {incident} はすでに終わっています"),
+                        format!("incident {incident} is closed"),
+                    ));
                 }
                 let conclusion = long_text("conclusion", &conclusion)?;
                 if let Some(why) = self.not_over(found, state, serious) {
@@ -581,7 +584,10 @@ impl Incidents {
             }
             Order::Reopen { incident, reason } => {
                 if self.find(incident)?.closed.is_none() {
-                    return Err(Refused::Conflict(format!("incident {incident} is open")));
+                    return Err(Refused::conflict(
+                        format!("事案 {incident} は継続中です"),
+                        format!("incident {incident} is open"),
+                    ));
                 }
                 Record::Reopened {
                     incident,
@@ -615,7 +621,7 @@ impl Incidents {
         found: &Incident,
         state: impl Fn(&str) -> Option<AlarmState>,
         serious: impl FnOnce() -> Vec<String>,
-    ) -> Option<String> {
+    ) -> Option<Label> {
         let (mut open, mut shelved, mut out) = (Vec::new(), Vec::new(), Vec::new());
         for alarm in &found.alarms {
             match state(alarm) {
@@ -634,29 +640,45 @@ impl Incidents {
             .filter(|alarm| !self.open().any(|(_, incident)| incident.alarms.contains(*alarm)))
             .collect();
         let todo = [
-            (open, "are not back to normal; acknowledge or reset them first"),
+            (
+                open,
+                "が正常に戻っていません。先に対応または解除をしてください",
+                "are not back to normal; acknowledge or reset them first",
+            ),
             (
                 shelved,
+                "が一時保留中で、正常に戻っていません。先に一時保留を終えて対応してください",
                 "are shelved and not back to normal; unshelve and acknowledge them first",
             ),
-            (out, "are out of service; put them back into service first"),
+            (
+                out,
+                "が使用停止中です。先に使用を再開してください",
+                "are out of service; put them back into service first",
+            ),
             (
                 beyond,
+                "は、一覧に入りきらないこの事案の警報かもしれません。先に対応または解除をしてください",
                 "may be of its alarms that the list has no room for; acknowledge or reset them first",
             ),
         ];
-        let said: Vec<String> = todo
+        let (ja, en): (Vec<String>, Vec<String>) = todo
             .iter()
-            .filter(|(names, _)| !names.is_empty())
-            .map(|(names, todo)| format!("{} {todo}", shortened(names)))
-            .collect();
-        (!said.is_empty()).then(|| said.join("; "))
+            .filter(|(names, ..)| !names.is_empty())
+            .map(|(names, ja, en)| {
+                let names = shortened(names);
+                (format!("{} {ja}", names.ja), format!("{} {en}", names.en))
+            })
+            .unzip();
+        (!en.is_empty()).then(|| Label::new(ja.join("。"), en.join("; ")))
     }
 
     fn find(&self, incident: u32) -> Result<&Incident, Refused> {
-        self.all
-            .get(&incident)
-            .ok_or_else(|| Refused::NotFound(format!("no incident {incident}")))
+        self.all.get(&incident).ok_or_else(|| {
+            Refused::not_found(
+                format!("事案 {incident} はありません"),
+                format!("no incident {incident}"),
+            )
+        })
     }
 
     /// Where an incident stands in the journal: the record that opened it.
@@ -747,28 +769,19 @@ pub fn number(incident: u32) -> String {
 }
 
 /// The first few names, and how many more.
-fn shortened(names: &[&str]) -> String {
+fn shortened(names: &[&str]) -> Label {
     const FEW: usize = 5;
-    let few = names[..names.len().min(FEW)].join(", ");
+    let few = &names[..names.len().min(FEW)];
+    let (ja, en) = (few.join("、"), few.join(", "));
     match names.len().saturating_sub(FEW) {
-        0 => few,
-        more => format!("{few} and {more} more"),
+        0 => Label::new(ja, en),
+        more => Label::new(format!("{ja} ほか {more} 件"), format!("{en} and {more} more")),
     }
 }
 
 /// Notes and conclusions: bounded, not empty; lines may end, nothing else may be a control character.
 fn long_text(field: &str, text: &str) -> Result<String, Refused> {
     let text = text.trim().replace("\r\n", "\n");
-    if text.is_empty() {
-        return Err(Refused::Invalid(format!("{field} must not be empty")));
-    }
-    if text.chars().count() > MAX_TEXT {
-        return Err(Refused::Invalid(format!(
-            "{field} is longer than {MAX_TEXT} characters"
-        )));
-    }
-    if text.chars().any(|c| c.is_control() && c != '\n') {
-        return Err(Refused::Invalid(format!("{field} contains control characters")));
-    }
+    written(field, &text, MAX_TEXT, |c| c.is_control() && c != '\n')?;
     Ok(text)
 }

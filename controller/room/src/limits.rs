@@ -160,27 +160,45 @@ pub fn check<'l>(
     limit: &Limit,
     others: impl Iterator<Item = &'l Limit>,
     range: Option<(f64, f64)>,
-) -> Result<(), String> {
+) -> Result<(), Label> {
     if !limit.limit.is_finite() || !limit.deadband.is_finite() {
-        return Err("limit and deadband must be numbers".to_owned());
+        return Err(Label::new(
+            "しきい値と不感帯は数値で入力してください",
+            "limit and deadband must be numbers",
+        ));
     }
     if limit.deadband < 0.0 {
-        return Err(format!("the deadband {} is negative; 0 or more", limit.deadband));
+        return Err(Label::new(
+            format!("不感帯 {} は負の値です。0 以上にしてください", limit.deadband),
+            format!("the deadband {} is negative; 0 or more", limit.deadband),
+        ));
     }
     if limit.on_delay > MAX_DELAY || limit.off_delay > MAX_DELAY {
-        return Err(format!("a delay is at most {} s", MAX_DELAY.0 / 1000));
+        return Err(Label::new(
+            format!("遅延は {} 秒までです", MAX_DELAY.0 / 1000),
+            format!("a delay is at most {} s", MAX_DELAY.0 / 1000),
+        ));
     }
     if let Some((low, high)) = range {
         if !(low..=high).contains(&limit.limit) {
-            return Err(format!(
-                "the limit {} lies outside of what {} can be: {low} to {high}",
-                limit.limit, limit.point
+            return Err(Label::new(
+                format!(
+                    "しきい値 {} は {} の範囲（{low} から {high}）の外です",
+                    limit.limit, limit.point
+                ),
+                format!(
+                    "the limit {} lies outside of what {} can be: {low} to {high}",
+                    limit.limit, limit.point
+                ),
             ));
         }
         if limit.deadband > (high - low) / 4.0 {
-            return Err(format!(
-                "a deadband of {} is wider than the alarm can return",
-                limit.deadband
+            return Err(Label::new(
+                format!("不感帯 {} は広すぎて、警報が復旧できません", limit.deadband),
+                format!(
+                    "a deadband of {} is wider than the alarm can return",
+                    limit.deadband
+                ),
             ));
         }
     }
@@ -190,7 +208,7 @@ pub fn check<'l>(
     Ok(())
 }
 
-fn beside(limit: &Limit, other: &Limit) -> Result<(), String> {
+fn beside(limit: &Limit, other: &Limit) -> Result<(), Label> {
     if limit.side != other.side {
         let (high, low) = if limit.side == Side::High {
             (limit, other)
@@ -198,9 +216,15 @@ fn beside(limit: &Limit, other: &Limit) -> Result<(), String> {
             (other, limit)
         };
         if high.limit - high.deadband <= low.limit + low.deadband {
-            return Err(format!(
-                "{} and {} leave no room: high {} and low {} with their deadbands; the alarm could never return",
-                limit.id, other.id, high.limit, low.limit
+            return Err(Label::new(
+                format!(
+                    "{} と {} の間に余裕がありません（上限 {}、下限 {} と不感帯）。警報が復旧できません",
+                    limit.id, other.id, high.limit, low.limit
+                ),
+                format!(
+                    "{} and {} leave no room: high {} and low {} with their deadbands; the alarm could never return",
+                    limit.id, other.id, high.limit, low.limit
+                ),
             ));
         }
         return Ok(());
@@ -217,9 +241,15 @@ fn beside(limit: &Limit, other: &Limit) -> Result<(), String> {
     if is_ordered {
         return Ok(());
     }
-    Err(format!(
-        "the more urgent alarm must lie further outside: {} is {}, {} is {}",
-        inner.id, inner.limit, outer.id, outer.limit
+    Err(Label::new(
+        format!(
+            "重要度の高い警報ほど外側に置いてください（{} は {}、{} は {}）",
+            inner.id, inner.limit, outer.id, outer.limit
+        ),
+        format!(
+            "the more urgent alarm must lie further outside: {} is {}, {} is {}",
+            inner.id, inner.limit, outer.id, outer.limit
+        ),
     ))
 }
 

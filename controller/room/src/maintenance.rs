@@ -10,7 +10,7 @@
 //! named singly. A window never changes where an alarm stands: what still stands when it ends
 //! comes up by itself.
 
-use crate::alarm::operator_text;
+use crate::alarm::{operator_text, span};
 use crate::catalog::Kind;
 use crate::event::Refused;
 use crate::record::Record;
@@ -150,21 +150,24 @@ impl Maintenance {
         work_order: Option<&str>,
         scope: Scope,
     ) -> Result<Record, Refused> {
-        if !(1..=MAX_WINDOW_MINUTES).contains(&minutes) {
-            return Err(Refused::Invalid(format!(
-                "minutes must be 1 to {MAX_WINDOW_MINUTES}, not {minutes}"
-            )));
-        }
+        span(minutes, MAX_WINDOW_MINUTES)?;
         if scope.asked.is_empty() {
-            return Err(Refused::Invalid(
-                "a window needs a scope: name a node, device, point or alarm".to_owned(),
+            return Err(Refused::invalid(
+                "対象のノード、機器、点、警報を指定してください",
+                "a window needs a scope: name a node, device, point or alarm",
             ));
         }
         if scope.asked.len() > MAX_SCOPE {
-            return Err(Refused::Invalid(format!(
-                "a window can name at most {MAX_SCOPE} things, not {}",
-                scope.asked.len()
-            )));
+            return Err(Refused::invalid(
+                format!(
+                    "対象は {MAX_SCOPE} 件までです（{} 件あります）",
+                    scope.asked.len()
+                ),
+                format!(
+                    "a window can name at most {MAX_SCOPE} things, not {}",
+                    scope.asked.len()
+                ),
+            ));
         }
         let waiting = self.windows.values();
         if waiting
@@ -172,9 +175,10 @@ impl Maintenance {
             .count()
             >= MAX_WINDOWS
         {
-            return Err(Refused::Conflict(format!(
-                "{MAX_WINDOWS} windows are open or wait for their result; end some first"
-            )));
+            return Err(Refused::conflict(
+                format!("作業が {MAX_WINDOWS} 件、継続中か結果待ちです。先に終わらせてください"),
+                format!("{MAX_WINDOWS} windows are open or wait for their result; end some first"),
+            ));
         }
         Ok(Record::MaintenanceStarted {
             window: self.last + 1,
@@ -195,25 +199,29 @@ impl Maintenance {
     /// # Errors
     /// [`Refused`] when it is unknown, closed, or has ended and no result is given.
     pub fn end(&self, id: u32, by: &str, result: Option<&str>) -> Result<Vec<Record>, Refused> {
-        let window = self
-            .windows
-            .get(&id)
-            .ok_or_else(|| Refused::NotFound(format!("no maintenance window {id}")))?;
+        let window = self.windows.get(&id).ok_or_else(|| {
+            Refused::not_found(
+                format!("作業 {id} はありません"),
+                format!("no maintenance window {id}"),
+            )
+        })?;
         let by = operator_text("by", by)?;
         let result = result.map(|text| operator_text("result", text)).transpose()?;
         let is_open = match window.state {
             MaintenanceState::Open => true,
             MaintenanceState::AwaitsResult => false,
             MaintenanceState::Closed => {
-                return Err(Refused::Conflict(format!(
-                    "maintenance window {id} has its result already"
-                )));
+                return Err(Refused::conflict(
+                    format!("作業 {id} の結果はすでに記録されています"),
+                    format!("maintenance window {id} has its result already"),
+                ));
             }
         };
         if !is_open && result.is_none() {
-            return Err(Refused::Invalid(format!(
-                "maintenance window {id} has ended; it needs a result"
-            )));
+            return Err(Refused::invalid(
+                format!("作業 {id} は終わっています。結果を入力してください"),
+                format!("maintenance window {id} has ended; it needs a result"),
+            ));
         }
         let ended = is_open.then(|| Record::MaintenanceEnded {
             window: id,

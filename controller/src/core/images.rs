@@ -88,15 +88,22 @@ impl Images {
 
 async fn read(folder: &Path, file: &str) -> Result<Vec<u8>, Refused> {
     if !is_name(file) {
-        return Err(Refused::Invalid(format!(
-            "the name of an image has 1 to {MAX_NAME} letters, digits, dots, dashes or underscores"
-        )));
+        return Err(Refused::invalid(
+            format!("イメージの名前は英数字、点、ハイフン、下線で {MAX_NAME} 文字までです"),
+            format!("the name of an image has 1 to {MAX_NAME} letters, digits, dots, dashes or underscores"),
+        ));
     }
     let path = folder.join(file);
     let open = tokio::fs::File::open(&path).await.map_err(|error| {
         let text = format!("{}: {error}; put the signed image there", path.display());
         match error.kind() {
-            std::io::ErrorKind::NotFound => Refused::NotFound(text),
+            std::io::ErrorKind::NotFound => Refused::not_found(
+                format!(
+                    "{} がありません。署名済みのイメージを置いてください",
+                    path.display()
+                ),
+                text,
+            ),
             _ => Refused::Unavailable(text),
         }
     })?;
@@ -105,9 +112,10 @@ async fn read(folder: &Path, file: &str) -> Result<Vec<u8>, Refused> {
     let read = open.take(most as u64 + 1).read_to_end(&mut image).await;
     match read {
         Err(error) => Err(Refused::Unavailable(format!("{}: {error}", path.display()))),
-        Ok(length) if length > most => Err(Refused::Invalid(format!(
-            "{file} is longer than any image ({most} bytes)"
-        ))),
+        Ok(length) if length > most => Err(Refused::invalid(
+            format!("{file} はイメージの大きさ（{most} バイトまで）を超えています"),
+            format!("{file} is longer than any image ({most} bytes)"),
+        )),
         Ok(_) => Ok(image),
     }
 }

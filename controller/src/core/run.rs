@@ -374,7 +374,7 @@ impl<W: World> Loop<W> {
                             Effect::Operate(operation) => Some(operation.id),
                             _ => None,
                         })
-                        .ok_or_else(|| Refused::Conflict("it leads to no order".to_owned())),
+                        .ok_or_else(|| Refused::conflict("指示になりませんでした", "it leads to no order")),
                 };
                 // Answered when it is on disk, like every operator.
                 let ordered = vec![(token, answer, result)];
@@ -423,7 +423,10 @@ impl<W: World> Loop<W> {
                 let result = match self.engine.device_facts(clock::now(), &name) {
                     Some(facts) => serde_json::to_vec(&facts)
                         .map_err(|error| Refused::Unavailable(format!("encoding the facts: {error}"))),
-                    None => Err(Refused::NotFound(name)),
+                    None => Err(Refused::not_found(
+                        format!("機器 {name} はありません"),
+                        format!("no device {name}"),
+                    )),
                 };
                 reply(&answer, token, result);
             }
@@ -480,7 +483,10 @@ impl<W: World> Loop<W> {
             LimitQuestion::All => serde_json::to_vec(&self.engine.limit_rows()).map_err(encode),
             LimitQuestion::History { limit } => match self.engine.limit_history(&limit) {
                 Some(changes) => serde_json::to_vec(&changes).map_err(encode),
-                None => Err(Refused::NotFound(limit)),
+                None => Err(Refused::not_found(
+                    format!("しきい値 {limit} はありません"),
+                    format!("no limit {limit}"),
+                )),
             },
             LimitQuestion::Preview { limit, change, days } => match self.engine.propose(&limit, &change) {
                 Ok(proposal) => {
@@ -578,7 +584,10 @@ impl<W: World> Loop<W> {
                 None => reply(
                     &answer,
                     token,
-                    Err(Refused::NotFound(format!("no rehearsal {run}"))),
+                    Err(Refused::not_found(
+                        format!("訓練 {run} はありません"),
+                        format!("no rehearsal {run}"),
+                    )),
                 ),
             },
             OutageQuestion::Replay {
@@ -594,11 +603,14 @@ impl<W: World> Loop<W> {
                     self.query(token, answer, store::Query::Replay(Box::new(replay)));
                 }
                 None => {
-                    let which = outage.map_or_else(|| "recorded".to_owned(), |outage| outage.to_string());
+                    let which = outage.map_or_else(String::new, |outage| format!(" {outage}"));
                     reply(
                         &answer,
                         token,
-                        Err(Refused::NotFound(format!("no outage {which}"))),
+                        Err(Refused::not_found(
+                            format!("停電の記録{which} はありません"),
+                            format!("no recorded outage{which}"),
+                        )),
                     );
                 }
             },
@@ -608,12 +620,16 @@ impl<W: World> Loop<W> {
     /// What the document of an incident needs besides the journal.
     fn story(&self, incident: u32, upto: Option<u64>) -> Result<Box<store::Story>, Refused> {
         let Some((opened_seq, ended)) = self.engine.incident_place(incident) else {
-            return Err(Refused::NotFound(format!("no incident {incident}")));
+            return Err(Refused::not_found(
+                format!("事案 {incident} はありません"),
+                format!("no incident {incident}"),
+            ));
         };
         if upto.is_some_and(|upto| upto < opened_seq) {
-            return Err(Refused::Invalid(format!(
-                "the incident begins with record {opened_seq}; upto cannot be before it"
-            )));
+            return Err(Refused::invalid(
+                format!("事案は記録 {opened_seq} から始まります。upto はそれ以降にしてください"),
+                format!("the incident begins with record {opened_seq}; upto cannot be before it"),
+            ));
         }
         let (site, simulated) = self.engine.room();
         Ok(Box::new(store::Story {
@@ -1099,7 +1115,10 @@ fn play(name: String, data_dir: std::path::PathBuf, token: u64, answer: mpsc::Se
                 Ok(()) => Ok(b"{}".to_vec()),
                 Err(error) => Err(Refused::Unavailable(error.to_string())),
             },
-            None => Err(Refused::NotFound(format!("no scenario {name}"))),
+            None => Err(Refused::not_found(
+                format!("シナリオ {name} はありません"),
+                format!("no scenario {name}"),
+            )),
         };
         reply(&answer, token, result);
     });

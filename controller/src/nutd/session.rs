@@ -243,10 +243,9 @@ impl Session {
             Err(refused) => {
                 hall.count("orders_refused");
                 let (word, why) = match refused {
-                    Refused::Invalid(why) => ("INVALID-ARGUMENT", why),
-                    Refused::NotFound(why) | Refused::Conflict(why) | Refused::Unavailable(why) => {
-                        (failed, why)
-                    }
+                    Refused::Invalid(why) => ("INVALID-ARGUMENT", why.en),
+                    Refused::NotFound(why) | Refused::Conflict(why) => (failed, why.en),
+                    Refused::Unavailable(why) => (failed, why),
                 };
                 tracing::warn!(peer = %self.peer, why, "an order of a NUT client is refused");
                 say(out, &format!("ERR {word}\n"));

@@ -384,7 +384,7 @@ async fn an_order_goes_to_core_with_the_name_of_its_account_and_is_answered_when
     ] {
         assert_eq!(order(line, Ok(7)).await, (None, answer.to_owned()), "{line}");
     }
-    let conflict = || Err(Refused::Conflict("a UPS is on battery".into()));
+    let conflict = || Err(Refused::conflict("", "a UPS is on battery"));
     assert_eq!(
         order("INSTCMD ups-a beeper.mute", conflict()).await.1,
         "ERR INSTCMD-FAILED\n"

@@ -4,6 +4,7 @@ use super::link::AskError;
 use crate::link::Refused;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use room::site::Label;
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
@@ -62,9 +63,8 @@ impl ApiError {
         )
     }
 
-    fn refused(status: StatusCode, ja: &str, en: &str, detail: &str) -> Self {
-        let detail = detail.trim();
-        if detail.is_empty() {
+    fn refused(status: StatusCode, ja: &str, en: &str, detail: &Label) -> Self {
+        if detail.en.trim().is_empty() {
             return Self {
                 status,
                 ja: ja.to_owned().into(),
@@ -73,8 +73,8 @@ impl ApiError {
         }
         Self {
             status,
-            ja: format!("{ja}({detail})").into(),
-            en: format!("{en} ({detail})").into(),
+            ja: format!("{ja}({})", detail.ja.trim()).into(),
+            en: format!("{en} ({})", detail.en.trim()).into(),
         }
     }
 }
@@ -93,29 +93,29 @@ impl From<AskError> for ApiError {
                 "操作が混み合っています。少し待ってからもう一度操作してください。",
                 "Too many requests are waiting. Try again in a moment.",
             ),
-            AskError::Refused(Refused::NotFound(detail)) => Self::refused(
+            AskError::Refused(Refused::NotFound(why)) => Self::refused(
                 StatusCode::NOT_FOUND,
                 "対象が見つかりません。画面の表示を確かめてください。",
                 "There is no such thing. Look at the page again.",
-                &detail,
+                &why,
             ),
-            AskError::Refused(Refused::Conflict(detail)) => Self::refused(
+            AskError::Refused(Refused::Conflict(why)) => Self::refused(
                 StatusCode::CONFLICT,
                 "今の状態ではこの操作はできません。",
                 "Not possible in the present state.",
-                &detail,
+                &why,
             ),
-            AskError::Refused(Refused::Invalid(detail)) => Self::refused(
+            AskError::Refused(Refused::Invalid(why)) => Self::refused(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "入力を確かめてください。",
                 "Check what was entered.",
-                &detail,
+                &why,
             ),
-            AskError::Refused(Refused::Unavailable(detail)) => Self::refused(
+            AskError::Refused(Refused::Unavailable(why)) => Self::refused(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "記録を書き込めないため、操作を受け付けられません。ディスクを確認してください。",
                 "The journal cannot be written, so nothing was changed. Look at the disk.",
-                &detail,
+                &Label::new(why.clone(), why),
             ),
         }
     }

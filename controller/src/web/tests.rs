@@ -490,9 +490,9 @@ async fn commands_reach_core_with_name_and_content() {
 async fn what_core_refuses_is_told_in_both_languages() {
     let (house, mut core) = House::linked(&picture()).await;
     for (refused, status) in [
-        (Refused::NotFound("leak.9".into()), StatusCode::NOT_FOUND),
-        (Refused::Conflict(String::new()), StatusCode::CONFLICT),
-        (Refused::Invalid("x".into()), StatusCode::UNPROCESSABLE_ENTITY),
+        (Refused::not_found("leak.9", "leak.9"), StatusCode::NOT_FOUND),
+        (Refused::conflict("", ""), StatusCode::CONFLICT),
+        (Refused::invalid("x", "x"), StatusCode::UNPROCESSABLE_ENTITY),
         (
             Refused::Unavailable("disk".into()),
             StatusCode::SERVICE_UNAVAILABLE,
@@ -505,6 +505,21 @@ async fn what_core_refuses_is_told_in_both_languages() {
         core.answer(token, Err(refused)).await;
         assert_eq!(error(call.await.unwrap()).await.0, status);
     }
+    let call = house.post("/api/v1/alarms/leak.9/acknowledge", &json!({"by": "当番"}));
+    let FromWeb::Command { token, .. } = core.asked().await else {
+        panic!("not a command");
+    };
+    let refused = Refused::conflict("確認待ちではありません", "it does not wait");
+    core.answer(token, Err(refused)).await;
+    let response = call.await.unwrap();
+    assert_eq!(response.status(), StatusCode::CONFLICT);
+    assert_eq!(
+        value(response).await,
+        json!({
+            "error": "今の状態ではこの操作はできません。(確認待ちではありません)",
+            "error_en": "Not possible in the present state. (it does not wait)",
+        })
+    );
 }
 
 #[tokio::test(start_paused = true)]

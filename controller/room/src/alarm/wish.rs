@@ -5,6 +5,7 @@ use super::book::{Book, Known};
 use super::machine::{Cover, Covering, Input, Standing, cover, next};
 use crate::event::Refused;
 use crate::record::Record;
+use crate::site::Label;
 
 /// Longest shelf: 8 hours, one working day. It ends by itself.
 pub const MAX_SHELF_MINUTES: u32 = 480;
@@ -22,7 +23,10 @@ impl Book {
         let known = self.find(id)?;
         let by = operator_text("by", by)?;
         known.allows(Input::Acknowledge, || {
-            format!("alarm {id} does not wait for an acknowledgement")
+            Label::new(
+                format!("警報 {id} は対応を待っていません"),
+                format!("alarm {id} does not wait for an acknowledgement"),
+            )
         })?;
         Ok(Record::AlarmAcknowledged {
             alarm: id.to_owned(),
@@ -38,13 +42,20 @@ impl Book {
         let known = self.find(id)?;
         let by = operator_text("by", by)?;
         known.allows(Input::Take, || match known.standing {
-            Standing::Unacknowledged | Standing::ReturnedUnacknowledged => {
-                format!("nobody has alarm {id}; acknowledge it")
-            }
-            _ => format!("alarm {id} is normal; nothing to take over"),
+            Standing::Unacknowledged | Standing::ReturnedUnacknowledged => Label::new(
+                format!("警報 {id} にはまだ誰も対応していません。先に対応してください"),
+                format!("nobody has alarm {id}; acknowledge it"),
+            ),
+            _ => Label::new(
+                format!("警報 {id} は正常に戻っていて、引き継ぐものがありません"),
+                format!("alarm {id} is normal; nothing to take over"),
+            ),
         })?;
         if known.owner.as_ref() == Some(&by) {
-            return Err(Refused::Conflict(format!("{by} has alarm {id} already")));
+            return Err(Refused::conflict(
+                format!("警報 {id} はすでに {by} が対応しています"),
+                format!("{by} has alarm {id} already"),
+            ));
         }
         Ok(Record::AlarmTaken {
             alarm: id.to_owned(),
@@ -60,7 +71,10 @@ impl Book {
         let known = self.find(id)?;
         let by = operator_text("by", by)?;
         known.allows(Input::Reset, || {
-            format!("alarm {id} is not latched; nothing to reset")
+            Label::new(
+                format!("警報 {id} は解除待ちではありません"),
+                format!("alarm {id} is not latched; nothing to reset"),
+            )
         })?;
         Ok(Record::AlarmReset {
             alarm: id.to_owned(),
@@ -78,11 +92,17 @@ impl Book {
         let reason = operator_text("reason", reason)?;
         span(minutes, MAX_SHELF_MINUTES)?;
         if known.standing == Standing::Normal && known.cover() == Cover::Open {
-            return Err(Refused::Conflict(format!(
-                "alarm {id} is normal; nothing to shelve"
-            )));
+            return Err(Refused::conflict(
+                format!("警報 {id} は正常に戻っていて、一時保留するものがありません"),
+                format!("alarm {id} is normal; nothing to shelve"),
+            ));
         }
-        known.lets(Covering::Shelve, || format!("alarm {id} is out of service"))?;
+        known.lets(Covering::Shelve, || {
+            Label::new(
+                format!("警報 {id} は使用停止中です"),
+                format!("alarm {id} is out of service"),
+            )
+        })?;
         Ok(Record::AlarmShelved {
             alarm: id.to_owned(),
             by,
@@ -98,7 +118,12 @@ impl Book {
     pub fn unshelve(&self, id: &str, by: &str) -> Result<Record, Refused> {
         let known = self.find(id)?;
         let by = operator_text("by", by)?;
-        known.lets(Covering::Unshelve, || format!("alarm {id} is not shelved"))?;
+        known.lets(Covering::Unshelve, || {
+            Label::new(
+                format!("警報 {id} は一時保留されていません"),
+                format!("alarm {id} is not shelved"),
+            )
+        })?;
         Ok(Record::AlarmUnshelved {
             alarm: id.to_owned(),
             by: Some(by),
@@ -116,7 +141,10 @@ impl Book {
         let reason = operator_text("reason", reason)?;
         span(minutes, MAX_OUT_OF_SERVICE_MINUTES)?;
         known.lets(Covering::TakeOut, || {
-            format!("alarm {id} is out of service already")
+            Label::new(
+                format!("警報 {id} はすでに使用停止中です"),
+                format!("alarm {id} is out of service already"),
+            )
         })?;
         Ok(Record::AlarmOutOfService {
             alarm: id.to_owned(),
@@ -133,7 +161,12 @@ impl Book {
     pub fn in_service(&self, id: &str, by: &str) -> Result<Record, Refused> {
         let known = self.find(id)?;
         let by = operator_text("by", by)?;
-        known.lets(Covering::PutBack, || format!("alarm {id} is in service"))?;
+        known.lets(Covering::PutBack, || {
+            Label::new(
+                format!("警報 {id} は使用中です"),
+                format!("alarm {id} is in service"),
+            )
+        })?;
         Ok(Record::AlarmInService {
             alarm: id.to_owned(),
             by: Some(by),
@@ -143,18 +176,18 @@ impl Book {
 
     fn find(&self, id: &str) -> Result<&Known, Refused> {
         self.get(id)
-            .ok_or_else(|| Refused::NotFound(format!("no alarm {id}")))
+            .ok_or_else(|| Refused::not_found(format!("警報 {id} はありません"), format!("no alarm {id}")))
     }
 }
 
 impl Known {
-    fn allows(&self, input: Input, because: impl FnOnce() -> String) -> Result<(), Refused> {
+    fn allows(&self, input: Input, because: impl FnOnce() -> Label) -> Result<(), Refused> {
         next(self.standing, input, self.definition.latching)
             .map(|_| ())
             .ok_or_else(|| Refused::Conflict(because()))
     }
 
-    fn lets(&self, covering: Covering, because: impl FnOnce() -> String) -> Result<(), Refused> {
+    fn lets(&self, covering: Covering, because: impl FnOnce() -> Label) -> Result<(), Refused> {
         cover(self.cover(), covering)
             .map(|_| ())
             .ok_or_else(|| Refused::Conflict(because()))
@@ -165,24 +198,52 @@ pub(crate) fn span(minutes: u32, most: u32) -> Result<(), Refused> {
     if (1..=most).contains(&minutes) {
         return Ok(());
     }
-    Err(Refused::Invalid(format!(
-        "minutes must be 1 to {most}, not {minutes}"
-    )))
+    Err(Refused::invalid(
+        format!("時間は 1 ～ {most} 分で指定してください（{minutes} 分は指定できません）"),
+        format!("minutes must be 1 to {most}, not {minutes}"),
+    ))
 }
 
 /// Names and reasons come from outside: bounded, not empty, without control characters.
 pub(crate) fn operator_text(field: &str, text: &str) -> Result<String, Refused> {
     let text = text.trim();
-    if text.is_empty() {
-        return Err(Refused::Invalid(format!("{field} must not be empty")));
-    }
-    if text.chars().count() > MAX_OPERATOR_TEXT {
-        return Err(Refused::Invalid(format!(
-            "{field} is longer than {MAX_OPERATOR_TEXT} characters"
-        )));
-    }
-    if text.chars().any(char::is_control) {
-        return Err(Refused::Invalid(format!("{field} contains control characters")));
-    }
+    written(field, text, MAX_OPERATOR_TEXT, char::is_control)?;
     Ok(text.to_owned())
+}
+
+/// The rules of every text that a person writes: not empty, not too long, without what is forbidden.
+pub(crate) fn written(
+    field: &str,
+    text: &str,
+    most: usize,
+    is_forbidden: impl Fn(char) -> bool,
+) -> Result<(), Refused> {
+    let ja = match field {
+        "by" => "氏名",
+        "reason" => "理由",
+        "result" => "結果",
+        "work_order" => "作業指示番号",
+        "conclusion" => "結論",
+        "text" => "説明",
+        other => other,
+    };
+    if text.is_empty() {
+        return Err(Refused::invalid(
+            format!("{ja}を入力してください"),
+            format!("{field} must not be empty"),
+        ));
+    }
+    if text.chars().count() > most {
+        return Err(Refused::invalid(
+            format!("{ja}は {most} 文字までです"),
+            format!("{field} is longer than {most} characters"),
+        ));
+    }
+    if text.chars().any(is_forbidden) {
+        return Err(Refused::invalid(
+            format!("{ja}に使えない文字（制御文字）があります"),
+            format!("{field} contains control characters"),
+        ));
+    }
+    Ok(())
 }

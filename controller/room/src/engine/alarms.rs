@@ -165,7 +165,12 @@ impl<W: World> Engine<W> {
             Command::EndMaintenance { window, result } => {
                 return self.end_maintenance(now, by, window, result.as_deref(), turn);
             }
-            _ => return Err(Refused::Invalid("this is no command of an alarm".to_owned())),
+            _ => {
+                return Err(Refused::invalid(
+                    "警報の操作ではありません",
+                    "this is no command of an alarm",
+                ));
+            }
         };
         self.commit(now, turn, record);
         Ok(())
@@ -201,13 +206,19 @@ impl<W: World> Engine<W> {
                     self.book.knows(name)
                 }
                 _ => {
-                    return Err(Refused::Invalid(format!(
-                        "{word}: write node:NAME, device:NAME, point:ID or alarm:ID"
-                    )));
+                    return Err(Refused::invalid(
+                        format!(
+                            "{word}: node:名前、device:名前、point:ID、alarm:ID のどれかで指定してください"
+                        ),
+                        format!("{word}: write node:NAME, device:NAME, point:ID or alarm:ID"),
+                    ));
                 }
             };
             if !is_there {
-                return Err(Refused::NotFound(format!("no {kind} {name}")));
+                return Err(Refused::not_found(
+                    format!("{kind} {name} はありません"),
+                    format!("no {kind} {name}"),
+                ));
             }
         }
         Ok(scope)

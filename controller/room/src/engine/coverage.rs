@@ -80,7 +80,10 @@ impl<W: World> Engine<W> {
         let by = operator_text("by", by)?;
         let text = operator_text("text", text)?;
         if from_ms >= to_ms {
-            return Err(Refused::Invalid("from_ms must be before to_ms".to_owned()));
+            return Err(Refused::invalid(
+                "開始は終了より前にしてください",
+                "from_ms must be before to_ms",
+            ));
         }
         if let Some(source) = &source
             && !self
@@ -89,7 +92,10 @@ impl<W: World> Engine<W> {
                 .iter()
                 .any(|known| known.id == *source)
         {
-            return Err(Refused::NotFound(format!("no point or device {source}")));
+            return Err(Refused::not_found(
+                format!("点または機器 {source} はありません"),
+                format!("no point or device {source}"),
+            ));
         }
         Ok(Record::GapExplained {
             from_ms,

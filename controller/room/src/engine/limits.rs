@@ -88,9 +88,9 @@ impl<W: World> Engine<W> {
     /// # Errors
     /// [`Refused`] in words for the page.
     pub fn propose(&self, id: &str, change: &Change) -> Result<Proposal, Refused> {
-        let present = self
-            .limit(id)
-            .ok_or_else(|| Refused::NotFound(format!("no limit {id}")))?;
+        let present = self.limit(id).ok_or_else(|| {
+            Refused::not_found(format!("しきい値 {id} はありません"), format!("no limit {id}"))
+        })?;
         let proposed = change.to(Values::of(present)).put(present);
         let others = self.limits.get(&present.point).into_iter().flatten();
         limits::check(&proposed, others, self.range_of(&present.point)).map_err(Refused::Invalid)?;
@@ -137,12 +137,18 @@ impl<W: World> Engine<W> {
         let Proposal {
             present, proposed, ..
         } = self.propose(id, change)?;
-        let written = self
-            .written(id)
-            .ok_or_else(|| Refused::NotFound(format!("the site's file has no limit {id}")))?;
+        let written = self.written(id).ok_or_else(|| {
+            Refused::not_found(
+                format!("設定ファイルにしきい値 {id} はありません"),
+                format!("the site's file has no limit {id}"),
+            )
+        })?;
         let (before, after) = (Values::of(&present), Values::of(&proposed));
         if before == after {
-            return Err(Refused::Conflict(format!("limit {id} is so already")));
+            return Err(Refused::conflict(
+                format!("しきい値 {id} はすでにその値です"),
+                format!("limit {id} is so already"),
+            ));
         }
         let record = Record::LimitChanged {
             limit: id.to_owned(),

@@ -56,41 +56,61 @@ impl<W: World> Engine<W> {
         turn: &mut Turn,
     ) -> Result<(), Refused> {
         let by = alarm::operator_text("by", by)?;
-        let command: Name = command
-            .parse()
-            .map_err(|why: crate::command::BadName| Refused::Invalid(why.to_string()))?;
+        let command: Name = command.parse().map_err(|why: crate::command::BadName| {
+            Refused::invalid(
+                format!("機器への指示の名前ではありません: {why}"),
+                why.to_string(),
+            )
+        })?;
         let device = self
             .site
             .devices
             .iter()
             .find(|device| device.name == name)
-            .ok_or_else(|| Refused::NotFound(format!("no device {name}")))?;
+            .ok_or_else(|| {
+                Refused::not_found(format!("機器 {name} はありません"), format!("no device {name}"))
+            })?;
         if !device.commands.contains(&command) {
-            return Err(Refused::Conflict(format!(
-                "the site does not allow {name} to be told {command}; see `commands` of its [[device]]"
-            )));
+            return Err(Refused::conflict(
+                format!(
+                    "{name} への {command} は許可されていません（設定ファイルの [[device]] の commands）"
+                ),
+                format!(
+                    "the site does not allow {name} to be told {command}; see `commands` of its [[device]]"
+                ),
+            ));
         }
         let running = &self.operations.under_way;
         if command.danger() == Danger::CutsPower {
-            return Err(Refused::Conflict(format!(
-                "{command} switches power: it is a step of a plan ([host.action] kind = \"device\"), never an order by hand"
-            )));
+            return Err(Refused::conflict(
+                format!(
+                    "{command} は電源を切り替えるため、手では指示できません。計画の手順（[host.action] kind = \"device\"）で行います"
+                ),
+                format!(
+                    "{command} switches power: it is a step of a plan ([host.action] kind = \"device\"), never an order by hand"
+                ),
+            ));
         }
         if command.danger() == Danger::Test && self.outage.any_on_battery() {
-            return Err(Refused::Conflict(
-                "a UPS is on battery; its charge is not spent on a test now".to_owned(),
+            return Err(Refused::conflict(
+                "UPS がバッテリー運転中のため、いまは試験を行いません",
+                "a UPS is on battery; its charge is not spent on a test now",
             ));
         }
         if let Some(row) = running.values().find(|row| row.device == name) {
-            return Err(Refused::Conflict(format!(
-                "{name} is already being told {}; wait for its end",
-                row.command
-            )));
+            return Err(Refused::conflict(
+                format!(
+                    "{name} には {} を指示中です。終わるまで待ってください",
+                    row.command
+                ),
+                format!("{name} is already being told {}; wait for its end", row.command),
+            ));
         }
         if running.len() >= MAX_AT_ONCE {
-            return Err(Refused::Conflict(format!(
-                "{MAX_AT_ONCE} devices are being told something; wait for one"
-            )));
+            return Err(Refused::conflict(
+                format!("{MAX_AT_ONCE} 台の機器に指示中です。どれかが終わるまで待ってください"),
+                format!("{MAX_AT_ONCE} devices are being told something; wait for one"),
+            ));
         }
         let id = self.operations.last + 1;
         self.commit(

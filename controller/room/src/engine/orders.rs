@@ -22,14 +22,18 @@ impl<W: World> Engine<W> {
     /// A node by its short name, heard of late.
     pub(super) fn ordered_node(&self, now: Now, name: &str) -> Result<u16, Refused> {
         let Some(node) = self.site.nodes.iter().find(|node| node.name == name) else {
-            return Err(Refused::NotFound(format!("no node {name}")));
+            return Err(Refused::not_found(
+                format!("ノード {name} はありません"),
+                format!("no node {name}"),
+            ));
         };
         if self.is_alive(now, node.id) {
             Ok(node.id)
         } else {
-            Err(Refused::Conflict(format!(
-                "{name} is not heard; order it again when it is"
-            )))
+            Err(Refused::conflict(
+                format!("{name} から応答がありません。応答が戻ってからもう一度指示してください"),
+                format!("{name} is not heard; order it again when it is"),
+            ))
         }
     }
 
@@ -44,13 +48,22 @@ impl<W: World> Engine<W> {
         let by = alarm::operator_text("by", by)?;
         let node = self.ordered_node(now, name)?;
         let Some(ring) = self.keys.get(&node) else {
-            return Err(Refused::NotFound(format!("{name} has no key")));
+            return Err(Refused::not_found(
+                format!("{name} には鍵がありません"),
+                format!("{name} has no key"),
+            ));
         };
         if salt == &[0; SALT_LEN] {
-            return Err(Refused::Invalid("a key needs fresh random bytes".to_owned()));
+            return Err(Refused::invalid(
+                "鍵には新しい乱数が必要です",
+                "a key needs fresh random bytes",
+            ));
         }
         if ring.pending().is_some() {
-            return Err(Refused::Conflict(format!("{name} is already changing its key")));
+            return Err(Refused::conflict(
+                format!("{name} はすでに鍵を交換中です"),
+                format!("{name} is already changing its key"),
+            ));
         }
         let record = Record::KeyRotation {
             node,

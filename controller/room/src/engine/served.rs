@@ -61,7 +61,12 @@ impl<W: World> Engine<W> {
         let users = self.site.nut_server.iter().flat_map(|server| &server.users);
         let user = users.into_iter().find(|user| user.name == *account);
         let user = user.filter(|user| user.from.iter().any(|net| net.contains(*peer)));
-        let may_not = |what: &str| Refused::Conflict(format!("{account} at {peer} may not {what}"));
+        let may_not = |what: &str| {
+            Refused::conflict(
+                format!("{peer} の {account} には許可されていません: {what}"),
+                format!("{account} at {peer} may not {what}"),
+            )
+        };
         let (command, value, may) = match wish {
             Wish::Command { name, value } => {
                 let may =
@@ -69,8 +74,12 @@ impl<W: World> Engine<W> {
                 (name.as_str(), *value, may)
             }
             Wish::Set { variable, value } => {
-                let command = wish::behind(variable, value)
-                    .ok_or_else(|| Refused::Invalid(format!("no command sets {variable} to {value}")))?;
+                let command = wish::behind(variable, value).ok_or_else(|| {
+                    Refused::invalid(
+                        format!("{variable} を {value} にする操作はありません"),
+                        format!("no command sets {variable} to {value}"),
+                    )
+                })?;
                 (command, None, user.is_some_and(|user| user.set))
             }
         };

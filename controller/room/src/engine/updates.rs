@@ -69,21 +69,30 @@ impl<W: World> Engine<W> {
         let by = alarm::operator_text("by", by)?;
         let file = alarm::operator_text("file", file)?;
         let node = self.ordered_node(now, name)?;
-        let (head, image) =
-            image::read_file(bytes).map_err(|error| Refused::Invalid(format!("{file}: {error}")))?;
+        let (head, image) = image::read_file(bytes).map_err(|error| {
+            Refused::invalid(
+                format!("{file} は使えるイメージではありません: {error}"),
+                format!("{file}: {error}"),
+            )
+        })?;
         let under_way = self.updates.values().filter(|update| update.is_under_way());
         if under_way.count() >= MAX_UPDATES_AT_ONCE {
-            return Err(Refused::Conflict(format!(
-                "{MAX_UPDATES_AT_ONCE} nodes are being updated; wait for one of them"
-            )));
+            return Err(Refused::conflict(
+                format!("{MAX_UPDATES_AT_ONCE} 台のノードを更新中です。どれかが終わるまで待ってください"),
+                format!("{MAX_UPDATES_AT_ONCE} nodes are being updated; wait for one of them"),
+            ));
         }
         if self.updates.get(&node).is_some_and(Update::is_under_way) {
-            return Err(Refused::Conflict(format!("{name} is already being updated")));
+            return Err(Refused::conflict(
+                format!("{name} はすでに更新中です"),
+                format!("{name} is already being updated"),
+            ));
         }
         if self.is_twin(node) {
-            return Err(Refused::Conflict(format!(
-                "two boards say that they are {name}; an update would reach both"
-            )));
+            return Err(Refused::conflict(
+                format!("{name} を名乗る基板が 2 枚あり、更新は両方に届いてしまいます"),
+                format!("two boards say that they are {name}; an update would reach both"),
+            ));
         }
         let board = self
             .site
@@ -93,17 +102,20 @@ impl<W: World> Engine<W> {
             .and_then(|site| site.hardware.board);
         if let Some(board) = board.filter(|board| board.number() != head.board) {
             let other = Board::of(head.board).map_or("another board", Board::name);
-            return Err(Refused::Invalid(format!(
-                "{file} is for {other}, {name} is {}",
-                board.name()
-            )));
+            return Err(Refused::invalid(
+                format!("{file} は {other} 用です（{name} は {}）", board.name()),
+                format!("{file} is for {other}, {name} is {}", board.name()),
+            ));
         }
         let running = self.health.get(&node).map(|(_, health)| health.running);
         if let Some(running) = running.filter(|running| *running >= head.version) {
-            return Err(Refused::Conflict(format!(
-                "{name} runs {running}; {} is not newer",
-                head.version
-            )));
+            return Err(Refused::conflict(
+                format!(
+                    "{name} は {running} で動作中で、{} は新しくありません",
+                    head.version
+                ),
+                format!("{name} runs {running}; {} is not newer", head.version),
+            ));
         }
         let transfer = Transfer::new(now.mono, head.version.number(), head.size, OF_IMAGES);
         self.commit(

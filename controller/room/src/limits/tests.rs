@@ -190,7 +190,7 @@ fn a_change_keeps_to_the_range_and_to_the_order_of_the_priorities() {
     assert_eq!(check(&high(31.9)), Ok(()));
     let bad = |limit: &Limit, word: &str| {
         let why = check(limit).unwrap_err();
-        assert!(why.contains(word), "{why}");
+        assert!(why.en.contains(word), "{}", why.en);
     };
     bad(&high(32.0), "further outside");
     bad(&high(33.0), "further outside");

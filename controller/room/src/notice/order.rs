@@ -18,22 +18,26 @@ impl Desk {
             Some(name) => {
                 let Some(at) = self.names.get(name) else {
                     let names: Vec<&str> = self.names.keys().map(String::as_str).collect();
-                    return Err(Refused::NotFound(format!(
-                        "no contact {name}; there are: {}",
-                        names.join(", ")
-                    )));
+                    return Err(Refused::not_found(
+                        format!("連絡先 {name} はありません（登録: {}）", names.join("、")),
+                        format!("no contact {name}; there are: {}", names.join(", ")),
+                    ));
                 };
                 vec![*at]
             }
         };
         if called.is_empty() || self.is_idle() {
-            return Err(Refused::Conflict(
-                "the site has nobody to call: add [[notifier]], [[contact]] and [[route]]".to_owned(),
+            return Err(Refused::conflict(
+                "連絡先がありません。設定ファイルに [[notifier]]、[[contact]]、[[route]] を加えてください",
+                "the site has nobody to call: add [[notifier]], [[contact]] and [[route]]",
             ));
         }
         if let Some(busy) = called.iter().find(|at| self.is_called(**at)) {
             let name = contacts.get(*busy).map_or("", |contact| contact.name.as_str());
-            return Err(Refused::Conflict(format!("{name} is being called already")));
+            return Err(Refused::conflict(
+                format!("{name} にはすでに連絡中です"),
+                format!("{name} is being called already"),
+            ));
         }
         Ok(Record::TestCalled {
             by: by.to_owned(),
@@ -50,8 +54,9 @@ impl Desk {
     /// [`Refused`] in words for the page.
     pub fn lamp_test(&self, by: &str) -> Result<Record, Refused> {
         if !self.has_towers() {
-            return Err(Refused::Conflict(
-                "the site has no signal tower: add a [[notifier]] with kind = \"patlite\"".to_owned(),
+            return Err(Refused::conflict(
+                "信号灯がありません。設定ファイルに kind = \"patlite\" の [[notifier]] を加えてください",
+                "the site has no signal tower: add a [[notifier]] with kind = \"patlite\"",
             ));
         }
         Ok(Record::LampTested { by: by.to_owned() })

@@ -284,7 +284,7 @@ impl Story {
         });
         if let Some(refused) = &self.bench.last.refused {
             let second = self.second();
-            writeln!(self.out, "{second:>6}  refused: {refused:?}").unwrap();
+            writeln!(self.out, "{second:>6}  refused: {refused}").unwrap();
         }
     }
 

@@ -137,7 +137,10 @@ fn what_cannot_be_is_refused_with_the_reason_and_leaves_nothing_behind() {
     });
     let mut room = Bench::with(crowded);
     let invalid = |refused: Option<Refused>, word: &str| match refused {
-        Some(Refused::Invalid(why)) => assert!(why.contains(word), "{why}"),
+        Some(Refused::Invalid(why)) => {
+            assert!(why.en.contains(word), "{}", why.en);
+            assert!(!why.ja.is_ascii(), "in Japanese: {}", why.ja);
+        }
         other => panic!("{word}: {other:?}"),
     };
     invalid(ask(&mut room, change(33.0)), "further outside");

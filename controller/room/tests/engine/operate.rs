@@ -112,7 +112,7 @@ fn what_the_site_does_not_allow_or_cuts_power_never_leaves() {
         assert!(turn.records.is_empty() && turn.effects.is_empty());
     }
     let refused = order(&mut bench, "pdu-a", "outlet.3.load.off").refused;
-    assert!(matches!(refused, Some(Refused::Conflict(why)) if why.contains("step of a plan")));
+    assert!(matches!(refused, Some(Refused::Conflict(why)) if why.en.contains("step of a plan")));
 }
 
 #[test]

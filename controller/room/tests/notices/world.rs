@@ -249,7 +249,7 @@ impl World {
                 self.desk.ordered(self.now(), &record);
                 self.look();
             }
-            Err(refused) => self.remark(&format!("refused: {refused:?}")),
+            Err(refused) => self.remark(&format!("refused: {refused}")),
         }
     }
 
