@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use room::incident::document::{AlarmRow, Document, Figures, Proof};
+use room::incident::document::{AlarmRow, CLASS, Document, Figures, Proof};
 use room::incident::timeline::{Timeline, Topic, priority_words};
 use room::outage::exercise::{self, ExerciseKind};
 use room::site::Label;
@@ -263,7 +263,7 @@ impl Page {
         );
         page.text(number);
         page.raw("</title><link rel=\"stylesheet\" href=\"/print/document.css\"></head><body><div class=\"head\"><span>");
-        page.text(class);
+        page.text(class_words(lang, class));
         page.raw("</span><span>");
         page.text(lang.pick("文書番号 ", "Document "));
         page.text(number);
@@ -273,7 +273,7 @@ impl Page {
 
     fn end(mut self, number: &str, class: &str) -> String {
         self.raw("<footer>");
-        self.text(class);
+        self.text(class_words(self.lang, class));
         self.raw(" / ");
         self.text(number);
         self.raw(" / 櫓 Yagura</footer></body></html>\n");
@@ -464,6 +464,15 @@ impl Page {
     }
 }
 
+/// The class of a document; the document itself keeps the standard's own words, for its hash.
+fn class_words(lang: Language, class: &str) -> &str {
+    if class == CLASS {
+        lang.pick(CLASS, "Importance class II")
+    } else {
+        class
+    }
+}
+
 const fn topic(lang: Language, topic: Topic) -> &'static str {
     let (ja, en) = match topic {
         Topic::Alarm => ("警報", "alarm"),
@@ -513,6 +522,19 @@ mod tests {
         let html = page.end("INC-0001-01", "Ⅱ");
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;y&quot;"));
+    }
+
+    #[test]
+    fn the_class_of_a_document_is_told_in_the_language_of_the_page() {
+        for (lang, word) in [(Language::Ja, CLASS), (Language::En, "Importance class II")] {
+            let html = Page::begin(lang, "INC-0001-01", CLASS).end("INC-0001-01", CLASS);
+            assert_eq!(
+                html.matches(word).count(),
+                2,
+                "at the head and at the foot: {html}"
+            );
+            assert_eq!(html.contains(CLASS), lang == Language::Ja, "{html}");
+        }
     }
 
     #[test]
