@@ -284,3 +284,38 @@ pub fn strangers(mut data: &[u8]) -> usize {
     }
     passed
 }
+
+#[cfg(test)]
+mod strange {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    proptest! {
+        #[test]
+        fn any_pieces_of_a_line_are_survived(data in proptest::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert!(strangers(&data) <= data.len());
+        }
+
+        #[test]
+        fn a_good_exchange_with_wrong_bytes_is_survived(
+            wrong in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..4),
+        ) {
+            // A question, the first piece of its answer, and the rest.
+            let mut data = [
+                &[0x80 | 12, 0, 7, 0, 0, 0, 6, 1, 3, 0, 0, 0, 1][..],
+                &[5, 0, 7, 0, 0, 0],
+                &[6, 5, 1, 3, 2, 0, 42],
+            ]
+            .concat();
+            if wrong.is_empty() {
+                prop_assert_eq!(strangers(&data), 11, "the answer passes");
+            }
+            for (at, byte) in wrong {
+                let at = at.index(data.len());
+                data[at] = byte;
+            }
+            prop_assert!(strangers(&data) <= data.len());
+        }
+    }
+}

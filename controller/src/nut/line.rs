@@ -164,7 +164,8 @@ pub fn quoted(name: &str) -> Option<String> {
     if name.is_empty() || name.chars().any(char::is_control) {
         return None;
     }
-    if !name.contains([' ', '"', '\\', '=', '#']) {
+    // Blanks of every script: a name in Japanese may hold U+3000, at which a line is split as well.
+    if !name.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\' | '=' | '#')) {
         return Some(name.to_owned());
     }
     let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
@@ -231,7 +232,7 @@ mod tests {
         }
 
         #[test]
-        fn a_quoted_name_reads_back(name in "[ -~]{1,40}") {
+        fn a_quoted_name_reads_back(name in "[ -~\u{a0}\u{2002}\u{2028}\u{3000}電源]{1,40}") {
             let line = format!("UPS {} \"x\"", quoted(&name).unwrap());
             let read = Line::read(&line);
             prop_assert_eq!(read, Line::Ups { name, text: "x".to_owned() });

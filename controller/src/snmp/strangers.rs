@@ -59,3 +59,49 @@ fn answers(access: &Access, names: &[Oid], body: &Body<'_>) {
     }
     let _ = answer::read_acknowledgement(body);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    /// An answer, the answer of an error, and a trap.
+    const GOOD: [&str; 3] = [
+        "302902010104067075626c6963a21c02047fffffff020100020100300e300c06082b0601020101030043002a",
+        "302702010004067075626c6963a21a02047fffffff020102020101300c300a06062b06010201010500",
+        "302c02010004067075626c6963a41f06062b060104010140047f000001020106020101430101300a300806042b0601050500",
+    ];
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits = hex.as_bytes().chunks_exact(2);
+        digits
+            .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_datagram_is_survived(datagram in proptest::collection::vec(any::<u8>(), 0..300)) {
+            read(&datagram);
+        }
+
+        #[test]
+        fn a_good_datagram_with_wrong_bytes_is_survived(
+            which in any::<Index>(),
+            wrong in proptest::collection::vec((any::<Index>(), any::<u8>()), 0..6),
+            length in any::<Index>(),
+            is_cut in any::<bool>(),
+        ) {
+            let mut datagram = bytes(GOOD[which.index(GOOD.len())]);
+            for (at, byte) in wrong {
+                let at = at.index(datagram.len());
+                datagram[at] = byte;
+            }
+            if is_cut {
+                datagram.truncate(length.index(datagram.len()));
+            }
+            read(&datagram);
+        }
+    }
+}
