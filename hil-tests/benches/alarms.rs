@@ -6,9 +6,16 @@
 //! contact of a node -> MQTT -> endpoint -> loop -> alarm -> journal synced -> page's stream
 //!                      ^ beside 5,000 samples a second of other nodes
 //! ```
+//! Then a flood of ten thousand alarms in ten seconds, beside which a door opens and a UPS loses the mains.
 //! In the same run: one frame written and synced to the same disk, the least that any journal can take.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a measurement lets time pass, and each wait has a bound"
+)]
+
 use controller::core::store::open_journal;
+use hil_tests::http::Stream;
 use hil_tests::product::{Yagura, write_secret};
 use hil_tests::sitefile::SiteFile;
 use hil_tests::{free_port, wait_for};
@@ -18,11 +25,13 @@ use room::time::{Mono, Now, Wall};
 use rustix::time::{ClockId, clock_gettime};
 use shared::Quantity;
 use simroom::node::{Config, Input, Node};
+use simroom::ups::{Mib, Model, Ups};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::block_in_place;
 use tokio::time::sleep;
@@ -43,6 +52,13 @@ const STARTS: usize = 5;
 /// Longest wait for anything.
 const BOUND: Duration = Duration::from_secs(60);
 const DOOR: u16 = 1;
+/// Every temperature crosses its limit so often in a flood,
+const FLIPS: u32 = 20;
+/// which lasts so long: ten thousand alarms in ten seconds.
+const FLOOD: Duration = Duration::from_secs(10);
+const _: () = assert!(NODES as u32 * CHANNELS as u32 * FLIPS == 10_000);
+/// Floods, for enough openings of the door and cuts of the mains.
+const ROUNDS: u32 = 3;
 
 fn main() {
     // `cargo test` builds and runs bench targets too; there is nothing to test here.
@@ -59,6 +75,7 @@ fn main() {
             alarms(load).await;
         }
     });
+    runtime.block_on(flood());
     restart();
 }
 
@@ -208,6 +225,189 @@ async fn alarms(load: bool) {
         }
         drop(others);
     }
+}
+
+/// A limit for every temperature of a node.
+fn limits(node: u16) -> String {
+    (0..CHANNELS).fold(String::new(), |mut text, channel| {
+        let _ = write!(
+            text,
+            "[[limit]]\npoint = \"t.{node}.{channel}\"\nside = \"high\"\nlimit = 30.0\ndeadband = 0.5\n\
+             on_delay = \"0s\"\noff_delay = \"0s\"\npriority = \"warning\"\n\
+             action = {{ ja = \"空調を確認\", en = \"check the air conditioner\" }}\n"
+        );
+        text
+    })
+}
+
+/// What came of one door opening or one cut of the mains, in milliseconds.
+struct Passed {
+    /// From the contact, or the mains, to the stream.
+    whole: f64,
+    /// From the decision in the loop to the stream.
+    after: f64,
+}
+
+/// The next alarm of this id on the stream.
+fn raised(stream: &Stream, id: &str, begun: Instant) -> Passed {
+    let (record, at) = stream.record("alarm_raised", BOUND, |row| row["alarm"] == id);
+    let now = wall() - millis(at.elapsed());
+    Passed {
+        whole: millis(at - begun),
+        after: now - record["wall_ms"].as_f64().unwrap_or(f64::NAN) - 0.5,
+    }
+}
+
+/// Doors and UPSes beside ten thousand alarms in ten seconds, and the same in a quiet room.
+///
+/// ```text
+/// 500 temperatures cross their limits and come back, 20 times in 10 s --+
+/// a door opens, again and again ----------------------------------------+--> core --> stream
+/// a UPS loses the mains and gets it back, again and again --------------+
+/// ```
+async fn flood() {
+    let dir = folder();
+    let endpoint = free_port();
+    let ups = Ups::start(Model::rack_1500("F"), Mib::Rfc1628, "bench")
+        .await
+        .expect("a socket");
+    let mut site = SiteFile::new(dir.path())
+        .builtin_mqtt(endpoint)
+        .node(DOOR, key(DOOR), "60s")
+        .ups("ups-a", ups.addr, "bench");
+    for node in 100..100 + NODES {
+        site = site.with(&lines(dir.path(), node)).with(&limits(node));
+    }
+    let yagura = block_in_place(|| Yagura::run(&site.write()));
+    let input = |quantity, value| Input {
+        quantity,
+        value: Ok(value),
+    };
+    let (contact, temperature) = (input(Quantity::Contact, 0), input(Quantity::Temperature, 22_000));
+    let inputs = vec![contact, contact, temperature];
+    let door = start(dir.path(), DOOR, inputs, Duration::from_secs(1), endpoint);
+    let mut others = Vec::new();
+    for node in 100..100 + NODES {
+        let many = vec![temperature; usize::from(CHANNELS)];
+        others.push(start(dir.path(), node, many, EVERY, endpoint));
+        sleep(EVERY / u32::from(NODES)).await;
+    }
+    wait_for("every node and the UPS to be heard", BOUND, async || {
+        let picture = block_in_place(|| yagura.snapshot())?;
+        let heard = picture.nodes.iter().filter(|node| node.state == "alive").count();
+        let answers = picture.devices.iter().all(|device| device.state == "answering");
+        (heard == 1 + others.len() && answers).then_some(())
+    })
+    .await;
+    let memory = || yagura.role("core").map_or(f64::NAN, resident_mb);
+    for storm in [false, true] {
+        let before = (memory(), block_in_place(|| journaled(&yagura)));
+        let (mut doors, mut mains) = (Vec::new(), Vec::new());
+        let mut alarms = 0;
+        for _ in 0..ROUNDS {
+            let stop = AtomicBool::new(false);
+            // Threads, not tasks: each waits for the stream in its own time.
+            let (count, opened, cut) = block_in_place(|| {
+                std::thread::scope(|scope| {
+                    let opening = scope.spawn(|| {
+                        again_and_again(&yagura, &stop, "door.1.forced", |on| {
+                            door.set_contact(0, on);
+                        })
+                    });
+                    let cutting = scope.spawn(|| {
+                        again_and_again(&yagura, &stop, "ups-a.on_battery", |on| ups.set_mains(!on))
+                    });
+                    let count = if storm { pour(&others) } else { 0 };
+                    if !storm {
+                        std::thread::sleep(FLOOD);
+                    }
+                    stop.store(true, Ordering::Relaxed);
+                    let ended = "it measures until it is told to stop";
+                    (count, opening.join().expect(ended), cutting.join().expect(ended))
+                })
+            });
+            alarms += count;
+            doors.extend(opened);
+            mains.extend(cut);
+        }
+        let with = if storm {
+            format!("beside {alarms} alarms in {ROUNDS} times {} s", FLOOD.as_secs())
+        } else {
+            "in a quiet room".to_owned()
+        };
+        let (whole, after): (Vec<_>, Vec<_>) =
+            doors.iter().map(|passed| (passed.whole, passed.after)).unzip();
+        report(&format!("door opened -> alarm on the stream, {with}"), whole);
+        report("  of it decided in the loop -> on the stream", after);
+        let (whole, after): (Vec<_>, Vec<_>) =
+            mains.iter().map(|passed| (passed.whole, passed.after)).unzip();
+        report(
+            &format!("mains cut -> UPS polled, two signs -> on battery on the stream, {with}"),
+            whole,
+        );
+        report("  of it decided in the loop -> on the stream", after);
+        if storm {
+            let journaled = block_in_place(|| journaled(&yagura)) - before.1;
+            println!("  alarms of temperatures in the journal: {journaled} of {alarms}");
+            let asked = Instant::now();
+            let answer = block_in_place(|| yagura.get("/api/v1/snapshot"));
+            println!(
+                "  the first picture after it: {:.0} kB in {:.0} ms",
+                answer.body.len() as f64 / 1e3,
+                millis(asked.elapsed())
+            );
+        }
+        println!(
+            "  core resident: {:.1} MB before, {:.1} MB after",
+            before.0,
+            memory()
+        );
+    }
+}
+
+/// Ten thousand alarms in ten seconds.
+fn pour(nodes: &[Node]) -> u32 {
+    let begun = Instant::now();
+    for flip in 1..=2 * FLIPS {
+        let value = if flip % 2 == 1 { 35_000 } else { 22_000 };
+        for node in nodes {
+            (0..CHANNELS).for_each(|channel| node.set(channel, Ok(value)));
+        }
+        std::thread::sleep((FLOOD / (2 * FLIPS) * flip).saturating_sub(begun.elapsed()));
+    }
+    FLIPS * u32::from(NODES) * u32::from(CHANNELS)
+}
+
+/// Something happens and is over again, until it is enough; each time its alarm is waited for.
+fn again_and_again(yagura: &Yagura, stop: &AtomicBool, id: &str, set: impl Fn(bool)) -> Vec<Passed> {
+    let stream = yagura.stream();
+    let mut all = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        set(true);
+        all.push(raised(&stream, id, begun));
+        set(false);
+        stream.record("alarm_returned", BOUND, |row| row["alarm"] == id);
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    all
+}
+
+/// Megabytes that a process holds in memory.
+fn resident_mb(id: i32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+    kb.unwrap_or(f64::NAN) / 1024.0
+}
+
+/// Alarms of temperatures that were raised so far.
+fn journaled(yagura: &Yagura) -> usize {
+    let records = yagura.records();
+    let raised = records.iter().filter(|row| row["kind"] == "alarm_raised");
+    raised
+        .filter(|row| row["alarm"].as_str().is_some_and(|alarm| alarm.starts_with("t.")))
+        .count()
 }
 
 /// What is in the journal of a room in which this many alarms were raised, taken and returned.
