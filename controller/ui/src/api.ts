@@ -32,6 +32,8 @@ export type LimitRun = Sent<Schemas['LimitRun']>;
 export type LimitPreview = Sent<Schemas['LimitPreview']>;
 export type Incident = Sent<Schemas['Incident']>;
 export type IncidentDocument = Sent<Schemas['Document']>;
+export type Coverage = Sent<Schemas['Report']>;
+export type CoverageGap = Coverage['gaps'][number];
 export type Snapshot = Sent<Schemas['Snapshot']>;
 
 /** A committed record; further fields depend on `kind`. */
@@ -94,8 +96,8 @@ async function post(
 }
 
 /** Asks for something. @throws CommandError */
-export async function get<T>(path: string): Promise<T> {
-  const answer = await send(path, { cache: 'no-store' });
+export async function get<T>(path: string, within = COMMAND_TIMEOUT_MS): Promise<T> {
+  const answer = await send(path, { cache: 'no-store', signal: AbortSignal.timeout(within) });
   try {
     return (await answer.json()) as T;
   } catch {
@@ -208,6 +210,15 @@ export const reopenIncident = (id: number, by: string, reason: string) =>
   command(ofIncident(id, 'reopen'), { by, reason });
 export const handOverIncident = (id: number, by: string, to: string) =>
   command(ofIncident(id, 'hand-over'), { by, to });
+
+/** A report reads a month of the journal and of the history. */
+const COVERAGE_TIMEOUT_MS = 30_000;
+/** How much of a month was watched, `2026-11`. @throws CommandError */
+export const coverage = (month: string) =>
+  get<Coverage>(`/api/v1/coverage?month=${encodeURIComponent(month)}`, COVERAGE_TIMEOUT_MS);
+/** Writes down why nobody watched in a gap. */
+export const explainGap = (by: string, gap: CoverageGap, text: string) =>
+  command('/api/v1/coverage/explanations', { by, from_ms: gap.from_ms, to_ms: gap.to_ms, text });
 
 /** What would become of the hosts if these were lost now. @throws CommandError */
 export const whatIf = (lost: readonly string[]) =>

@@ -1,7 +1,16 @@
 // Which view is shown. Views are hash routes: the page is one file that any server can hand out, a view has
 // an address that can be sent by mail or kept as a bookmark, and "back" does what people expect.
 
-export const VIEWS = ['room', 'alarms', 'power', 'limits', 'contacts', 'incidents', 'equipment'] as const;
+export const VIEWS = [
+  'room',
+  'alarms',
+  'power',
+  'limits',
+  'contacts',
+  'incidents',
+  'coverage',
+  'equipment',
+] as const;
 export type View = (typeof VIEWS)[number];
 
 export interface Place {
