@@ -220,10 +220,11 @@ pub const ROLE_ON_DELAY: Millis = Millis(10_000);
 pub fn power(id: &str, kind: Kind, own_what: Option<Label>, place: Label) -> Definition {
     Definition {
         own_what,
-        on_delay: if kind == Kind::ActGone {
-            ROLE_ON_DELAY
-        } else {
-            Millis(0)
+        on_delay: match kind {
+            Kind::ActGone => ROLE_ON_DELAY,
+            // Some flicker several times a day.
+            Kind::BatteryWear => crate::battery::FLAG_HOLDS,
+            _ => Millis(0),
         },
         ..Definition::of(kind, id, place)
     }

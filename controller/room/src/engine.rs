@@ -7,6 +7,7 @@
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
 mod alarms;
+mod batteries;
 mod coverage;
 mod derive;
 mod devices;
@@ -84,11 +85,14 @@ pub struct Engine<W: World> {
     nodes: BTreeMap<u16, Node>,
     devices: BTreeMap<String, devices::Device>,
     operations: operate::Operations,
+    batteries: batteries::Batteries,
     nut_logins: Option<BTreeMap<String, u32>>,
     outage: Outage,
     pieces: exercises::Pieces,
     /// The signs of the site's rules as the outage engine was told them.
     sights: Vec<Vec<outage::Sight>>,
+    /// Why local time is not to be trusted, as the outage engine was told.
+    doubt: Option<Label>,
     redundancies: redundancy::Redundancies,
     troubles: BTreeMap<Part, String>,
     occurrences: BTreeMap<String, (Mono, Label)>,
@@ -145,10 +149,12 @@ impl<W: World> Engine<W> {
                 .map(|(at, device)| (device.name.clone(), devices::Device::of(at)))
                 .collect(),
             operations: operate::Operations::default(),
+            batteries: batteries::Batteries::of(&site),
             nut_logins: None,
             outage,
             pieces: exercises::Pieces::default(),
             sights: Vec::new(),
+            doubt: None,
             redundancies: redundancy::Redundancies::of(&site),
             troubles: BTreeMap::new(),
             occurrences: BTreeMap::new(),
@@ -251,6 +257,7 @@ impl<W: World> Engine<W> {
         self.furnish_notices();
         self.furnish_derived();
         self.furnish_forecasts();
+        self.furnish_batteries();
         for part in catalog::PARTS {
             self.book.define(catalog::part(part));
         }
@@ -275,6 +282,7 @@ impl<W: World> Engine<W> {
         self.apply_key(record);
         self.apply_incident(now, record);
         self.apply_operation(now, record);
+        self.apply_battery(now, record);
         self.last_record = Some(now);
         if !matches!(record, Record::Started { .. }) {
             self.openings_until(now);
@@ -386,6 +394,7 @@ impl<W: World> Engine<W> {
         }
         self.limits_follow_site(now, &mut turn);
         self.resume_operations(now);
+        self.resume_batteries(now, &mut turn);
         self.forecast_days(now, &mut turn);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
@@ -459,12 +468,14 @@ impl<W: World> Engine<W> {
                 }
                 self.evaluate(now, &mut turn);
                 self.evaluate_operations(now, &mut turn);
+                self.evaluate_batteries(now, &mut turn);
                 self.run_lists(now, &mut turn);
                 self.run_updates(now, &mut turn);
                 self.power(now, outage::Input::Tick, &mut turn);
             }
         }
         self.show_signs(now, &mut turn);
+        self.show_clock(now, &mut turn);
         self.judge_incidents(now, all_alarms, &mut turn);
         self.tell_people(now, &mut turn);
         self.end_turn(&turn);
@@ -528,8 +539,10 @@ impl<W: World> Engine<W> {
             self.pieces.read(seq, now, record);
         }
         self.explain_hosts(&before);
+        let found = power.records.clone();
         turn.records
             .extend(power.records.into_iter().map(|record| Record::Power { record }));
+        self.discharged(now, &found, turn);
         turn.effects
             .extend(power.effects.into_iter().map(|effect| match effect {
                 Do::Execute(order) => Effect::Execute(order),
@@ -559,7 +572,8 @@ impl<W: World> Engine<W> {
                     ..alarm
                 });
             }
-            let holds = if condition.active {
+            let active = self.flag_counts(now.wall, &id, condition.active, condition.known);
+            let holds = if active {
                 Condition::Holds(condition.because)
             } else if !condition.known {
                 Condition::Unknown
@@ -724,6 +738,7 @@ impl<W: World> Engine<W> {
             .chain(self.list_deadline(now))
             .chain(self.update_deadline(now))
             .chain(self.operation_deadline())
+            .chain(self.battery_deadline())
             .chain(self.notice_deadline(now))
             .chain(self.book.next_deadline())
             .chain(self.outage.next_deadline())

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod alarm;
+pub mod battery;
 pub mod catalog;
 pub mod command;
 pub mod coverage;
@@ -34,6 +35,7 @@ pub mod power;
 pub mod profile;
 pub mod record;
 pub mod redundancy;
+pub mod schedule;
 pub mod site;
 pub mod snapshot;
 pub mod time;

@@ -452,6 +452,11 @@ pub enum Record {
         /// The record of the outage engine.
         record: outage::Record,
     },
+    /// Tests, discharges and changes of a UPS's battery.
+    Battery {
+        /// What happened.
+        record: crate::battery::Record,
+    },
     /// A part of the controller failed or recovered.
     Trouble {
         /// Which.

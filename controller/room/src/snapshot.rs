@@ -65,6 +65,114 @@ pub struct Snapshot {
     pub operations: Vec<Operation>,
 }
 
+/// What is not looked at every day: batteries, and what happens by the calendar.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PowerCare {
+    /// Every UPS.
+    pub batteries: Vec<BatteryCare>,
+    /// Every schedule.
+    pub schedules: Vec<ScheduleRow>,
+}
+
+/// A schedule of the site.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ScheduleRow {
+    /// Its name.
+    pub name: String,
+    /// Hosts that it names.
+    pub hosts: Vec<String>,
+    /// `waits`, `announced`, `off`.
+    pub state: String,
+    /// The next stop; `null` while its hosts stand still.
+    pub stop_ms: Option<i64>,
+    /// When they start again.
+    pub start_ms: Option<i64>,
+    /// Hosts that stand still by it.
+    pub off: Vec<String>,
+    /// Why the last stop was left out, or why it does nothing.
+    pub trouble: Option<Label>,
+}
+
+/// The battery of one UPS over the years.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatteryCare {
+    /// UPS.
+    pub ups: String,
+    /// Begin of the day on which it was put in; `null` when nobody said.
+    pub installed_ms: Option<i64>,
+    /// What real discharges gave, in percent of what the UPS had promised; `null` until one says so.
+    pub capacity_percent: Option<f64>,
+    /// Discharges that this stands on.
+    pub capacity_of: u32,
+    /// What it is told by the calendar; `null` when it is tested by hand only.
+    pub test: Option<String>,
+    /// When the next test by the calendar may begin.
+    pub next_test_ms: Option<i64>,
+    /// When the test under way was ordered.
+    pub under_way: Option<i64>,
+    /// What speaks against a test now; `null`: nothing, or it is tested by hand only.
+    pub why_not: Option<Label>,
+    /// Why the last due test was put off; `null` once one began.
+    pub put_off: Option<Label>,
+    /// Tests, newest first; at most [`crate::battery::MAX_KEPT`].
+    pub tests: Vec<BatteryTest>,
+    /// Real discharges, newest first.
+    pub discharges: Vec<BatteryDischarge>,
+    /// Recorded changes, newest first.
+    pub changes: Vec<BatteryChange>,
+}
+
+/// A test of a battery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatteryTest {
+    /// When it was ordered.
+    pub started_ms: i64,
+    /// When it was over.
+    pub ended_ms: i64,
+    /// What the UPS was told.
+    pub command: String,
+    /// Who: a person, or `schedule`.
+    pub by: String,
+    /// How it ended.
+    pub result: crate::battery::TestResult,
+    /// What says so.
+    pub because: Label,
+    /// Since the order.
+    pub took_s: f64,
+    /// What the UPS told before.
+    pub before: crate::battery::Levels,
+    /// The least that it told in between.
+    pub least: crate::battery::Levels,
+}
+
+/// A real discharge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatteryDischarge {
+    /// When it was over.
+    pub ended_ms: i64,
+    /// How long it lasted.
+    pub took_s: f64,
+    /// Charge at its begin.
+    pub from_percent: Option<f64>,
+    /// Charge at its end.
+    pub to_percent: Option<f64>,
+    /// What the UPS promised at its begin.
+    pub promised_s: Option<f64>,
+    /// What the battery gave, as a share of that; `null` when it says nothing.
+    pub share: Option<f64>,
+}
+
+/// A recorded change of battery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatteryChange {
+    /// Begin of the day on which the new one was put in.
+    pub day_ms: i64,
+    /// When it was recorded.
+    pub recorded_ms: i64,
+    /// By whom.
+    pub by: String,
+}
+
 /// An incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Incident {

@@ -25,6 +25,7 @@ mod report;
 mod role;
 mod run;
 mod table;
+mod ups;
 
 pub use failure::Failure;
 
@@ -81,6 +82,8 @@ Examples:
       Gives a sensor node its id, keys and mount table, and prints its label.
   yagura device run --config /etc/yagura/site.toml ups-a test.battery.start
       Tells a device what the site allows, and waits until it was seen to have happened.
+  yagura ups list --config /etc/yagura/site.toml
+      Charge, runtime, battery, last and next test of every UPS; test, history and battery-changed.
   yagura limit preview inlet.r3.temperature.high.advisory --limit 28 --config /etc/yagura/site.toml
       How often this limit would have been an alarm in the last 30 days; `limit set` changes it.
   yagura card enroll --config /etc/yagura/site.toml
@@ -157,6 +160,9 @@ enum Command {
     /// List devices, and tell them what the site allows (機器)
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// UPSes and their batteries: list, test, history, change (UPS と電池)
+    #[command(subcommand)]
+    Ups(ups::UpsCommand),
     /// Show, try and change alarm limits (警報の限界値)
     #[command(subcommand)]
     Limit(limit::LimitCommand),
@@ -205,6 +211,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Maintenance(command) => single_threaded()?.block_on(maintenance::run(command)),
         Command::Node(command) => single_threaded()?.block_on(node::run(command)),
         Command::Device(command) => single_threaded()?.block_on(device::run(command)),
+        Command::Ups(command) => single_threaded()?.block_on(ups::run(command)),
         Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),
         Command::Notice(command) => single_threaded()?.block_on(notice::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),

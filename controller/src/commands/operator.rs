@@ -79,6 +79,18 @@ pub(super) struct SkipArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CancelArgs {
+    /// The schedule
+    schedule: String,
+    /// Site file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Why (理由)
+    #[arg(long)]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ConfirmArgs {
     /// Number of the order
     id: u64,
@@ -146,12 +158,18 @@ pub(super) async fn skip(args: SkipArgs) -> Result<ExitCode, Failure> {
     wish(&args.config, Wish::Skip { host, reason }).await
 }
 
+pub(super) async fn cancel(args: CancelArgs) -> Result<ExitCode, Failure> {
+    let (schedule, reason) = (args.schedule, args.reason);
+    wish(&args.config, Wish::CancelSchedule { schedule, reason }).await
+}
+
 pub(super) async fn confirm(args: ConfirmArgs) -> Result<ExitCode, Failure> {
     let site = load::<Real>(&args.config)?;
     order(&site, Ask::Confirm { id: args.id }).await
 }
 
-async fn wish(config: &Path, wish: Wish) -> Result<ExitCode, Failure> {
+/// Sends a wish to the controller of a site file.
+pub(super) async fn wish(config: &Path, wish: Wish) -> Result<ExitCode, Failure> {
     let site = load::<Real>(config)?;
     order(&site, Ask::Wish(wish)).await
 }

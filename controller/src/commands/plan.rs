@@ -58,6 +58,11 @@ pub(super) enum PlanCommand {
     /// Agree to the order of another person (二人目の確認)
     #[command(after_long_help = OPERATORS)]
     Confirm(operator::ConfirmArgs),
+    /// What stops and starts by the calendar (スケジュール運転)
+    Schedules(ConfigArg),
+    /// Leave out the next stop of a schedule, or end its off time now (今日は止めない)
+    #[command(after_long_help = OPERATORS)]
+    Cancel(operator::CancelArgs),
     /// Log in to every server of the plan and stop none (予行演習)
     #[command(
         after_long_help = "The running controller does it, with its own keys, and keeps the result in its journal.\n\
@@ -89,6 +94,13 @@ pub(super) async fn run(command: PlanCommand) -> Result<ExitCode, Failure> {
         PlanCommand::Resume(ConfigArg { config }) => operator::resume(&config).await,
         PlanCommand::Skip(args) => operator::skip(args).await,
         PlanCommand::Confirm(args) => operator::confirm(args).await,
+        PlanCommand::Cancel(args) => operator::cancel(args).await,
+        PlanCommand::Schedules(ConfigArg { config }) => {
+            let site = load::<Real>(&config)?;
+            let care = super::ups::care(address(&site)?).await?;
+            print!("{}", super::ups::schedules(&care.schedules));
+            Ok(ExitCode::SUCCESS)
+        }
         PlanCommand::Rehearse(ConfigArg { config }) => {
             let site = load::<Real>(&config)?;
             let addr = address(&site)?;

@@ -562,6 +562,10 @@ impl<W: World> Loop<W> {
                     encoded(serde_json::to_vec(&self.engine.exercises())),
                 );
             }
+            OutageQuestion::Care => {
+                let care = serde_json::to_vec(&self.engine.power_care(clock::now()));
+                reply(&answer, token, encoded(care));
+            }
             OutageQuestion::Places => {
                 reply(
                     &answer,

@@ -163,6 +163,8 @@ pub enum OutageQuestion {
         /// Run number.
         run: u64,
     },
+    /// Batteries and schedules.
+    Care,
     /// The recorded outages, newest first.
     Places,
     /// What today's plan would have done in one.

@@ -836,6 +836,7 @@ async fn the_document_describes_every_route() {
         "get /api/openapi.json",
         "get /api/v1/devices/{name}",
         "get /api/v1/points/{id}/history",
+        "get /api/v1/power/care",
         "get /api/v1/power/what-if",
         "get /api/v1/records",
         "get /api/v1/snapshot",

@@ -235,6 +235,8 @@ pub enum Kind {
     StepFailed,
     /// Power would have stopped servers, but the policy only alarms.
     StopWithheld,
+    /// A stop by the calendar was left out, or the clock is in doubt.
+    ScheduleNotKept,
     /// Two signs of heat or water that servers do not survive.
     RoomEndangered,
     /// Servers that were stopped must be started.
@@ -375,7 +377,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 105] = [
+    pub const ALL: [Self; 106] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -413,6 +415,7 @@ impl Kind {
         Self::PlanStarted,
         Self::StepFailed,
         Self::StopWithheld,
+        Self::ScheduleNotKept,
         Self::RoomEndangered,
         Self::HostsStopped,
         Self::HostsReturning,
@@ -524,6 +527,7 @@ impl Kind {
             Self::PlanStarted => &power::PLAN_STARTED,
             Self::StepFailed => &power::STEP_FAILED,
             Self::StopWithheld => &power::STOP_WITHHELD,
+            Self::ScheduleNotKept => &power::SCHEDULE_NOT_KEPT,
             Self::RoomEndangered => &power::ROOM_ENDANGERED,
             Self::HostsStopped => &power::HOSTS_STOPPED,
             Self::HostsReturning => &power::HOSTS_RETURNING,

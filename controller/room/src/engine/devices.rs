@@ -119,6 +119,7 @@ impl<W: World> Engine<W> {
         let hands_on = matches!(kind, DeviceKind::Pdu | DeviceKind::Ats);
         if kind == DeviceKind::Ups || (hands_on && self.outage.listens_to(&poll.device)) {
             self.power(now, outage::Input::Poll(poll), turn);
+            self.hear_test(now, &poll.device, turn);
         }
     }
 

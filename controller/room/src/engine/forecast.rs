@@ -255,7 +255,8 @@ impl<W: World> Engine<W> {
             return;
         };
         let mut found = Vec::new();
-        for battery in self.site.batteries.clone() {
+        for mut battery in self.site.batteries.clone() {
+            battery.installed = self.batteries.installed(&battery.device, battery.installed);
             let wear = battery::wear(
                 self.forecasts
                     .days

@@ -121,7 +121,7 @@ impl<W: World> Engine<W> {
                 device: name.to_owned(),
                 command: command.to_string(),
                 value,
-                by,
+                by: by.clone(),
             },
         );
         turn.effects.push(Effect::Operate(Operation {
@@ -130,6 +130,7 @@ impl<W: World> Engine<W> {
             command,
             value,
         }));
+        self.note_test(now, &by, name, (id, &command.to_string()), turn);
         Ok(())
     }
 
@@ -187,9 +188,10 @@ impl<W: World> Engine<W> {
                 id,
                 device,
                 command,
-                done,
+                done: done.clone(),
             },
         );
+        self.test_was_told(now, id, &done, turn);
     }
 
     /// Gives up on those that act says nothing of.

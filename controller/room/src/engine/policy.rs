@@ -3,15 +3,20 @@
 //! It only reads. What cannot be read is [`Sight::Unknown`]; silence is never a word of its own.
 
 use super::Engine;
+use crate::catalog::Kind;
 use crate::device::FactValue;
 use crate::event::Turn;
 use crate::outage::operator::{Ask, Person};
 use crate::outage::{Input, Sight};
 use crate::redundancy::Member;
+use crate::site::Label;
 use crate::site::World;
 use crate::site::outage::Seen;
-use crate::time::{Mono, Now};
+use crate::time::{Mono, Now, Wall};
 use shared::NoData;
+
+/// A clock that shows less has lost its battery: 2026-01-01.
+const EARLIEST: Wall = Wall(1_767_225_600_000);
 
 impl<W: World> Engine<W> {
     /// Tells the outage engine what it may judge by, when it has changed.
@@ -39,9 +44,46 @@ impl<W: World> Engine<W> {
         }
     }
 
+    /// Tells the outage engine whether local time is to be trusted, when that has changed.
+    pub(super) fn show_clock(&mut self, now: Now, turn: &mut Turn) {
+        if self.site.schedules.is_empty() {
+            return;
+        }
+        let doubt = self.clock_doubt(now);
+        if doubt != self.doubt {
+            self.doubt.clone_from(&doubt);
+            self.power(now, Input::Clock(doubt), turn);
+        }
+    }
+
+    fn clock_doubt(&self, now: Now) -> Option<Label> {
+        if now.wall < EARLIEST {
+            return Some(Label::new(
+                "監視装置の時計が古い日付を示している",
+                "the controller's clock shows a day long past",
+            ));
+        }
+        let mut standing = self.book.standing_ids();
+        let alarm = standing.find(|id| {
+            let kind = self.book.definition(id).map(|definition| definition.kind);
+            kind == Some(Kind::Clock) && self.book.is_active(id)
+        })?;
+        Some(Label::new(
+            format!("時計の警報 {alarm} が出ている"),
+            format!("the alarm {alarm} of a clock stands"),
+        ))
+    }
+
     /// Somebody at the controller's own socket orders something.
     pub(super) fn operator(&mut self, now: Now, person: Person, ask: Ask, turn: &mut Turn) {
         turn.said = None;
+        if let Ask::Wish(wish) = &ask
+            && let Some(answer) = self.battery_order(now, &person, wish, turn)
+        {
+            turn.refused = None;
+            turn.said = Some(answer);
+            return;
+        }
         let input = Input::Operator { person, ask };
         let (said, refused) = self.power(now, input, turn);
         turn.refused = None;

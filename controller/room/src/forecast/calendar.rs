@@ -38,8 +38,10 @@ pub fn month(day: u16) -> (i32, u8) {
 #[must_use]
 pub fn date(day: u16) -> (i32, u8, u8) {
     let mut left = i32::from(day);
-    let mut year = 1970;
-    // At most 180 rounds: the day number ends in 2149.
+    // No year is longer than 366 days, so this one is not too late; the day number ends in 2149.
+    let mut year = 1970 + left / 366;
+    left -= (year - 1970) * 365 + (year - 1969) / 4 - (year - 1901) / 100 + (year - 1601) / 400;
+    // At most two rounds.
     loop {
         let length = if is_leap(year) { 366 } else { 365 };
         if left < length {

@@ -659,6 +659,28 @@ impl<'a> Writer<'a> {
                 None,
             ),
             Power::RuleOver { .. } => return None,
+            Power::ScheduleAnnounced { schedule, hosts, .. } => (
+                format!("スケジュール {schedule} の停止を予告（{} 台）", hosts.len()),
+                format!("schedule {schedule} will stop {} hosts", hosts.len()),
+                None,
+            ),
+            Power::ScheduleNotKept {
+                schedule, because, ..
+            } => (
+                format!("スケジュール {schedule} の停止を行わず（{}）", because.ja),
+                format!("the stop of schedule {schedule} was left out ({})", because.en),
+                None,
+            ),
+            Power::ScheduleCancelled { schedule, by, .. } => (
+                format!("スケジュール {schedule} の停止を取りやめ"),
+                format!("the stop of schedule {schedule} is cancelled"),
+                Some(by.to_string()),
+            ),
+            Power::ScheduleOver { schedule, .. } => (
+                format!("スケジュール {schedule} の停止時間が終わり"),
+                format!("the off time of schedule {schedule} is over"),
+                None,
+            ),
             Power::RunPaused { run, length, by, .. } => (
                 format!("停止計画を一時停止（第 {run} 回、最長 {} 秒）", length.0 / 1000),
                 format!("run {run} is paused for at most {} s", length.0 / 1000),

@@ -571,7 +571,7 @@ impl Outage {
     pub(super) fn left_to_people(&self) -> Vec<(&str, Stopped, Label)> {
         let ours = self.to_bring_back();
         let stopped = self.book.stopped.iter();
-        let left = stopped.filter(|(host, _)| !ours.contains(host));
+        let left = stopped.filter(|(host, _)| !ours.contains(host) && !self.book.schedules.keeps_off(host));
         left.map(|(host, how)| (host.as_str(), *how, self.why_a_person(host)))
             .collect()
     }

@@ -60,6 +60,8 @@ pub(super) struct Book {
     pub(super) held: Option<(String, String)>,
     /// First loss of mains of this outage.
     pub(super) outage_since: Option<Mono>,
+    /// Scheduled operation.
+    pub(super) schedules: super::schedule::Schedules,
     /// What the daily check found.
     pub(super) credentials: super::credentials::Found,
     last_at: Mono,
@@ -178,6 +180,14 @@ impl Book {
             Record::RuleOver { rule } => {
                 self.rules_done.remove(rule);
             }
+            Record::ScheduleAnnounced { .. }
+            | Record::ScheduleNotKept { .. }
+            | Record::ScheduleCancelled { .. }
+            | Record::ScheduleOver { .. } => {
+                for host in self.schedules.apply(at, record) {
+                    self.on_purpose.remove(&host);
+                }
+            }
             Record::CredentialsDue { run, .. } => {
                 self.last_run = self.last_run.max(*run);
                 self.credentials.apply(at, record);
@@ -228,6 +238,7 @@ impl Book {
             });
         }
         self.outage_since = self.outage_since.map(|_| now);
+        self.schedules.rebase(now, self.last_at);
         self.pause = self.pause.map(|pause| Pause {
             since: now,
             until: now.after(pause.until.since(self.last_at)),
@@ -360,12 +371,14 @@ impl Book {
                 started.planned.clone_from(planned);
                 self.run = Some(started);
                 self.note_demand(demand);
+                self.schedules.stops(at, demand, scope);
             }
             Record::RunExtended {
                 run, scope, demand, ..
             } => {
                 self.note_ordered(scope);
                 self.note_demand(demand);
+                self.schedules.stops(at, demand, scope);
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
                     if !run.demands.contains(demand) {
                         run.demands.push(demand.clone());
@@ -398,7 +411,7 @@ impl Book {
                     self.off_before.insert(order.step.clone());
                 } else {
                     self.stopped.insert(order.step.clone(), Stopped::Confirmed);
-                    if self.run.as_ref().is_some_and(|run| !run.stands_on_power()) {
+                    if self.run.as_ref().is_some_and(Run::is_ordered) {
                         self.on_purpose.insert(order.step.clone());
                     }
                 }
@@ -664,6 +677,7 @@ impl Book {
         self.booting.remove(host);
         self.not_back.remove(host);
         self.on_purpose.remove(host);
+        self.schedules.let_go(host);
         self.off_before.remove(host);
     }
 

@@ -136,7 +136,11 @@ impl Outage {
         let short = margin.filter(|margin| margin.secs < 0.0 && self.book.active_run().is_none());
         let because = short.map(|margin| self.because_short(&margin));
         conditions.push(Kind::MarginLow.when("outage.margin".into(), because));
-        let run = self.book.active_run().filter(|run| run.drill.is_none());
+        // What the calendar does every night calls nobody; a step that fails does.
+        let run = self
+            .book
+            .active_run()
+            .filter(|run| run.drill.is_none() && !run.is_scheduled());
         let running = run.map(|run| run.abandoned.clone().unwrap_or_else(|| run.because.clone()));
         conditions.push(Kind::PlanStarted.when("outage.run".into(), running));
         let withheld = self.book.outage_since.and(self.book.withheld.first_key_value());
@@ -144,6 +148,11 @@ impl Outage {
         conditions.push(Kind::StopWithheld.when("outage.withheld".into(), because));
         for (rule, because) in self.rule_alarms(now.mono) {
             conditions.push(Kind::RoomEndangered.when(format!("outage.rule.{}", rule.name), because));
+        }
+        for schedule in &self.config.schedules {
+            let id = format!("outage.schedule.{}", schedule.name);
+            let because = self.because_schedule(schedule, now);
+            conditions.push(Kind::ScheduleNotKept.when(id, because));
         }
         conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
         conditions.push(Kind::HostsReturning.when(HOSTS_RETURNING.into(), self.because_returning(now.mono)));

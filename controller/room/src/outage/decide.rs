@@ -93,7 +93,7 @@ impl Outage {
     }
 
     /// A battery that drained before the machine restarted has not been heard since.
-    fn awaits_word(&self, now: Mono) -> bool {
+    pub(super) fn awaits_word(&self, now: Mono) -> bool {
         (0..self.config.ups.len()).any(|ups| self.is_on_battery(ups) && self.is_stale(ups, now))
     }
 
@@ -437,6 +437,7 @@ impl Outage {
                 wakes.push(ends);
             }
             wakes.extend(watch.test_ends().filter(|ends| *ends > self.now));
+            wakes.extend(watch.expected_test_ends().filter(|ends| *ends > self.now));
         }
         wakes.extend(self.first_words().filter(|until| *until > self.now));
         if self.book.active_run().is_none() {
@@ -455,6 +456,9 @@ impl Outage {
         self.pause_wakes(&mut wakes);
         wakes.extend(self.checks.wake());
         self.return_wakes(&mut wakes);
+        let mut by_calendar = Vec::new();
+        self.schedule_wakes(&mut by_calendar);
+        wakes.extend(by_calendar);
         wakes
             .into_iter()
             .min()

@@ -258,6 +258,15 @@ impl Outage {
                 discharge.runtime = discharge.runtime.or(runtime.map(|runtime| age((then, runtime))));
             }
         }
+        // What its promises were worth: the countdown from what it promised at first finds the end, since
+        // the promise of this moment may already know better.
+        if let Some(share) = self.capacity.get(&self.config.ups[ups].name) {
+            let less = |seconds: f64| seconds * share;
+            discharge.start.runtime = discharge.start.runtime.map(less);
+            if !self.is_on_battery(ups) {
+                discharge.runtime = discharge.runtime.map(|(age, runtime)| (age, less(runtime)));
+            }
+        }
         discharge
     }
 

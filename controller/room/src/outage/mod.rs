@@ -17,6 +17,7 @@
 
 mod back;
 mod book;
+mod care;
 mod conditions;
 mod credentials;
 mod decide;
@@ -31,6 +32,7 @@ mod record;
 mod rehearsal;
 pub mod replay;
 pub mod run;
+mod schedule;
 mod shed;
 mod steps;
 mod view;
@@ -51,7 +53,7 @@ use crate::power::graph::{self, Graph, Said};
 use crate::power::watch::Watch;
 use crate::site::outage::Operators;
 use crate::site::{DeviceKind, Label, OutagePolicy, Site, StepTimes, World};
-use crate::time::{Millis, Mono, Now};
+use crate::time::{Millis, Mono, Now, Wall};
 use book::{Book, Ledger};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +101,13 @@ pub struct Outage {
     heard_now: Option<usize>,
     /// Since when each sign of each rule holds.
     signs: policy::Signs,
+    /// Share of its promise that each UPS's battery gave, where that is known and less than all.
+    capacity: BTreeMap<String, f64>,
+    /// Why local time is not to be trusted.
+    clock_doubt: Option<Label>,
     now: Mono,
+    /// For the calendar alone.
+    wall: Wall,
 }
 
 /// What the site says, resolved.
@@ -107,6 +115,8 @@ pub struct Outage {
 struct Config {
     policy: Option<OutagePolicy>,
     operators: Operators,
+    schedules: Vec<crate::schedule::Schedule>,
+    days: crate::schedule::Days,
     plan: Plan,
     hosts: Vec<HostConf>,
     ups: Vec<UpsConf>,
@@ -217,6 +227,15 @@ pub enum Input<'a> {
         /// Who.
         by: String,
     },
+    /// A test of this UPS's battery was ordered and may run until then; `None`: it is over.
+    BatteryTest {
+        /// UPS.
+        ups: &'a str,
+        /// Until when it is no outage that it lives on its battery while mains is there.
+        until: Option<Mono>,
+    },
+    /// Why local time is not to be trusted; `None`: it is.
+    Clock(Option<Label>),
     /// The deadline has come.
     Tick,
     /// First input after a replay.
@@ -279,7 +298,10 @@ impl Outage {
             fast: false,
             heard_now: None,
             signs: policy::Signs::default(),
+            capacity: BTreeMap::new(),
+            clock_doubt: None,
             now: Mono(0),
+            wall: Wall(0),
         })
     }
 
@@ -316,7 +338,7 @@ impl Outage {
 
     /// Replays a record. To be followed by [`Input::Restarted`] after the last one.
     pub fn apply(&mut self, at: Now, record: &Record) {
-        self.now = at.mono;
+        (self.now, self.wall) = (at.mono, at.wall);
         self.book.apply(at, record);
         self.reckon_after(record);
     }
@@ -338,7 +360,7 @@ impl Outage {
     /// Decides. The records returned are applied already; effects leave after they are on disk.
     pub fn handle(&mut self, now: Now, input: Input<'_>) -> Turn {
         let mut turn = Turn::default();
-        self.now = now.mono;
+        (self.now, self.wall) = (now.mono, now.wall);
         self.heard_now = None;
         match input {
             Input::Poll(poll) => self.hear(poll),
@@ -359,12 +381,15 @@ impl Outage {
             Input::Signs(sights) => self.signs.see(now.mono, sights),
             Input::HoldReturn { by, reason } => self.hold_return(now, by, reason, &mut turn),
             Input::ReleaseReturn { by } => self.release_return(now, by, &mut turn),
+            Input::BatteryTest { ups, until } => self.expect_test(ups, until),
+            Input::Clock(doubt) => self.doubt_clock(doubt),
             Input::Tick => {}
             Input::Restarted { same_boot } => self.restarted(now, same_boot, &mut turn),
         }
         self.judge(now, &mut turn);
         self.break_off_return(now, &mut turn);
         self.decide(now, &mut turn);
+        self.keep_schedules(now, &mut turn);
         self.advance(now, &mut turn);
         self.bring_back(now, &mut turn);
         self.advance_rehearsal(now, &mut turn);
@@ -578,6 +603,11 @@ impl Config {
         Self {
             policy: site.outage.clone(),
             operators: site.operators.clone(),
+            schedules: site.schedules.clone(),
+            days: crate::schedule::Days {
+                utc_offset_min: site.access.utc_offset_min,
+                holidays: site.access.holidays.clone(),
+            },
             plan,
             hosts,
             ups,

@@ -86,13 +86,38 @@ pub enum Wish {
         /// Why.
         reason: String,
     },
+    /// Leave out the next stop of a schedule, or end its off time now.
+    CancelSchedule {
+        /// Schedule.
+        schedule: String,
+        /// Why.
+        reason: String,
+    },
+    /// Test the battery of a UPS now.
+    TestBattery {
+        /// UPS.
+        ups: String,
+        /// Which test.
+        test: crate::battery::TestKind,
+    },
+    /// A new battery was put into a UPS.
+    BatteryChanged {
+        /// UPS.
+        ups: String,
+        /// Day since 1970, local time; `None`: today.
+        day: Option<u16>,
+    },
 }
 
 impl Wish {
     const fn needs_second(&self) -> bool {
         match self {
             Self::Run { .. } | Self::Pause { .. } | Self::Skip { .. } => true,
-            Self::Abort { .. } | Self::Resume => false,
+            Self::Abort { .. }
+            | Self::Resume
+            | Self::CancelSchedule { .. }
+            | Self::TestBattery { .. }
+            | Self::BatteryChanged { .. } => false,
         }
     }
 
@@ -100,9 +125,10 @@ impl Wish {
         match self {
             Self::Run { reason, .. }
             | Self::Abort { reason }
+            | Self::CancelSchedule { reason, .. }
             | Self::Pause { reason, .. }
             | Self::Skip { reason, .. } => Some(reason),
-            Self::Resume => None,
+            Self::Resume | Self::TestBattery { .. } | Self::BatteryChanged { .. } => None,
         }
     }
 }
@@ -219,8 +245,12 @@ impl Outage {
                 format!("say why, in one line of at most {MAX_REASON} characters"),
             );
         }
+        if matches!(wish, Wish::TestBattery { .. } | Wish::BatteryChanged { .. }) {
+            // The engine of the whole room carries these out.
+            return refuse("停止計画の操作ではありません", "this is no order to the plan");
+        }
         let running = self.book.active_run().filter(|run| run.abandoned.is_none());
-        if running.is_none() && !matches!(wish, Wish::Run { .. }) {
+        if running.is_none() && !matches!(wish, Wish::Run { .. } | Wish::CancelSchedule { .. }) {
             return refuse("停止計画は進行していません", "no run is under way");
         }
         match wish {
@@ -236,7 +266,9 @@ impl Outage {
             Wish::Resume if self.book.pause.is_none() => {
                 refuse("一時停止していません", "the run is not paused")
             }
-            Wish::Resume => Ok(()),
+            Wish::CancelSchedule { schedule, .. } => self.cancellable(schedule, now.wall).map(|_| ()),
+            // Resumed; the others never come here.
+            Wish::Resume | Wish::TestBattery { .. } | Wish::BatteryChanged { .. } => Ok(()),
             Wish::Skip { host, .. } => {
                 let state = running.and_then(|run| run.steps.get(host));
                 match state {
@@ -378,6 +410,25 @@ impl Outage {
                 self.record(now, Record::RunResumed { run, because, by }, turn);
                 Ok(Label::new("再開しました", "it goes on"))
             }
+            Wish::CancelSchedule { schedule, reason } => {
+                let day = self.cancellable(&schedule, now.wall)?;
+                let (year, month, date) = crate::forecast::calendar::date(day);
+                let said = Label::new(
+                    format!("{schedule} の {year}-{month:02}-{date:02} の停止を取りやめました"),
+                    format!("the stop of {schedule} on {year}-{month:02}-{date:02} is cancelled"),
+                );
+                let cancelled = Record::ScheduleCancelled {
+                    schedule,
+                    day,
+                    reason,
+                    by,
+                };
+                self.record(now, cancelled, turn);
+                Ok(said)
+            }
+            Wish::TestBattery { .. } | Wish::BatteryChanged { .. } => self
+                .is_possible(now, &wish)
+                .and_then(|()| refuse("停止計画の操作ではありません", "this is no order to the plan")),
             Wish::Skip { host, reason } => {
                 self.skip(now, run, host, format!("{both}: {reason}"), by, turn);
                 Ok(Label::new("そのサーバーを飛ばしました", "the host is skipped"))

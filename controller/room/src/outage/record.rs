@@ -6,7 +6,7 @@
 use super::operator::{Who, Wish};
 use crate::plan::Plan;
 use crate::site::Label;
-use crate::time::Millis;
+use crate::time::{Millis, Wall};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -103,6 +103,13 @@ pub enum Demand {
         /// Who agreed, where the site wants two.
         second: Option<Who>,
     },
+    /// The calendar says so.
+    Schedule {
+        /// Schedule of the site.
+        schedule: String,
+        /// Local day since 1970 on which it stops.
+        day: u16,
+    },
 }
 
 impl Demand {
@@ -111,7 +118,7 @@ impl Demand {
     pub fn rule(&self) -> Option<String> {
         match self {
             Self::Rule { rule } => Some(rule.clone()),
-            Self::Power | Self::Operator { .. } => None,
+            Self::Power | Self::Operator { .. } | Self::Schedule { .. } => None,
         }
     }
 
@@ -194,6 +201,50 @@ pub enum Record {
         /// plan.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         planned: BTreeMap<String, Millis>,
+    },
+    /// Hosts will stop by the calendar.
+    ScheduleAnnounced {
+        /// Schedule.
+        schedule: String,
+        /// Local day since 1970 of the stop: its name.
+        day: u16,
+        /// When they stop,
+        stop_ms: Wall,
+        /// and when they start again.
+        start_ms: Wall,
+        /// Hosts.
+        hosts: Vec<String>,
+    },
+    /// A stop by the calendar was left out.
+    ScheduleNotKept {
+        /// Schedule.
+        schedule: String,
+        /// Day of the stop.
+        day: u16,
+        /// When they would have started again.
+        start_ms: Wall,
+        /// Why.
+        because: Label,
+    },
+    /// Somebody does not want this day's stop, or no more of it.
+    ScheduleCancelled {
+        /// Schedule.
+        schedule: String,
+        /// Day of the stop.
+        day: u16,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: Who,
+    },
+    /// The off time is over: these hosts are the return's to start.
+    ScheduleOver {
+        /// Schedule.
+        schedule: String,
+        /// Day of the stop.
+        day: u16,
+        /// Hosts.
+        hosts: Vec<String>,
     },
     /// More hosts have come to depend on failing feeds.
     RunExtended {

@@ -205,6 +205,20 @@ impl<Kind> Run<Kind> {
         self.drill.is_none() && self.demands.iter().all(Demand::is_power)
     }
 
+    /// The calendar wants it, and nothing else does.
+    #[must_use]
+    pub fn is_scheduled(&self) -> bool {
+        let by_calendar = |demand: &Demand| matches!(demand, Demand::Schedule { .. });
+        self.drill.is_none() && !self.demands.is_empty() && self.demands.iter().all(by_calendar)
+    }
+
+    /// A person or a rule wants it.
+    #[must_use]
+    pub fn is_ordered(&self) -> bool {
+        let ordered = |demand: &Demand| matches!(demand, Demand::Operator { .. } | Demand::Rule { .. });
+        self.drill.is_some() || self.demands.iter().any(ordered)
+    }
+
     /// A step is under way.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -64,6 +64,8 @@ pub struct Watch {
     voltage_seen: bool,
     voltage_dead: bool,
     test_since: Option<Mono>,
+    /// A test that we ordered may run until then, whether or not the device says so.
+    own_test_until: Option<Mono>,
     back_polls: u32,
     low_polls: u32,
     replace_polls: u32,
@@ -89,6 +91,7 @@ impl Watch {
             voltage_seen: false,
             voltage_dead: false,
             test_since: None,
+            own_test_until: None,
             back_polls: 0,
             low_polls: 0,
             replace_polls: 0,
@@ -299,7 +302,19 @@ impl Watch {
     /// A test or calibration runs and has not outlasted its bound.
     #[must_use]
     pub fn is_testing(&self, now: Mono) -> bool {
-        self.test_ends().is_some_and(|ends| now < ends)
+        let own = self.own_test_until.is_some_and(|until| now < until);
+        own || self.test_ends().is_some_and(|ends| now < ends)
+    }
+
+    /// A test that we ordered may run until then; `None`: it is over.
+    pub const fn expect_test(&mut self, until: Option<Mono>) {
+        self.own_test_until = until;
+    }
+
+    /// When a test that we ordered must be over.
+    #[must_use]
+    pub const fn expected_test_ends(&self) -> Option<Mono> {
+        self.own_test_until
     }
 
     /// When the running test outlasts its bound.

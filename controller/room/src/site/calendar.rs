@@ -5,7 +5,8 @@
 
 /// Days since 1970-01-01 of a date `YYYY-MM-DD`; `None` when there is no such day, or it lies
 /// behind the last day that an access list can name (2149-06-06).
-pub(super) fn day(text: &str) -> Option<u16> {
+#[must_use]
+pub fn day(text: &str) -> Option<u16> {
     let mut parts = text.split('-');
     let mut number = |digits: usize| {
         let part = parts.next()?;

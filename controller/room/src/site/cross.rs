@@ -40,6 +40,8 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     super::groups::check(raw, sink);
     super::derived::check(raw, sink);
     super::battery::check(raw, sink);
+    super::self_test::check(raw, sink);
+    super::schedule::check(raw, sink);
     super::notifier::check(raw, sink);
     super::nut_server::check(raw, sink, simulated);
     super::procedures::check(raw, sink);

@@ -491,12 +491,17 @@ pub(super) fn days(r: &mut Reader<'_>) -> Option<u8> {
     if !r.has("days") {
         return Some(WORKING_DAYS);
     }
-    let words = r.list("days");
+    days_of(r, "days")
+}
+
+/// The days of the list under this key.
+pub(super) fn days_of(r: &mut Reader<'_>, key: &'static str) -> Option<u8> {
+    let words = r.list(key);
     if words.is_empty() {
         r.sink().error_hint(
             Kind::Value,
             &r.span,
-            "`days` is no list of days: this would never be in force",
+            format!("`{key}` is no list of days: this would never be in force"),
             "name its days, or leave `days` out for Monday to Friday; a card is blocked with suspended = true",
         );
         return None;

@@ -22,6 +22,8 @@ pub mod notifier;
 pub mod nut_server;
 pub mod outage;
 pub mod procedures;
+pub mod schedule;
+pub mod self_test;
 pub mod write;
 
 mod calendar;
@@ -44,6 +46,9 @@ mod tests_nodes;
 #[cfg(test)]
 mod tests_outage;
 
+pub use calendar::day;
+
+use crate::notice::duty::DAY_MINUTES;
 use crate::time::Millis;
 use shared::Quantity;
 use shared::access::{CardId, UnsetClock};
@@ -274,6 +279,10 @@ pub struct Site<W: World = Real> {
     pub branches: Vec<feeds::Branch>,
     /// Batteries whose wear is reckoned.
     pub batteries: Vec<battery::Battery>,
+    /// UPSes whose batteries are tested by the calendar.
+    pub self_tests: Vec<self_test::SelfTest>,
+    /// Hosts that stand still by the calendar.
+    pub schedules: Vec<crate::schedule::Schedule>,
     /// Alarm limits.
     pub limits: Vec<Limit>,
     /// The outage policy; `None` when the site has no servers to stop.
@@ -310,6 +319,8 @@ impl<W: World> Site<W> {
             derived: Vec::new(),
             branches: Vec::new(),
             batteries: Vec::new(),
+            self_tests: Vec::new(),
+            schedules: Vec::new(),
             limits: Vec::new(),
             outage: None,
             operators: outage::Operators::default(),

@@ -39,6 +39,7 @@ pub(super) struct Raw<W: World> {
     pub(super) limits: Vec<RawLimit>,
     pub(super) outage: Option<RawOutage>,
     pub(super) operators: super::outage::Operators,
+    pub(super) schedules: Vec<super::schedule::RawSchedule>,
     pub(super) access: Option<RawAccess>,
     /// The public key whose firmware images every node takes.
     pub(super) update_key: Found<[u8; UPDATE_KEY_LEN]>,
@@ -121,6 +122,7 @@ pub(super) struct RawDevice {
     pub(super) uplinks: Vec<At<String>>,
     pub(super) fed_by: Vec<At<String>>,
     pub(super) battery: Option<super::battery::RawBattery>,
+    pub(super) test: Option<super::self_test::RawSelfTest>,
     pub(super) commands: Vec<At<crate::command::Name>>,
     pub(super) write: Option<super::write::Write>,
 }
@@ -252,11 +254,14 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
         portals.extend(portal);
     }
     let mut devices = Vec::new();
-    let mut batteries = Vec::new();
+    let (mut batteries, mut self_tests) = (Vec::new(), Vec::new());
     let mut branches = Vec::new();
     for mut device in raw.devices {
         if let Some(battery) = device.battery.take() {
             batteries.push(super::battery::build(&device.name, battery)?);
+        }
+        if let Some(test) = device.test.take() {
+            self_tests.push(super::self_test::build(&device.name, test)?);
         }
         if !device.fed_by.is_empty() {
             branches.push(super::feeds::Branch {
@@ -283,6 +288,12 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
         devices,
         branches,
         batteries,
+        self_tests,
+        schedules: raw
+            .schedules
+            .into_iter()
+            .map(super::schedule::build)
+            .collect::<Option<_>>()?,
         derived: raw
             .derived
             .into_iter()

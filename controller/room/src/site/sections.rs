@@ -92,6 +92,11 @@ pub(super) fn sections<'a, W: Hands>(
         derived,
         limits,
         outage: r.table_or("outage", "[outage]").map(outage),
+        schedules: r
+            .tables("schedule", "[[schedule]]", super::schedule::MAX_SCHEDULES)
+            .into_iter()
+            .map(super::schedule::schedule)
+            .collect(),
         operators: r
             .table_or("operators", "[operators]")
             .map(super::outage::operators)
@@ -284,6 +289,7 @@ fn device(mut r: Reader<'_>, has_profiles: bool) -> RawDevice {
         uplinks: r.list("uplinks"),
         fed_by: r.list("fed_by"),
         battery: super::battery::battery(&mut r),
+        test: r.table_or("test", "[device.test]").map(super::self_test::section),
         commands,
         write,
     };

@@ -74,3 +74,46 @@ fn a_policy_that_cannot_be_right_is_refused_with_a_hint() {
         assert!(found, "{says}: {problems:?}");
     }
 }
+
+/// What is wrong with a schedule or a battery test that reads like this.
+fn check_calendar(from: &str, to: &str, expected: &str) {
+    let example = include_str!("../../../../deploy/example/site.toml");
+    let text = example.replacen(from, to, 1);
+    assert_ne!(text, example, "{from} is not in the example");
+    let problems = super::parse::real(&text, std::path::Path::new("/etc/yagura")).unwrap_err();
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert!(
+        messages.iter().any(|message| message.contains(expected)),
+        "{to}: {messages:?}"
+    );
+}
+
+#[test]
+fn a_schedule_that_cannot_be_kept_is_refused() {
+    let hosts = "hosts = [\"app1\"] # [host.start]";
+    check_calendar(hosts, "hosts = [\"ap1\"] # ", "which is no [[host]]");
+    check_calendar(hosts, "hosts = [\"nas2\"] # ", "it has no [host.start]");
+    check_calendar("stop = \"21:00\"", "stop = \"25:00\"", "is not a time of day");
+    check_calendar("dates = [\"12-28\"", "dates = [\"13-28\"", "which is no day");
+    check_calendar("announce = \"10m\"", "announce = \"3h\"", "out of range");
+    check_calendar(
+        "start_on = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"] # 起動",
+        "# ",
+        "would not start again",
+    );
+    check_calendar(
+        "days = [\"mon\", \"tue\", \"wed\", \"thu\", \"fri\"] # 停止",
+        "days = [\"someday\"] # ",
+        "which is no day of the week",
+    );
+}
+
+#[test]
+fn a_battery_test_that_cannot_be_made_is_refused() {
+    let kind = "kind = \"plain\" #";
+    check_calendar(kind, "kind = \"deep\" #", "which its `commands` do not allow");
+    check_calendar(kind, "kind = \"long\" #", "is not a known word");
+    check_calendar("to = \"15:00\"", "to = \"09:00\"", "does not lie after");
+    check_calendar("every_days = 30", "every_days = 1", "every_days");
+    check_calendar("hottest_celsius = 30", "hottest_celsius = 80", "out of range");
+}

@@ -223,7 +223,117 @@ fn records() -> Vec<Record> {
     records.extend(notices());
     records.extend(watching());
     records.extend(exercises());
+    records.extend(batteries());
+    records.extend(schedules());
     records
+}
+
+/// Tests, discharges and changes of batteries.
+fn batteries() -> Vec<Record> {
+    use room::battery::{Levels, Record as Battery, TestKind, TestResult};
+    let ups = || "ups-a".to_owned();
+    let levels = Levels {
+        charge_percent: Some(100.0),
+        voltage: Some(54.2),
+        runtime_s: None,
+        load_percent: Some(31.0),
+    };
+    let mut records = vec![
+        Battery::TestStarted {
+            ups: ups(),
+            order: 7,
+            test: TestKind::Quick,
+            by: "schedule".to_owned(),
+            before: levels,
+        },
+        Battery::TestPutOff {
+            ups: ups(),
+            because: Label::new("停電中", "there is an outage"),
+        },
+        Battery::Discharged {
+            ups: ups(),
+            took_ms: Millis(290_000),
+            from_percent: Some(100.0),
+            to_percent: Some(60.0),
+            promised_s: Some(900.0),
+        },
+        Battery::Changed {
+            ups: ups(),
+            day: 20_781,
+            by: "sato (uid 1000)".to_owned(),
+        },
+    ];
+    for result in [
+        TestResult::Passed,
+        TestResult::Warning,
+        TestResult::Failed,
+        TestResult::Aborted,
+        TestResult::Unknown,
+    ] {
+        records.push(Battery::TestEnded {
+            ups: ups(),
+            order: 7,
+            result,
+            because: Label::new("合格", "it passed"),
+            took_ms: Millis(8_000),
+            least: levels,
+        });
+    }
+    records
+        .into_iter()
+        .map(|record| Record::Battery { record })
+        .collect()
+}
+
+/// What happens by the calendar.
+fn schedules() -> Vec<Record> {
+    use room::outage::operator::Who;
+    use room::outage::{Demand, Record as Power};
+    let schedule = || "nights".to_owned();
+    let hosts = || vec!["web".to_owned()];
+    let day = 20_779;
+    let records = [
+        Power::ScheduleAnnounced {
+            schedule: schedule(),
+            day,
+            stop_ms: Wall(1_795_306_200_000),
+            start_ms: Wall(1_795_307_400_000),
+            hosts: hosts(),
+        },
+        Power::ScheduleNotKept {
+            schedule: schedule(),
+            day,
+            start_ms: Wall(1_795_307_400_000),
+            because: Label::new("停電中", "there is an outage"),
+        },
+        Power::ScheduleCancelled {
+            schedule: schedule(),
+            day,
+            reason: "closing of accounts".to_owned(),
+            by: Who {
+                name: "sato".to_owned(),
+                uid: 1000,
+            },
+        },
+        Power::ScheduleOver {
+            schedule: schedule(),
+            day,
+            hosts: hosts(),
+        },
+        Power::RunExtended {
+            run: 3,
+            because: Label::new("スケジュール運転", "scheduled operation"),
+            scope: hosts(),
+            demand: Demand::Schedule {
+                schedule: schedule(),
+                day,
+            },
+        },
+    ];
+    records
+        .into_iter()
+        .map(|record| Record::Power { record })
+        .collect()
 }
 
 /// Rehearsals, drills and what was learnt.

@@ -4,6 +4,7 @@
 
 mod alarms;
 mod alarms_random;
+mod batteries;
 mod bench;
 mod climate;
 mod derive;

@@ -145,6 +145,7 @@ impl Room {
                 (rule.then != Then::Alarm, self.holds(rule))
             }
             Demand::Operator { .. } => (true, true),
+            Demand::Schedule { schedule, day } => (true, self.is_scheduled(schedule, *day)),
         };
         let hosts = scope.join(" ");
         if !allowed {
@@ -153,6 +154,29 @@ impl Room {
         if !justified {
             self.breaks(format!("a run without a cause began for {hosts}"));
         }
+    }
+
+    /// The stop of this day was announced, this is the first run for it, and it is its time by the clock
+    /// on the wall: not before, and not more than a quarter of an hour after.
+    fn is_scheduled(&self, name: &str, of_day: u16) -> bool {
+        let announced = self.journal.iter().rev().find_map(|(_, record)| match record {
+            Record::ScheduleAnnounced {
+                schedule,
+                day,
+                stop_ms,
+                ..
+            } if schedule == name && *day == of_day => Some(*stop_ms),
+            _ => None,
+        });
+        let runs = self.journal.iter().filter(|(_, record)| {
+            let Record::RunStarted { demand, .. } = record else {
+                return false;
+            };
+            matches!(demand, Demand::Schedule { schedule, day } if schedule == name && *day == of_day)
+        });
+        let late = announced.map(|stop| self.clock().wall.0 - stop.0);
+        // The record may be in the journal already when it is looked at.
+        runs.count() <= 1 && late.is_some_and(|late| (0..=15 * 60_000).contains(&late))
     }
 
     /// Some UPS of these hosts, or of what they use, lost mains as far as anybody can know.

@@ -17,8 +17,14 @@
 //! at 100 db hangs | stays | refuses | cannot be forced | fails 2 | stops 5 | has another key | is up again
 //! at 100 db is off | wakes 20 | sleeps 2   at 100 Sato holds the return | releases the return
 //! at 100 controller dies | reboots          at 100 act goes | comes
+//! at 100 clock in doubt | trusted           an alarm of a clock stands, or does no more
+//! at 100 Sato cancels nights
+//! at 100 ups-a is told to test              by us; it may not say so
 //! at 100 clock +3600                        at 100 Sato rehearses | started the hosts
 //! at 100 Sato drills db [and what uses it]
+//! schedule nights hosts=web days=sun stop=09:10 start=09:30 announce=60
+//!                                        hosts that stand still by the calendar; the room begins on
+//!                                        Sunday 2026-11-22 at 09:00, Monday is a holiday
 //! two persons                            a run, a pause and a skip need a second one
 //! at 100 Sato orders run [of web,db] | abort | pause 60 | resume | skip web;  Suzuki confirms 1
 //! at 100 show                               the power as the page shows it
@@ -30,9 +36,10 @@
 use super::world::{Life, Manner, Room, Wakes, host, policy, site_with, start};
 use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Sight};
+use room::schedule::Schedule;
 use room::site::feeds::Branch;
 use room::site::outage::{About, Operators, Rule, Seen, Sign, Then};
-use room::site::{Confirm, DeviceKind, OnFailure, StepTimes};
+use room::site::{Confirm, DeviceKind, Label, OnFailure, StepTimes};
 use room::time::Millis;
 use std::path::Path;
 
@@ -124,7 +131,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
         group: Some("duty".into()),
         ..Operators::default()
     };
-    let mut check = None;
+    let (mut check, mut schedules) = (None, Vec::new());
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -173,6 +180,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
                     }
                 }
             }
+            ["schedule", name, ref options @ ..] => schedules.push(read_schedule(name, options)?),
             ["credentials", time] => check = Some(minutes(time).ok_or("credentials HH:MM")?),
             ["at" | "until", ..] => {}
             _ => return Err(format!("cannot read: {line}")),
@@ -191,6 +199,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
     }
     site.operators = operators;
     site.check_credentials = check;
+    site.schedules = schedules;
     Ok(Room::new(site, &batteries))
 }
 
@@ -228,6 +237,43 @@ fn read_host(name: &str, options: &[&str]) -> Result<room::site::Host<room::site
         }
     }
     Ok(host)
+}
+
+fn read_schedule(name: &str, options: &[&str]) -> Result<Schedule, String> {
+    let mut schedule = Schedule {
+        name: name.into(),
+        hosts: Vec::new(),
+        days: 0,
+        dates: Vec::new(),
+        except: Vec::new(),
+        stop: 0,
+        start: 0,
+        start_on: 0,
+        start_dates: Vec::new(),
+        announce: Millis(60_000),
+    };
+    let days = |text: &str| {
+        let all = ["mon", "tue", "wed", "thu", "fri", "sat", "sun", "holiday"];
+        let bits = text
+            .split(',')
+            .map(|day| Some(1_u8 << all.iter().position(|known| *known == day)?));
+        bits.collect::<Option<Vec<u8>>>()
+            .map(|bits| bits.into_iter().sum())
+    };
+    for option in options {
+        let (key, value) = option.split_once('=').ok_or("a schedule is key=value")?;
+        let wrong = || format!("cannot read: {option}");
+        match key {
+            "hosts" => schedule.hosts = value.split(',').map(String::from).collect(),
+            "days" => schedule.days = days(value).ok_or_else(wrong)?,
+            "on" => schedule.start_on = days(value).ok_or_else(wrong)?,
+            "stop" => schedule.stop = minutes(value).ok_or_else(wrong)?,
+            "start" => schedule.start = minutes(value).ok_or_else(wrong)?,
+            "announce" => schedule.announce = Millis(millis(value)?),
+            _ => return Err(format!("unknown option of a schedule: {key}")),
+        }
+    }
+    Ok(schedule)
 }
 
 fn then(word: &str) -> Result<Then, String> {
@@ -299,6 +345,16 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             ["answers"] => ups.silent = false,
             ["starts", "a", "test"] => ups.testing = true,
             ["ends", "its", "test"] => ups.testing = false,
+            ["is", "told", "to", "test"] => {
+                let until = Some(room.clock().mono.after(Millis(900_000)));
+                room.tell(Input::BatteryTest { ups: who, until });
+                let ups = room.ups.iter_mut().find(|ups| ups.name == who)?;
+                ups.testing = true;
+                // It does not say so.
+                let silent = [("ups.test.result", "passed"), ("output.source", "battery")];
+                let silent = silent.map(|(fact, word)| (fact.to_owned(), word.to_owned()));
+                ups.says.extend(silent);
+            }
             ["is", "honest"] => ups.says.clear(),
             ["says", facts @ ..] => {
                 for fact in facts {
@@ -370,6 +426,19 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
         ("controller", ["reboots"]) => room.kill(true),
         ("act", ["goes"]) => room.lose_act(),
         ("act", ["comes"]) => room.connect_act(),
+        ("clock", ["in", "doubt"]) => {
+            let doubt = Label::new("試験", "the alarm node-1.clock.off of a clock stands");
+            room.tell(Input::Clock(Some(doubt)));
+        }
+        ("clock", ["trusted"]) => room.tell(Input::Clock(None)),
+        (by, ["cancels", schedule]) => {
+            let wish = Wish::CancelSchedule {
+                schedule: (*schedule).into(),
+                reason: "closing of the year's accounts".into(),
+            };
+            let (person, ask) = (person(by)?, Ask::Wish(wish));
+            room.tell(Input::Operator { person, ask });
+        }
         ("clock", [step]) => room.wall_step += step.parse::<i64>().ok()? * 1000,
         (by, ["drills", host]) => room.tell(drill(host, false, by)),
         (by, ["drills", host, "and", "what", "uses", "it"]) => room.tell(drill(host, true, by)),

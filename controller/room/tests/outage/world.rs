@@ -1097,6 +1097,16 @@ fn describe(record: &Record) -> String {
             format!("would stop {}, but only alarms: {}", hosts.join(" "), because.en)
         }
         Record::RuleOver { rule } => format!("rule {rule}: its evidence is over"),
+        Record::ScheduleAnnounced { schedule, hosts, .. } => {
+            format!("schedule {schedule} announced: will stop {}", hosts.join(" "))
+        }
+        Record::ScheduleNotKept {
+            schedule, because, ..
+        } => format!("schedule {schedule} not kept: {}", because.en),
+        Record::ScheduleCancelled { schedule, by, .. } => format!("schedule {schedule} cancelled by {by}"),
+        Record::ScheduleOver { schedule, hosts, .. } => {
+            format!("schedule {schedule} over: {} may start again", hosts.join(" "))
+        }
         Record::StepStarted { order } if order.verb == Verb::Force => {
             format!("step {} FORCED, try {}", order.step, order.attempt)
         }

@@ -336,6 +336,31 @@ pub(in crate::catalog) const PLAN_STARTED: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const SCHEDULE_NOT_KEPT: Advice = Advice {
+    word: "schedule_not_kept",
+    class: CLASS,
+    priority: Priority::Advisory,
+    latching: false,
+    what: Text::new(
+        "スケジュール運転の停止が行われない",
+        "A scheduled stop was left out",
+    ),
+    cause: Text::new(
+        "時刻の頃に停電やほかの停止・訓練があったか、監視装置が止まっていたか、時計が信頼できません。",
+        "There was an outage, another run or a drill at its time, the controller was down, or a clock is in doubt.",
+    ),
+    consequence: Text::new(
+        "対象のサーバーは動き続けます。電力を使うほかに害はありません。",
+        "Its servers go on running; nothing is lost but the energy.",
+    ),
+    action: Text::new(
+        "時計の警報があれば先に直してください。今日止める必要があれば yagura plan run で停止してください。",
+        "If an alarm of a clock stands, see to that first. If they must stop today, order it with yagura plan run.",
+    ),
+    respond_within: hours(24),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const STOP_WITHHELD: Advice = Advice {
     word: "stop_withheld",
     class: CLASS,
