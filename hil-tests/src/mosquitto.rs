@@ -1,5 +1,6 @@
 //! Debian's mosquitto on loopback.
 
+use crate::certificate::Certificates;
 use crate::{Child, free_port};
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -91,6 +92,25 @@ impl Mosquitto {
         fs::write(&broker.config, text).expect("writing mosquitto.conf");
         broker.restart();
         (broker, addr)
+    }
+
+    /// As [`Mosquitto::start`], with a second listener that speaks TLS with a certificate. Gives its address
+    /// as well.
+    ///
+    /// # Panics
+    /// As [`Mosquitto::start`].
+    #[must_use]
+    pub fn with_certificate(dir: &Path, certificates: &Certificates) -> (Self, SocketAddr) {
+        let addr = free_port();
+        // It reads its files as the user who owns them.
+        let text = format!(
+            "allow_anonymous true\nuser root\nlistener {} {}\nset_tcp_nodelay true\ncertfile {}\nkeyfile {}\n",
+            addr.port(),
+            addr.ip(),
+            certificates.server.display(),
+            certificates.key.display()
+        );
+        (Self::listen(dir, free_port(), &text), addr)
     }
 
     /// From its next start on it knows these identities and their keys.

@@ -1,14 +1,15 @@
 //! Notices at Debian's mosquitto, read by its own client.
 
-use super::notifier_syslog::{leak, notice, sender_of};
+use super::notifier_syslog::{leak, notice, sender_in};
 use controller::core::notifier::Sender;
+use hil_tests::certificate::Certificates;
 use hil_tests::mosquitto::Mosquitto;
 use hil_tests::product::write_secret;
 use hil_tests::{Child, cannot_run, lacking, wait_for};
 use room::notice::text::Language;
 use room::notice::{About, Lamp, Moment};
 use room::site::notifier::Endpoint;
-use room::site::notifier::host::Host;
+use room::site::notifier::host::{Host, Tls};
 use room::site::notifier::mqtt::Mqtt;
 use room::time::Millis;
 use std::net::SocketAddr;
@@ -21,16 +22,23 @@ use std::time::Duration;
 const BOUND: Duration = Duration::from_secs(20);
 
 fn sender(broker: SocketAddr, login: Option<(String, PathBuf)>) -> Sender {
-    sender_of(Endpoint::Mqtt(Box::new(Mqtt {
+    sender_to(broker, login, None, Path::new("/nonexistent"))
+}
+
+/// `dir` is where its way to TLS has its socket.
+fn sender_to(broker: SocketAddr, login: Option<(String, PathBuf)>, tls: Option<Tls>, dir: &Path) -> Sender {
+    let to = Endpoint::Mqtt(Box::new(Mqtt {
         broker: Host {
             name: broker.ip().to_string(),
             port: broker.port(),
         },
+        tls,
         login,
         topic: "yagura/honcho".to_owned(),
         language: Language::Ja,
         timeout: Millis::from_secs(3),
-    })))
+    }));
+    sender_in(to, dir)
 }
 
 /// `mosquitto_sub`, which writes topic and payload, a line each, to a file.
@@ -152,4 +160,58 @@ async fn a_broker_that_refuses_our_account_or_our_topic_needs_a_person() {
         !refused.retryable && refused.problem.contains("can be read by others"),
         "{refused:?}"
     );
+}
+
+/// The broker shows a certificate, and is told nothing before it is the right one.
+#[tokio::test]
+async fn over_tls_the_broker_must_be_the_one_that_the_site_names() {
+    if cannot_run(lacking(&["mosquitto", "mosquitto_pub", "openssl"])) {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(dir.path());
+    let (mut broker, addr) = Mosquitto::with_certificate(dir.path(), &certificates);
+    let by = |ca_file: &Path, name: Option<&str>| {
+        let tls = Tls {
+            ca_file: Some(ca_file.to_owned()),
+            name: name.map(str::to_owned),
+        };
+        sender_to(addr, None, Some(tls), dir.path())
+    };
+    // By its authority, and by its own certificate as a pin.
+    for (number, file) in [&certificates.authority, &certificates.server].iter().enumerate() {
+        let mut sender = by(file, None);
+        sender.send(&leak(Moment::Raised)).await.unwrap();
+        let heard = Listener::start(broker.addr, dir.path(), &format!("heard-{number}"));
+        heard.heard("1 yagura/honcho/alarm/leak.1 {").await;
+        heard.heard("1 yagura/honcho/available online").await;
+        drop(sender);
+        heard.heard("0 yagura/honcho/available offline").await;
+    }
+    // Another authority, and another name than the certificate has: a person must look.
+    let folder = dir.path().join("other");
+    std::fs::create_dir(&folder).unwrap();
+    let other = Certificates::make(&folder);
+    for (file, name) in [
+        (&other.authority, None),
+        (&certificates.authority, Some("bus.city.example")),
+    ] {
+        let refused = by(file, name).send(&leak(Moment::Raised)).await;
+        let refused = refused.unwrap_err();
+        assert!(
+            !refused.retryable && refused.problem.contains("TLS with"),
+            "{refused:?}"
+        );
+    }
+    // Away and back: the same sender finds it again.
+    let mut sender = by(&certificates.authority, None);
+    sender.send(&leak(Moment::Raised)).await.unwrap();
+    broker.kill();
+    let away = sender.send(&leak(Moment::Raised)).await.unwrap_err();
+    assert!(away.retryable, "{away:?}");
+    broker.restart();
+    wait_for("the broker has it after all", BOUND, async || {
+        sender.send(&leak(Moment::Raised)).await.ok()
+    })
+    .await;
 }

@@ -5,6 +5,7 @@ use hil_tests::certificate::Certificates;
 use hil_tests::{Child, cannot_run, free_port, free_udp_port, lacking, wait_for};
 use room::notice::text::Language;
 use room::notice::{About, Moment, Notice, Told};
+use room::site::notifier::host::Tls;
 use room::site::notifier::syslog::{Syslog, Transport};
 use room::site::notifier::{Endpoint, Notifier};
 use room::site::{Label, Priority};
@@ -164,10 +165,10 @@ impl Rsyslog {
     fn tls(&self, ca_file: &Path, name: Option<&str>) -> Sender {
         self.sender(
             self.tls,
-            Transport::Tls {
+            Transport::Tls(Tls {
                 ca_file: Some(ca_file.to_owned()),
                 name: name.map(str::to_owned),
-            },
+            }),
         )
     }
 }

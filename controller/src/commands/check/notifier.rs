@@ -2,6 +2,7 @@
 
 use super::{Disk, PASSWORD, SECRET_MODE, password, usm_files};
 use crate::snmp::PASSWORD_MIN;
+use room::site::notifier::host::Tls;
 use room::site::notifier::syslog::Transport;
 use room::site::notifier::webhook::{self, UrlFrom};
 use room::site::notifier::{Endpoint, Notifier};
@@ -43,9 +44,9 @@ pub(super) fn check(disk: &mut Disk<'_>, notifiers: &[Notifier]) {
                 }
             }
             Endpoint::Syslog(syslog) => {
-                if let Transport::Tls {
+                if let Transport::Tls(Tls {
                     ca_file: Some(file), ..
-                } = &syslog.transport
+                }) = &syslog.transport
                 {
                     certificates(disk, &way("ca_file"), file);
                 }
@@ -58,6 +59,9 @@ pub(super) fn check(disk: &mut Disk<'_>, notifiers: &[Notifier]) {
             Endpoint::Mqtt(mqtt) => {
                 if let Some((_, file)) = &mqtt.login {
                     secret(disk, &way("password_file"), file, 1, PASSWORD);
+                }
+                if let Some(file) = mqtt.tls.as_ref().and_then(|tls| tls.ca_file.as_ref()) {
+                    certificates(disk, &way("ca_file"), file);
                 }
             }
             Endpoint::Patlite(_) => {}

@@ -11,6 +11,7 @@ mod reach;
 mod smtp;
 mod snmp;
 mod syslog;
+mod tunnel;
 mod webhook;
 
 #[cfg(test)]
@@ -237,7 +238,13 @@ impl Means {
             Endpoint::Mqtt(config) => {
                 let client_id = format!("{}-{}", ground.mqtt_id, notifier.name);
                 let config = config.as_ref().clone();
-                Self::Mqtt(Box::new(mqtt::Mqtt::new(config, client_id, utc_offset_min)))
+                let socket = ground.data_dir.join(format!("notifier-{}.sock", notifier.name));
+                Self::Mqtt(Box::new(mqtt::Mqtt::new(
+                    config,
+                    client_id,
+                    socket,
+                    utc_offset_min,
+                )))
             }
             Endpoint::Patlite(config) => Self::Patlite(patlite::Patlite::new(config.clone())),
         }

@@ -13,17 +13,18 @@
 //! is dropped with what it still holds, and the next attempt has a new one: nothing old is sent
 //! after something newer. A program that sees a `key` twice drops the second.
 //!
-//! It subscribes to nothing and takes no commands.
+//! It subscribes to nothing and takes no commands. TLS is a [`Tunnel`]'s.
 
+use super::tunnel::Tunnel;
 use crate::core::source::mqtt::ExternalConfig;
 use room::notice::document::document;
 use room::notice::{About, Moment, Notice, SendFailure};
 use room::site::notifier::mqtt as config;
-use rumqttc::NetworkOptions;
-use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet, PubAckReason};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{NetworkOptions, Outgoing, Transport};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -47,6 +48,7 @@ const MAX_LEVEL: usize = 100;
 pub(super) struct Mqtt {
     config: config::Mqtt,
     client_id: String,
+    socket: PathBuf,
     utc_offset_min: i16,
     link: Option<Link>,
 }
@@ -57,6 +59,7 @@ struct Link {
     news: mpsc::Receiver<News>,
     state: watch::Receiver<State>,
     task: AbortHandle,
+    _tunnel: Option<Tunnel>,
 }
 
 impl Drop for Link {
@@ -85,11 +88,13 @@ enum News {
 }
 
 impl Mqtt {
-    /// `client_id` names our session, the same after every start and another one for each notifier.
-    pub(super) fn new(config: config::Mqtt, client_id: String, utc_offset_min: i16) -> Self {
+    /// `client_id` names our session, the same after every start and another one for each notifier;
+    /// `socket` is a file for its way to TLS.
+    pub(super) fn new(config: config::Mqtt, client_id: String, socket: PathBuf, utc_offset_min: i16) -> Self {
         Self {
             config,
             client_id,
+            socket,
             utc_offset_min,
             link: None,
         }
@@ -146,21 +151,35 @@ impl Mqtt {
             Some((user, path)) => Some((user.clone(), super::reach::secret(path).await?)),
         };
         let broker = ExternalConfig {
-            host: self.config.broker.name.clone(),
+            host: match &self.config.tls {
+                None => self.config.broker.name.clone(),
+                Some(_) => self.socket.to_string_lossy().into_owned(),
+            },
             port: self.config.broker.port,
             login,
             client_id: self.client_id.clone(),
         };
         let topic = format!("{}/available", self.config.topic);
-        let (client, events) = AsyncClient::new(options(&broker, &topic), REQUESTS);
+        let mut options = options(&broker, &topic);
+        let tunnel = match &self.config.tls {
+            None => None,
+            Some(tls) => {
+                let tunnel = Tunnel::open(&self.socket, self.config.broker.clone(), tls.clone())?;
+                options.set_transport(Transport::Unix);
+                Some(tunnel)
+            }
+        };
+        let problem = tunnel.as_ref().map(Tunnel::problem);
+        let (client, events) = AsyncClient::new(options, REQUESTS);
         let (tell, news) = mpsc::channel(NEWS);
         let (say, state) = watch::channel(State::Calling);
-        let task = tokio::spawn(poll(events, client.clone(), topic, tell, say)).abort_handle();
+        let task = tokio::spawn(poll(events, client.clone(), topic, tell, say, problem)).abort_handle();
         Ok(Link {
             client,
             news,
             state,
             task,
+            _tunnel: tunnel,
         })
     }
 }
@@ -242,6 +261,7 @@ async fn poll(
     available: String,
     tell: mpsc::Sender<News>,
     say: watch::Sender<State>,
+    tunnel: Option<watch::Receiver<Option<SendFailure>>>,
 ) {
     loop {
         // Nobody may be listening between two notices: news that nobody waits for are dropped.
@@ -257,7 +277,9 @@ async fn poll(
             }
             Ok(_) => {}
             Err(error) => {
-                say.send_replace(State::Away(failure(&error)));
+                // What the tunnel met says more than that the socket file went quiet.
+                let met = tunnel.as_ref().and_then(|problem| problem.borrow().clone());
+                say.send_replace(State::Away(met.unwrap_or_else(|| failure(&error))));
                 drop(tell.try_send(News::Lost));
                 tokio::time::sleep(PAUSE).await;
             }

@@ -20,6 +20,7 @@ use room::notice::document::word;
 use room::notice::text::{Language, line, text};
 use room::notice::{About, Moment, Notice, SendFailure, Told};
 use room::site::Priority;
+use room::site::notifier::host::Tls;
 use room::site::notifier::syslog::{self as config, Transport};
 use room::time::Wall;
 use rustls::pki_types::ServerName;
@@ -80,7 +81,7 @@ impl Syslog {
         }
         let longest = match self.config.transport {
             Transport::Udp => DATAGRAM_MAX,
-            Transport::Tcp | Transport::Tls { .. } => MESSAGE_MAX,
+            Transport::Tcp | Transport::Tls(_) => MESSAGE_MAX,
         };
         let text = spoken(notice, self.config.language, self.utc_offset_min);
         let message = message(notice, self.config.facility, &self.host, &text, longest);
@@ -112,7 +113,7 @@ impl Syslog {
                     .await
                     .map_err(|error| passing("sending to", error))
             }
-            Transport::Tls { ca_file, name } => {
+            Transport::Tls(Tls { ca_file, name }) => {
                 let believe = ca_file
                     .as_ref()
                     .map_or(Believe::Machine, |path| Believe::File(path));

@@ -7,6 +7,7 @@
 use crate::site::problem::{Kind, first_odd};
 use crate::site::reader::{At, Found, Reader};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// Longest name of a host (RFC 1035 2.3.4).
 const MAX_NAME: usize = 253;
@@ -18,6 +19,40 @@ pub struct Host {
     pub name: String,
     /// Port, never 0.
     pub port: u16,
+}
+
+/// Whom a server with TLS must be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// PEM file with the authority, or the server's own certificate as a pin; `None`: the
+    /// authorities of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// The name in the server's certificate, where it is not the address.
+    pub name: Option<String>,
+}
+
+/// `ca_file` and `tls_name`, which mean nothing without TLS.
+pub(super) fn tls(r: &mut Reader<'_>, is_tls: bool) -> Tls {
+    let ca_file = r.path_or("ca_file");
+    let name = r.text_or("tls_name");
+    let keys = [
+        ("ca_file", ca_file.as_ref().map(|file| &file.span)),
+        ("tls_name", name.as_ref().map(|name| &name.span)),
+    ];
+    for (key, at) in keys.into_iter().filter(|_| !is_tls) {
+        if let Some(at) = at {
+            r.sink().error_hint(
+                Kind::Conflict,
+                at,
+                format!("`{key}` means nothing without TLS"),
+                "take it out, or write transport = \"tls\"",
+            );
+        }
+    }
+    Tls {
+        ca_file: ca_file.map(|file| file.value),
+        name: name.map(|name| name.value),
+    }
 }
 
 impl Host {

@@ -3,7 +3,7 @@
 //! The endpoint of our own serves the nodes and nobody else: it has no accounts for those who would
 //! listen. So this names a broker of the site, which may be the one of `[mqtt]`.
 
-use super::host::{self, Host};
+use super::host::{self, Host, Tls};
 use super::keys::{self, NETWORK_TIMEOUT};
 use crate::notice::text::Language;
 use crate::site::problem::{Kind, first_odd};
@@ -21,6 +21,8 @@ const MAX_TOPIC: usize = 128;
 pub struct Mqtt {
     /// Where it listens.
     pub broker: Host,
+    /// Whom it must be by its certificate; `None`: no TLS.
+    pub tls: Option<Tls>,
     /// Account and the file with its password; `None` for a broker without accounts.
     pub login: Option<(String, PathBuf)>,
     /// Topic above ours: `yagura/<site>`, without a slash at either end.
@@ -34,6 +36,12 @@ pub struct Mqtt {
 /// The keys of the table beside `name`, `label` and `kind`.
 pub(super) fn read(r: &mut Reader<'_>) -> Option<Mqtt> {
     let broker = host::read(r, "broker", "192.168.10.2:1883");
+    let words = [("tcp", false), ("tls", true)];
+    let is_wrong = r.has("transport");
+    let transport = r.word_or("transport", &words).map(|word| word.value);
+    let is_wrong = is_wrong && transport.is_none();
+    let is_tls = transport.unwrap_or(false);
+    let tls = host::tls(r, is_tls || is_wrong);
     let user = r.text_or("user");
     let password = r.path_or("password_file");
     let topic = r.text("topic", "the branch of our topics, e.g. \"yagura/honcho\"");
@@ -61,8 +69,12 @@ pub(super) fn read(r: &mut Reader<'_>) -> Option<Mqtt> {
         );
         return None;
     }
+    if is_wrong {
+        return None;
+    }
     Some(Mqtt {
         broker: broker?.value,
+        tls: is_tls.then_some(tls),
         login: user.zip(password).map(|(user, file)| (user.value, file.value)),
         topic: topic.value,
         language: language?,

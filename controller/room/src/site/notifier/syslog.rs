@@ -1,12 +1,11 @@
 //! `[[notifier]]` with `kind = "syslog"`: a log server of the site.
 
+use super::host::{self, Tls};
 use super::keys::{self, NETWORK_TIMEOUT};
 use crate::notice::text::Language;
-use crate::site::problem::Kind;
 use crate::site::reader::Reader;
 use crate::time::Millis;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 /// Whole length of one message's way, unless written.
 pub const SYSLOG_TIMEOUT: Millis = Millis::from_secs(10);
@@ -34,13 +33,7 @@ pub enum Transport {
     /// RFC 6587 with octet counting.
     Tcp,
     /// RFC 5425.
-    Tls {
-        /// PEM file with the authority, or the server's own certificate as a pin; `None`: the
-        /// authorities of this machine.
-        ca_file: Option<PathBuf>,
-        /// The name in the server's certificate, where it is not the address.
-        name: Option<String>,
-    },
+    Tls(Tls),
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -72,8 +65,8 @@ pub(super) fn read(r: &mut Reader<'_>) -> Option<Syslog> {
     let addr = r.addr("addr", "\"192.168.10.6:6514\"");
     let words = [("udp", Word::Udp), ("tcp", Word::Tcp), ("tls", Word::Tls)];
     let transport = r.word("transport", &words);
-    let ca_file = r.path_or("ca_file");
-    let name = r.text_or("tls_name");
+    let is_tls = transport.as_ref().is_none_or(|word| word.value == Word::Tls);
+    let tls = host::tls(r, is_tls);
     let facility_written = r.has("facility");
     let facility = match r.word_or("facility", &FACILITIES) {
         Some(facility) => Some(facility.value),
@@ -83,31 +76,12 @@ pub(super) fn read(r: &mut Reader<'_>) -> Option<Syslog> {
     let language = keys::language(r);
     let timeout = keys::timeout(r, SYSLOG_TIMEOUT, NETWORK_TIMEOUT);
 
-    let transport = transport?.value;
-    if transport != Word::Tls {
-        for (key, at) in [
-            ("ca_file", ca_file.as_ref().map(|file| &file.span)),
-            ("tls_name", name.as_ref().map(|name| &name.span)),
-        ] {
-            if let Some(at) = at {
-                r.sink().error_hint(
-                    Kind::Conflict,
-                    at,
-                    format!("`{key}` means nothing without TLS"),
-                    "take it out, or write transport = \"tls\"",
-                );
-            }
-        }
-    }
     Some(Syslog {
         addr: addr?.value,
-        transport: match transport {
+        transport: match transport?.value {
             Word::Udp => Transport::Udp,
             Word::Tcp => Transport::Tcp,
-            Word::Tls => Transport::Tls {
-                ca_file: ca_file.map(|file| file.value),
-                name: name.map(|name| name.value),
-            },
+            Word::Tls => Transport::Tls(tls),
         },
         facility: facility?,
         language: language?,

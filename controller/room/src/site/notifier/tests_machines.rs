@@ -36,7 +36,14 @@ fn what_is_not_written_has_a_safe_default() {
     let Endpoint::Mqtt(bus) = one(BUS) else {
         unreachable!()
     };
-    assert_eq!((bus.login, bus.broker.port), (None, 1883));
+    assert_eq!((bus.login, bus.broker.port, bus.tls), (None, 1883, None));
+    let Endpoint::Mqtt(bus) = one(&format!("{BUS}transport = \"tls\"\nca_file = \"bus.pem\"\n")) else {
+        unreachable!()
+    };
+    assert_eq!(
+        bus.tls.and_then(|tls| tls.ca_file).as_deref(),
+        Some(Path::new("/etc/yagura/bus.pem"))
+    );
     let Endpoint::Patlite(tower) = one(TOWER) else {
         unreachable!()
     };
@@ -118,6 +125,20 @@ fn every_mistake_is_reported_at_its_line() {
             "topic = \"yagura\"\nuser = \"u\"",
             1,
             "belong together",
+        ),
+        (
+            BUS,
+            "topic = \"yagura/honcho\"",
+            "topic = \"yagura\"\nca_file = \"x\"",
+            6,
+            "means nothing without TLS",
+        ),
+        (
+            BUS,
+            "topic = \"yagura/honcho\"",
+            "topic = \"yagura\"\ntransport = \"ssl\"",
+            6,
+            "not a known word",
         ),
         (
             BUS,
