@@ -15,8 +15,9 @@
 )]
 
 use controller::core::store::open_journal;
+use hil_tests::hook::{Hook, Posted};
 use hil_tests::http::Stream;
-use hil_tests::product::{Yagura, write_secret};
+use hil_tests::product::{Yagura, resident_mb, write_secret};
 use hil_tests::sitefile::SiteFile;
 use hil_tests::{free_port, wait_for};
 use room::record::{Entry, Record};
@@ -268,13 +269,15 @@ fn raised(stream: &Stream, id: &str, begun: Instant) -> Passed {
 async fn flood() {
     let dir = folder();
     let endpoint = free_port();
+    let mut hook = Hook::start(None).await;
     let ups = Ups::start(Model::rack_1500("F"), Mib::Rfc1628, "bench")
         .await
         .expect("a socket");
     let mut site = SiteFile::new(dir.path())
         .builtin_mqtt(endpoint)
         .node(DOOR, key(DOOR), "60s")
-        .ups("ups-a", ups.addr, "bench");
+        .ups("ups-a", ups.addr, "bench")
+        .told_by_hook(hook.addr);
     for node in 100..100 + NODES {
         site = site.with(&lines(dir.path(), node)).with(&limits(node));
     }
@@ -299,10 +302,10 @@ async fn flood() {
         (heard == 1 + others.len() && answers).then_some(())
     })
     .await;
-    let memory = || yagura.role("core").map_or(f64::NAN, resident_mb);
+    let memory = || yagura.role("core").and_then(resident_mb).unwrap_or(f64::NAN);
     for storm in [false, true] {
         let before = (memory(), block_in_place(|| journaled(&yagura)));
-        let (mut doors, mut mains) = (Vec::new(), Vec::new());
+        let (mut doors, mut mains, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         let mut alarms = 0;
         for _ in 0..ROUNDS {
             let stop = AtomicBool::new(false);
@@ -317,12 +320,14 @@ async fn flood() {
                     let cutting = scope.spawn(|| {
                         again_and_again(&yagura, &stop, "ups-a.on_battery", |on| ups.set_mains(!on))
                     });
+                    let looking = scope.spawn(|| pictures(&yagura, &stop));
                     let count = if storm { pour(&others) } else { 0 };
                     if !storm {
                         std::thread::sleep(FLOOD);
                     }
                     stop.store(true, Ordering::Relaxed);
                     let ended = "it measures until it is told to stop";
+                    seen.extend(looking.join().expect(ended));
                     (count, opening.join().expect(ended), cutting.join().expect(ended))
                 })
             });
@@ -349,13 +354,10 @@ async fn flood() {
         if storm {
             let journaled = block_in_place(|| journaled(&yagura)) - before.1;
             println!("  alarms of temperatures in the journal: {journaled} of {alarms}");
-            let asked = Instant::now();
-            let answer = block_in_place(|| yagura.get("/api/v1/snapshot"));
-            println!(
-                "  the first picture after it: {:.0} kB in {:.0} ms",
-                answer.body.len() as f64 / 1e3,
-                millis(asked.elapsed())
-            );
+        }
+        report("the whole picture for a page, asked for again and again", seen);
+        if storm {
+            told(&mut hook).await;
         }
         println!(
             "  core resident: {:.1} MB before, {:.1} MB after",
@@ -363,6 +365,30 @@ async fn flood() {
             memory()
         );
     }
+}
+
+/// What one person was sent, once the summary of the flood is there.
+async fn told(hook: &mut Hook) {
+    let mut told = Vec::new();
+    wait_for("the summary of the flood", BOUND, async || {
+        told.extend(hook.rest().iter().map(Posted::json));
+        told.iter().any(|json| json["summary"].is_object()).then_some(())
+    })
+    .await;
+    let of = |word: &str| {
+        let alarms = told.iter().map(|json| &json["alarm"]);
+        let raised = alarms.filter(|alarm| alarm["moment"] == "raised");
+        raised
+            .filter(|alarm| alarm["id"].as_str().is_some_and(|id| id.starts_with(word)))
+            .count()
+    };
+    println!(
+        "  messages to one person until the summary: {} in all; raised, told singly: {} temperatures, {} doors, {} UPS",
+        told.len(),
+        of("t."),
+        of("door."),
+        of("ups-a."),
+    );
 }
 
 /// Ten thousand alarms in ten seconds.
@@ -378,6 +404,19 @@ fn pour(nodes: &[Node]) -> u32 {
     FLIPS * u32::from(NODES) * u32::from(CHANNELS)
 }
 
+/// What each whole picture took in milliseconds, asked for as a page that is opened does.
+fn pictures(yagura: &Yagura, stop: &AtomicBool) -> Vec<f64> {
+    let mut took = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let asked = Instant::now();
+        let answer = yagura.get("/api/v1/snapshot");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        took.push(millis(asked.elapsed()));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    took
+}
+
 /// Something happens and is over again, until it is enough; each time its alarm is waited for.
 fn again_and_again(yagura: &Yagura, stop: &AtomicBool, id: &str, set: impl Fn(bool)) -> Vec<Passed> {
     let stream = yagura.stream();
@@ -391,14 +430,6 @@ fn again_and_again(yagura: &Yagura, stop: &AtomicBool, id: &str, set: impl Fn(bo
         std::thread::sleep(Duration::from_millis(40));
     }
     all
-}
-
-/// Megabytes that a process holds in memory.
-fn resident_mb(id: i32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kb.unwrap_or(f64::NAN) / 1024.0
 }
 
 /// Alarms of temperatures that were raised so far.

@@ -19,6 +19,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// How the server treats requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +193,46 @@ impl Api {
     #[must_use]
     pub fn is_off(&self) -> bool {
         *self.off.borrow()
+    }
+}
+
+/// What a server answers from: the state of a simulated machine.
+pub trait Simulated: Send + 'static {
+    /// What has happened until now, without anybody asking.
+    fn pass(&mut self, now: Instant);
+    /// The answer to a request; `off` switches the machine off.
+    fn answer(&mut self, call: &Call, off: &watch::Sender<bool>) -> Reply;
+}
+
+/// The state that a server shares with its test, up to date whenever somebody looks.
+#[derive(Debug)]
+pub struct Kept<S>(Arc<Mutex<S>>);
+
+impl<S: Simulated> Kept<S> {
+    /// Looks at it, or changes it.
+    ///
+    /// # Panics
+    /// When a test panicked while it looked.
+    pub fn with<T>(&self, f: impl FnOnce(&mut S) -> T) -> T {
+        let mut state = self.0.lock().expect("no test panics while it holds this");
+        state.pass(Instant::now());
+        f(&mut state)
+    }
+}
+
+impl Api {
+    /// A server that answers from a state, and the state.
+    ///
+    /// # Panics
+    /// As [`Api::start`].
+    pub async fn of<S: Simulated>(certificates: &Certificates, state: S) -> (Self, Kept<S>) {
+        let kept = Kept(Arc::new(Mutex::new(state)));
+        let shared = Kept(Arc::clone(&kept.0));
+        let api = Self::start(certificates, move |call, off| {
+            shared.with(|state| state.answer(call, off))
+        })
+        .await;
+        (api, kept)
     }
 }
 

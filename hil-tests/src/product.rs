@@ -229,6 +229,15 @@ impl Yagura {
     }
 }
 
+/// Megabytes that a process holds in memory; `None` when it is gone.
+#[must_use]
+pub fn resident_mb(id: i32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kb: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kb / 1024.0)
+}
+
 fn serving(line: &str) -> Option<SocketAddr> {
     line.split_once("http://")?.1.trim_end_matches('/').parse().ok()
 }

@@ -5,12 +5,11 @@
 //! lock, so that a second one fails; a shutdown of a guest that does not react lasts until its
 //! time-out, and then fails or forces; rights are those of the token, per path.
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Kept, Reply, Simulated};
 use crate::certificate::Certificates;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -55,7 +54,7 @@ struct State {
 pub struct Pve {
     /// Its server.
     pub api: Api,
-    state: Arc<Mutex<State>>,
+    state: Kept<State>,
 }
 
 impl Pve {
@@ -81,27 +80,14 @@ impl Pve {
         }
         let rights = vec!["Sys.Audit", "Sys.PowerMgmt"];
         state.rights.insert(format!("/nodes/{NODE}"), rights);
-        let state = Arc::new(Mutex::new(state));
-        let shared = Arc::clone(&state);
-        let api = Api::start(certificates, move |call, off| {
-            let mut state = shared.lock().expect("no test panics while it holds this");
-            state.pass(Instant::now());
-            state.answer(call, off)
-        })
-        .await;
+        let (api, state) = Api::of(certificates, state).await;
         Self { api, state }
-    }
-
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().expect("no test panics while it holds this");
-        state.pass(Instant::now());
-        f(&mut state)
     }
 
     /// Names of those that run, in order of their numbers.
     #[must_use]
     pub fn running(&self) -> Vec<String> {
-        self.with(|state| {
+        self.state.with(|state| {
             let running = state.guests.values().filter(|guest| guest.runs);
             running.map(|guest| guest.name.clone()).collect()
         })
@@ -109,7 +95,7 @@ impl Pve {
 
     /// Takes a right from the token.
     pub fn forbid(&self, path: &str, right: &str) {
-        self.with(|state| {
+        self.state.with(|state| {
             if let Some(rights) = state.rights.get_mut(path) {
                 rights.retain(|other| *other != right);
             }
@@ -118,7 +104,7 @@ impl Pve {
 
     /// Switches a guest off, as its user would.
     pub fn switch_off(&self, vmid: u64) {
-        self.with(|state| {
+        self.state.with(|state| {
             if let Some(guest) = state.guests.get_mut(&vmid) {
                 guest.runs = false;
             }
@@ -136,8 +122,7 @@ impl Pve {
     }
 }
 
-impl State {
-    /// What has happened until now.
+impl Simulated for State {
     fn pass(&mut self, now: Instant) {
         for task in self.tasks.values_mut() {
             if !task.ended && task.ends <= now {
@@ -147,12 +132,6 @@ impl State {
                 }
             }
         }
-    }
-
-    fn may(&self, path: &str, right: &str) -> bool {
-        self.rights
-            .get(path)
-            .is_some_and(|rights| rights.contains(&right))
     }
 
     fn answer(&mut self, call: &Call, off: &watch::Sender<bool>) -> Reply {
@@ -244,6 +223,14 @@ impl State {
                 &json!({"data": null, "message": format!("Method '{} /{path}' not implemented", call.method)}),
             ),
         }
+    }
+}
+
+impl State {
+    fn may(&self, path: &str, right: &str) -> bool {
+        self.rights
+            .get(path)
+            .is_some_and(|rights| rights.contains(&right))
     }
 
     fn begin(&mut self, vmid: u64, word: &str, call: &Call) -> Reply {

@@ -195,6 +195,18 @@ impl SiteFile {
         self.with(&format!("[outage]\n{lines}\n"))
     }
 
+    /// Everybody on duty is told of every alarm by a webhook at this address.
+    #[must_use]
+    pub fn told_by_hook(self, addr: SocketAddr) -> Self {
+        let key = write_secret(&self.dir.join("hook.key"), &"0".repeat(32));
+        self.with(&format!(
+            "[[notifier]]\nname = \"hook\"\nkind = \"webhook\"\ntemplate = \"generic\"\nurl = \"http://{addr}/in\"\n\
+             key_file = \"{}\"\n[[contact]]\nname = \"staff\"\nvia = [{{ notifier = \"hook\" }}]\n\
+             [[route]]\nname = \"all\"\nsteps = [{{ contacts = [\"staff\"] }}]\n",
+            key.display()
+        ))
+    }
+
     /// Anything else.
     #[must_use]
     pub fn with(mut self, text: &str) -> Self {

@@ -5,13 +5,13 @@
 //! errors are 400 `ALREADY_IN_DESIRED_STATE`, 401 `UNAUTHENTICATED`, 403 `UNAUTHORIZED`, 404 `NOT_FOUND`,
 //! 503 `SERVICE_UNAVAILABLE`.
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Kept, Reply, Simulated};
 use crate::certificate::Certificates;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The account that vCenter knows.
@@ -45,7 +45,7 @@ struct State {
 pub struct Vcenter {
     /// Its server.
     pub api: Api,
-    state: Arc<Mutex<State>>,
+    state: Kept<State>,
 }
 
 impl Vcenter {
@@ -68,27 +68,14 @@ impl Vcenter {
             };
             state.vms.insert(format!("vm-{}", 40 + at), vm);
         }
-        let state = Arc::new(Mutex::new(state));
-        let shared = Arc::clone(&state);
-        let api = Api::start(certificates, move |call, _| {
-            let mut state = shared.lock().expect("no test panics while it holds this");
-            state.pass(Instant::now());
-            state.answer(call)
-        })
-        .await;
+        let (api, state) = Api::of(certificates, state).await;
         Self { api, state }
-    }
-
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().expect("no test panics while it holds this");
-        state.pass(Instant::now());
-        f(&mut state)
     }
 
     /// Names of those that run.
     #[must_use]
     pub fn running(&self) -> Vec<String> {
-        self.with(|state| {
+        self.state.with(|state| {
             let running = state.vms.values().filter(|vm| vm.runs);
             running.map(|vm| vm.name.clone()).collect()
         })
@@ -97,12 +84,12 @@ impl Vcenter {
     /// Sessions that nobody ended.
     #[must_use]
     pub fn sessions(&self) -> usize {
-        self.with(|state| state.sessions.len())
+        self.state.with(|state| state.sessions.len())
     }
 
     /// VMware Tools of a machine end.
     pub fn end_tools(&self, name: &str) {
-        self.with(|state| {
+        self.state.with(|state| {
             for vm in state.vms.values_mut().filter(|vm| vm.name == name) {
                 vm.tools = false;
             }
@@ -111,7 +98,7 @@ impl Vcenter {
 
     /// Takes the right to switch from the account.
     pub fn forbid(&self) {
-        self.with(|state| state.may_switch = false);
+        self.state.with(|state| state.may_switch = false);
     }
 
     /// Writes the password into a file of its owner alone.
@@ -123,7 +110,7 @@ impl Vcenter {
     }
 }
 
-impl State {
+impl Simulated for State {
     fn pass(&mut self, now: Instant) {
         for vm in self.vms.values_mut() {
             if vm.stops.is_some_and(|stops| stops <= now) {
@@ -133,7 +120,7 @@ impl State {
         }
     }
 
-    fn answer(&mut self, call: &Call) -> Reply {
+    fn answer(&mut self, call: &Call, _: &watch::Sender<bool>) -> Reply {
         let parts: Vec<&str> = call.path.trim_start_matches('/').split('/').collect();
         if (call.method.as_str(), &parts[..]) == ("POST", &["api", "session"]) {
             if call.header("authorization") != BASIC {
@@ -182,7 +169,9 @@ impl State {
             _ => refusal(404, "NOT_FOUND", "Not found."),
         }
     }
+}
 
+impl State {
     fn switch(&mut self, method: &str, id: &str, rest: &str, action: &str) -> Reply {
         let may = self.may_switch;
         let Some(vm) = self.vms.get_mut(id) else {

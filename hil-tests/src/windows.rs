@@ -5,14 +5,13 @@
 //! with code 2150858793; output comes in pieces, in base64; a shell lives until it is deleted. It
 //! understands the few programs and scripts that it is sent, by what they say, and refuses every other.
 
-use crate::api::{Api, Call, Reply};
+use crate::api::{Api, Call, Kept, Reply, Simulated};
 use crate::certificate::Certificates;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use roxmltree::{Document, Node};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -55,7 +54,7 @@ struct State {
 pub struct Windows {
     /// Its server.
     pub api: Api,
-    state: Arc<Mutex<State>>,
+    state: Kept<State>,
 }
 
 impl Windows {
@@ -75,27 +74,14 @@ impl Windows {
             };
             state.vms.insert(format!("6695eb01-f6a4-8304-79aa-{at:012x}"), vm);
         }
-        let state = Arc::new(Mutex::new(state));
-        let shared = Arc::clone(&state);
-        let api = Api::start(certificates, move |call, off| {
-            let mut state = shared.lock().expect("no test panics while it holds this");
-            state.pass(Instant::now());
-            state.answer(call, off)
-        })
-        .await;
+        let (api, state) = Api::of(certificates, state).await;
         Self { api, state }
-    }
-
-    fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().expect("no test panics while it holds this");
-        state.pass(Instant::now());
-        f(&mut state)
     }
 
     /// Names of the guests that run.
     #[must_use]
     pub fn running(&self) -> Vec<String> {
-        self.with(|state| {
+        self.state.with(|state| {
             let running = state.vms.values().filter(|vm| vm.runs);
             running.map(|vm| vm.name.clone()).collect()
         })
@@ -104,23 +90,23 @@ impl Windows {
     /// Shells that nobody closed.
     #[must_use]
     pub fn shells(&self) -> usize {
-        self.with(|state| state.shells.len())
+        self.state.with(|state| state.shells.len())
     }
 
     /// Command lines that were run, scripts decoded.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.with(|state| state.lines.clone())
+        self.state.with(|state| state.lines.clone())
     }
 
     /// Takes the right to shut down from the account.
     pub fn forbid(&self) {
-        self.with(|state| state.may_shut_down = false);
+        self.state.with(|state| state.may_shut_down = false);
     }
 
     /// A guest loses its integration services.
     pub fn end_services(&self, name: &str) {
-        self.with(|state| {
+        self.state.with(|state| {
             for vm in state.vms.values_mut().filter(|vm| vm.name == name) {
                 vm.services = false;
             }
@@ -144,7 +130,7 @@ fn text(document: &Document<'_>, name: &str) -> Option<String> {
     named(document, name)?.text().map(|text| text.trim().to_owned())
 }
 
-impl State {
+impl Simulated for State {
     fn pass(&mut self, now: Instant) {
         for vm in self.vms.values_mut() {
             if vm.stops.is_some_and(|stops| stops <= now) {
@@ -243,7 +229,9 @@ impl State {
             _ => fault("2150858816", "The action is not supported."),
         }
     }
+}
 
+impl State {
     fn receive(&mut self, id: &str) -> Reply {
         let Some(process) = self.commands.get_mut(id) else {
             return fault("2150858843", "The command was not found.");

@@ -14,6 +14,7 @@ mod board;
 mod clock;
 mod conformance;
 mod disk;
+mod flood;
 mod hypervisor;
 mod living;
 mod modbus;
