@@ -114,9 +114,12 @@ impl<const IN: usize, const OUT: usize> Uart<IN, OUT> {
     }
 
     /// Puts bytes into the ring; what finds no room is lost and counted.
-    pub(crate) fn write(&self, bytes: &[u8]) {
-        let taken = self.to_send.try_write(bytes).unwrap_or(0);
-        self.count((bytes.len() - taken) as u32);
+    pub(crate) fn write(&self, mut bytes: &[u8]) {
+        // The ring takes what fits before its end first, and then the rest.
+        while let Ok(taken @ 1..) = self.to_send.try_write(bytes) {
+            bytes = &bytes[taken..];
+        }
+        self.count(bytes.len() as u32);
         self.pump();
     }
 
