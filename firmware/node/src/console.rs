@@ -181,7 +181,7 @@ impl Console {
 
     fn end(&mut self) -> Option<Request> {
         let spoilt = core::mem::take(&mut self.spoilt);
-        let request = match (spoilt, core::str::from_utf8(&self.line).map(str::trim)) {
+        let request = match (spoilt, core::str::from_utf8(&self.line).map(str::trim_ascii)) {
             (true, _) | (_, Err(_)) => Some(Err(Problem::Line)),
             (_, Ok("")) => None,
             (_, Ok(line)) => Some(parse(line)),

@@ -1,6 +1,6 @@
 //! Bodies from controller to node. Append only: the order of variants is the wire encoding.
 
-use super::Version;
+use super::{Version, octets};
 use crate::access::{ENTRY_LEN, ListHead};
 use crate::limit::{CHUNK_LEN, DIGEST_LEN, ENTRIES_PER_FRAME, SALT_LEN};
 use heapless::Vec;
@@ -37,6 +37,7 @@ pub enum Down {
         /// Place of the first of these entries in the list.
         at: u16,
         /// The entries.
+        #[serde(deserialize_with = "octets::few")]
         entries: Entries,
     },
     /// The list is complete; from now on it decides.
@@ -44,6 +45,7 @@ pub enum Down {
         /// Its version.
         version: u32,
         /// What [`crate::access::Digest`] makes of head and entries.
+        #[serde(deserialize_with = "octets::one")]
         digest: [u8; DIGEST_LEN],
     },
     /// The list in force is the right one.
@@ -56,6 +58,7 @@ pub enum Down {
         /// Records in the log.
         size: u64,
         /// Root of the log.
+        #[serde(deserialize_with = "octets::one")]
         root: [u8; 32],
     },
     /// Make the next key ([`super::DeviceKey::rotated`]) and use it from now on.
@@ -63,6 +66,7 @@ pub enum Down {
         /// Id of the new key.
         key_id: u8,
         /// What it is made with.
+        #[serde(deserialize_with = "octets::one")]
         salt: [u8; SALT_LEN],
     },
     /// Erase key, lists and events: this node is taken out of service.
@@ -92,8 +96,10 @@ pub struct ImageHead {
     /// Its length in bytes.
     pub size: u32,
     /// SHA-256 of its bytes.
+    #[serde(deserialize_with = "octets::one")]
     pub sha256: [u8; 32],
     /// Ed25519 signature (RFC 8032) of [`Self::signed`]: R and S.
+    #[serde(deserialize_with = "octets::two")]
     pub signature: ([u8; 32], [u8; 32]),
 }
 

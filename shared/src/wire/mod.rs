@@ -15,6 +15,7 @@
 //! until the controller's [`Down::Ack`]; telemetry is latest-wins, ordered by (boot, seq).
 
 mod down;
+mod octets;
 mod up;
 
 pub use down::{Bytes, Down, Entries, IMAGE_SIGNED_LEN, ImageHead};

@@ -293,13 +293,15 @@ pub enum CrashKind {
 pub struct Crash {
     /// How.
     pub kind: CrashKind,
-    /// Program counter, 0 when not known.
+    /// Program counter, 0 when not known. Of a panic, a return address: where it happened, or in a
+    /// function of `core` between that and the panic.
     pub pc: u32,
-    /// Link register, 0 when not known.
+    /// Link register, 0 when not known. Of a panic, the next return address outwards.
     pub lr: u32,
     /// The task that hung, 255 when not known.
     pub task: u8,
-    /// CRC-32 of the place in the source (file:line) of a panic, 0 when not known.
+    /// Of a panic, the return address after these two; on a board that keeps the places of its panics
+    /// (file:line), the CRC-32 of that. 0 when not known.
     pub mark: u32,
     /// Uptime at the crash in milliseconds.
     pub up_ms: u64,
