@@ -7,7 +7,9 @@
 //! the spans are those of a node on a line without length. A real board on the bench
 //! (`HIL_PORT`) gives true ones.
 
-use hil_tests::bench::{Bench, CARD_KEY, HOST, Line, Output, QemuBench, ROPE_LINE, closet, room};
+use hil_tests::bench::{
+    Bench, CARD_KEY, HOST, Line, Output, QemuBench, ROPE_LINE, closet, room, room_of_type_a,
+};
 use hil_tests::cards::{CardList, type_a};
 use hil_tests::image::{Image, untouched};
 use hil_tests::mosquitto::Mosquitto;
@@ -66,7 +68,8 @@ fn main() {
         }
         if wanted("idle") {
             idle_nodes("temperature and two contacts", closet).await;
-            idle_nodes("a door with its reader, and all sensors", room).await;
+            idle_nodes("a door for one kind of card, and all sensors", room_of_type_a).await;
+            idle_nodes("a door for both kinds of card, and all sensors", room).await;
         }
     });
 }

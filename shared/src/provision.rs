@@ -59,6 +59,8 @@ pub struct Address {
 pub struct PortalConfig {
     /// A PIN keypad is mounted.
     pub keypad: bool,
+    /// The cards that its reader looks for.
+    pub cards: CardKinds,
     /// How long a grant drives the strike, in milliseconds.
     pub strike_ms: u16,
     /// How long the door may stand open, in seconds.
@@ -69,6 +71,43 @@ pub struct PortalConfig {
 
 const HAS_PORTAL: u8 = 1;
 const HAS_KEYPAD: u8 = 1 << 1;
+const ONLY_TYPE_A: u8 = 1 << 2;
+const ONLY_FELICA: u8 = 1 << 3;
+
+/// The kinds of card that a door is for. A reader that looks for one kind only need not be told the other
+/// in turn: it is silent until a card comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CardKinds {
+    /// Type A and FeliCa.
+    #[default]
+    Both,
+    /// Type A.
+    TypeA,
+    /// FeliCa.
+    Felica,
+}
+
+impl CardKinds {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Both, Self::TypeA, Self::Felica];
+
+    const fn flag(self) -> u8 {
+        match self {
+            Self::Both => 0,
+            Self::TypeA => ONLY_TYPE_A,
+            Self::Felica => ONLY_FELICA,
+        }
+    }
+
+    /// A block that excludes both kinds was not made by us; a door nobody can open serves nobody.
+    const fn of(flags: u8) -> Self {
+        match flags & (ONLY_TYPE_A | ONLY_FELICA) {
+            ONLY_TYPE_A => Self::TypeA,
+            ONLY_FELICA => Self::Felica,
+            _ => Self::Both,
+        }
+    }
+}
 
 /// What a node must know before it can report.
 #[derive(Clone)]
@@ -211,7 +250,7 @@ impl Provision {
         }
         block[108..110].copy_from_slice(&self.board.to_le_bytes());
         if let Some(portal) = &self.portal {
-            block[110] = HAS_PORTAL | if portal.keypad { HAS_KEYPAD } else { 0 };
+            block[110] = HAS_PORTAL | portal.cards.flag() | if portal.keypad { HAS_KEYPAD } else { 0 };
             block[111] = portal.warn_s;
             block[112..114].copy_from_slice(&portal.strike_ms.to_le_bytes());
             block[114..116].copy_from_slice(&portal.held_open_s.to_le_bytes());
@@ -267,6 +306,7 @@ impl Provision {
             board: half(108),
             portal: (block[110] & HAS_PORTAL != 0).then(|| PortalConfig {
                 keypad: block[110] & HAS_KEYPAD != 0,
+                cards: CardKinds::of(block[110]),
                 warn_s: block[111],
                 strike_ms: half(112),
                 held_open_s: half(114),
@@ -334,6 +374,7 @@ mod tests {
             board: 1,
             portal: Some(PortalConfig {
                 keypad: true,
+                cards: CardKinds::Both,
                 strike_ms: 5_000,
                 held_open_s: 300,
                 warn_s: 10,
@@ -423,12 +464,22 @@ mod tests {
         );
         let endless = PortalConfig {
             keypad: false,
+            cards: CardKinds::Both,
             strike_ms: MAX_STRIKE_MS + 1,
             held_open_s: 30,
             warn_s: 5,
         };
         let portal = Some(endless);
         assert_eq!(refused(Provision { portal, ..example() }), ProvisionError::Range);
+        for cards in CardKinds::ALL {
+            let portal = Some(PortalConfig {
+                cards,
+                strike_ms: 1_000,
+                ..endless
+            });
+            let read = Provision::decode(&Provision { portal, ..example() }.encode()).unwrap();
+            assert_eq!(read.portal.unwrap().cards, cards);
+        }
         let address = Some(Address {
             ip: [10, 0, 0, 1],
             prefix: 33,

@@ -17,6 +17,7 @@ use ::node::drivers::pn532::{Receiver, Technology, antenna_is_well, is_pn532, ta
 use ::node::guard::Guard;
 use ::node::identity::{Keys, NumberedKey};
 use ::node::reader::{Config, Reader};
+use shared::provision::CardKinds;
 use rig::Bytes;
 use shared::access::{self, Entry, ListHead};
 use shared::image::{file_head, marked, read_file};
@@ -177,6 +178,7 @@ pub fn pn532(data: &[u8]) {
 
     let mut reader = Reader::new(Config {
         antenna_test: data.len() % 2 == 0,
+        cards: CardKinds::ALL[data.len() / 2 % 3],
     });
     let (mut now_ms, mut bytes) = (0, Bytes(data));
     while let Some(len) = bytes.next() {

@@ -11,7 +11,7 @@ use shared::NoData;
 use shared::board::Board;
 use shared::console::{CHUNKS, chunk, commit};
 use shared::mount::{Mount, Part, PortalInput};
-use shared::provision::{PortalConfig, Provision};
+use shared::provision::{CardKinds, PortalConfig, Provision};
 use shared::wire::{
     CredentialKind, DeviceKey, Direction, Down, Envelope, Header, ResetCause, Stream, Version, seal_down,
 };
@@ -35,6 +35,7 @@ fn block() -> Provision {
     ]);
     block.portal = Some(PortalConfig {
         keypad: true,
+        cards: CardKinds::Both,
         strike_ms: 5_000,
         held_open_s: 30,
         warn_s: 5,

@@ -166,6 +166,7 @@ mod tests {
             Self {
                 portal: Portal::new(PortalConfig {
                     keypad,
+                    cards: shared::provision::CardKinds::Both,
                     strike_ms: 5_000,
                     held_open_s: 30,
                     warn_s: 5,

@@ -34,7 +34,8 @@
 //! **While nobody is there.** The part looks for cards of one kind by itself, for ever, and says
 //! nothing before one comes; every [`WAIT_MS`] it is told the other kind. Only that something has come
 //! is taken from its answer, damaged or not: then the field is switched off, and the looks above say
-//! who it is. A round of them every [`ROUND_EVERY_MS`] proves that the part still looks, and finds cards
+//! who it is. A door for one kind of card only ([`Config::cards`]) need not take turns: its reader is
+//! silent from one round to the next. A round of looks every [`ROUND_EVERY_MS`] proves that the part still looks, and finds cards
 //! that speak 424 kbit/s only. The part has a command that looks for several kinds in turn (InAutoPoll,
 //! 7.3.13), but gives each of them 150 ms and more.
 //!
@@ -65,6 +66,7 @@ use crate::drivers::pn532::{
     antenna_is_well, encode, is_pn532, targets, transmitter_is_well,
 };
 use heapless::Vec;
+use shared::provision::CardKinds;
 use shared::wire::{CredentialKind, ReaderProblem, ReaderState};
 
 /// Longest wait for the acknowledgement of a command, in milliseconds. The part takes less
@@ -138,16 +140,30 @@ const _: () = assert!(PAUSE_FIRST_MS <= PAUSE_MAX_MS && PROOF_FIRST_MS <= PROOF_
 /// they hear.
 const LOOKS: [Technology; 3] = [Technology::TypeA, Technology::Felica212, Technology::Felica424];
 
+/// Those of [`LOOKS`] that find these cards.
+fn looks(cards: CardKinds) -> &'static [Technology] {
+    match cards {
+        CardKinds::Both => &LOOKS,
+        CardKinds::TypeA => &LOOKS[..1],
+        CardKinds::Felica => &LOOKS[1..],
+    }
+}
+
 /// What was mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
     /// Test the antenna. Off for modules whose supply makes the test useless.
     pub antenna_test: bool,
+    /// The cards to look for.
+    pub cards: CardKinds,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { antenna_test: true }
+        Self {
+            antenna_test: true,
+            cards: CardKinds::Both,
+        }
     }
 }
 
@@ -389,7 +405,11 @@ impl Reader {
             let before = self.receiver.garbage();
             match (self.step, self.receiver.read(&mut received)) {
                 (Step::Sent(_), Some(Heard::Ack)) if matches!(self.command, Command::Wait(_)) => {
-                    self.enter(Step::Waiting, now_ms.saturating_add(WAIT_MS));
+                    let until_ms = match self.config.cards {
+                        CardKinds::Both => now_ms.saturating_add(WAIT_MS),
+                        CardKinds::TypeA | CardKinds::Felica => self.round_at_ms.min(self.check_at_ms),
+                    };
+                    self.enter(Step::Waiting, until_ms);
                 }
                 (Step::Sent(_), Some(Heard::Ack)) => {
                     self.enter(
@@ -452,8 +472,8 @@ impl Reader {
 
     /// Something has come while the part waited, or it is time to see whether it still looks.
     fn somebody(&mut self, now_ms: u64) {
-        self.look = match self.command {
-            Command::Wait(Technology::Felica212 | Technology::Felica424) => 1,
+        self.look = match (self.command, self.config.cards) {
+            (Command::Wait(Technology::Felica212 | Technology::Felica424), CardKinds::Both) => 1,
             _ => 0,
         };
         self.ask(Command::Tries, now_ms);
@@ -653,11 +673,16 @@ impl Reader {
 
     fn look_next(&mut self, now_ms: u64) {
         if self.endless {
-            let technology = match self.felica_next {
+            let felica = match self.config.cards {
+                CardKinds::Both => self.felica_next,
+                CardKinds::TypeA => false,
+                CardKinds::Felica => true,
+            };
+            let technology = match felica {
                 true => Technology::Felica212,
                 false => Technology::TypeA,
             };
-            self.felica_next = !self.felica_next;
+            self.felica_next = !felica;
             let wait = now_ms < self.round_at_ms.min(self.check_at_ms);
             self.look = 0;
             return self.ask(
@@ -674,7 +699,11 @@ impl Reader {
         // Nor before a round, when the part has waited: somebody may have come.
         let check = now_ms >= self.check_at_ms && free && !self.round_owed;
         let command = match (check, self.antenna_due) {
-            (false, _) => Command::Look(LOOKS.get(usize::from(self.look)).copied().unwrap_or(LOOKS[0])),
+            (false, _) => {
+                let looks = looks(self.config.cards);
+                let next = looks.get(usize::from(self.look)).or(looks.first());
+                Command::Look(next.copied().unwrap_or(Technology::TypeA))
+            }
             (true, false) => Command::Status,
             (true, true) => Command::Antenna,
         };
@@ -682,7 +711,7 @@ impl Reader {
     }
 
     fn looked(&mut self, now_ms: u64, technology: Technology, seen: Seen, turn: &mut Turn) {
-        self.look = (self.look + 1) % LOOKS.len() as u8;
+        self.look = (self.look + 1) % looks(self.config.cards).len() as u8;
         let kind = match technology {
             Technology::TypeA => CredentialKind::TypeA,
             Technology::Felica212 | Technology::Felica424 => CredentialKind::Felica,

@@ -22,7 +22,7 @@ pub use serial::{Ports, SerialBench, no_board};
 use crate::pn532::Reader;
 use crate::probe::{self, Probe};
 use shared::mount::{Converter, Mount, Part, PortalInput};
-use shared::provision::{PortalConfig, Provision};
+use shared::provision::{CardKinds, PortalConfig, Provision};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -85,10 +85,21 @@ pub fn room(provision: Provision) -> Provision {
     provision.card_key = CARD_KEY;
     provision.portal = Some(PortalConfig {
         keypad: false,
+        cards: CardKinds::Both,
         strike_ms: u16::try_from(STRIKE.as_millis()).expect("a short time"),
         held_open_s: u16::try_from(HELD_OPEN.as_secs()).expect("a short time"),
         warn_s: 1,
     });
+    provision
+}
+
+/// As [`room`], with a door for cards of Type A only.
+#[must_use]
+pub fn room_of_type_a(provision: Provision) -> Provision {
+    let mut provision = room(provision);
+    if let Some(portal) = &mut provision.portal {
+        portal.cards = CardKinds::TypeA;
+    }
     provision
 }
 
@@ -136,7 +147,7 @@ pub struct Switched {
     pub output: Output,
     /// To what.
     pub on: bool,
-    /// When the bench has seen it, a millisecond late at most.
+    /// When it was switched, or the bench has seen that; a millisecond late at most.
     pub at: Instant,
 }
 

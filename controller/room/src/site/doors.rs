@@ -15,7 +15,7 @@ use shared::access::{CardId, EVERY_DAY, HOLIDAY, STEPS_PER_DAY, UnsetClock};
 use shared::board::Board;
 use shared::limit::{MAX_CARDS, MAX_HOLIDAYS};
 use shared::mount::PortalInput;
-use shared::provision::MAX_STRIKE_MS;
+use shared::provision::{CardKinds, MAX_STRIKE_MS};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::de::DeTable;
@@ -137,6 +137,16 @@ pub(super) fn portal(mut r: Reader<'_>, board: Option<Board>) -> RawPortal {
         label: label(&mut r, &name),
         name,
         keypad: keypad(&mut r, board),
+        cards: r
+            .word_or(
+                "cards",
+                &[
+                    ("both", CardKinds::Both),
+                    ("type_a", CardKinds::TypeA),
+                    ("felica", CardKinds::Felica),
+                ],
+            )
+            .map_or(CardKinds::Both, |word| word.value),
         strike: span_or(&mut r, "strike", (Millis(100), longest_strike), STRIKE),
         held_open: span_or(
             &mut r,

@@ -14,7 +14,7 @@ use shared::Quantity;
 use shared::access::UnsetClock;
 use shared::board::Board;
 use shared::mount::{Mount, PortalInput};
-use shared::provision::{Address, PortalConfig, UPDATE_KEY_LEN};
+use shared::provision::{Address, CardKinds, PortalConfig, UPDATE_KEY_LEN};
 use std::net::{SocketAddr, SocketAddrV4};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -59,6 +59,7 @@ pub(super) struct RawPortal {
     pub(super) name: Found<String>,
     pub(super) label: Found<Label>,
     pub(super) keypad: bool,
+    pub(super) cards: CardKinds,
     pub(super) strike: Found<Millis>,
     pub(super) held_open: Found<Millis>,
     pub(super) warn: Found<Millis>,
@@ -346,6 +347,7 @@ fn build_node(raw: RawNode, update_key: Option<[u8; UPDATE_KEY_LEN]>) -> Option<
         let whole_secs = |length: Millis| length.0 / 1000;
         hardware.portal = Some(PortalConfig {
             keypad: raw.keypad,
+            cards: raw.cards,
             strike_ms: u16::try_from(raw.strike?.value.0).ok()?,
             held_open_s: u16::try_from(whole_secs(raw.held_open?.value)).ok()?,
             warn_s: u8::try_from(whole_secs(raw.warn?.value)).ok()?,

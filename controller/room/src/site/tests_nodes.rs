@@ -6,7 +6,7 @@ use super::parse::real;
 use super::problem::Problem;
 use super::{ContactKind, Portal, Real, Site};
 use shared::mount::{Converter, Part, PortalInput};
-use shared::provision::Provision;
+use shared::provision::{CardKinds, Provision};
 use std::path::Path;
 
 /// A node that can be provisioned; each case below spoils one line of it.
@@ -73,6 +73,7 @@ converter = "max34451"
 name = "entrance"
 door = "door.1"
 exit = "exit.1"
+cards = "felica"
 pin = false
 strike = "5s"
 held_open = "30s"
@@ -100,6 +101,7 @@ fn the_block_holds_what_the_file_says() {
     assert_eq!(read.update_key, Some([0x1d; 32]));
     let portal = read.portal.unwrap();
     assert!(!portal.keypad);
+    assert_eq!(portal.cards, CardKinds::Felica);
     assert_eq!(
         (portal.strike_ms, portal.held_open_s, portal.warn_s),
         (5_000, 30, 10)

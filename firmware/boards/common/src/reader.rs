@@ -18,11 +18,17 @@ const SEND: embassy_time::Duration = embassy_time::Duration::from_millis(50);
 
 /// Serves the reader for ever.
 pub async fn run<B: Board>(shared: &'static Shared<B>, mut port: impl Read + Write) -> ! {
-    while shared.provision.portal.is_none() {
+    let portal = loop {
+        if let Some(portal) = &shared.provision.portal {
+            break portal;
+        }
         shared.check_in(Task::Reader);
         next_second().await;
-    }
-    let mut reader = Reader::new(Config::default());
+    };
+    let mut reader = Reader::new(Config {
+        cards: portal.cards,
+        ..Config::default()
+    });
     let mut bytes = [0; PIECE];
     let mut length = 0;
     // What the port itself lost: overruns and breaks.

@@ -12,6 +12,7 @@ struct Morning {
 
 const CONFIG: PortalConfig = PortalConfig {
     keypad: true,
+    cards: shared::provision::CardKinds::Both,
     strike_ms: 5_000,
     held_open_s: 30,
     warn_s: 10,

@@ -9,6 +9,7 @@ const HELD: u64 = 20_000;
 
 const CONFIG: PortalConfig = PortalConfig {
     keypad: false,
+    cards: shared::provision::CardKinds::Both,
     strike_ms: STRIKE as u16,
     held_open_s: (HELD / 1_000) as u16,
     warn_s: 5,

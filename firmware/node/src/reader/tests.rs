@@ -354,6 +354,74 @@ fn while_nobody_is_there_the_part_is_left_alone_and_still_proven_to_look() {
     assert_eq!(bench.said(), []);
 }
 
+/// A reader of a door for these cards that has started and said so.
+fn well_for(cards: CardKinds) -> Bench {
+    let mut bench = Bench::with(Config {
+        cards,
+        ..Config::default()
+    });
+    bench.run(1_500);
+    assert_eq!(bench.said(), [WELL]);
+    bench
+}
+
+#[test]
+fn at_a_door_for_one_kind_of_card_the_line_is_silent_between_two_rounds() {
+    const SECONDS: usize = 60;
+    for cards in [CardKinds::TypeA, CardKinds::Felica] {
+        let mut bench = well_for(cards);
+        bench.part.commands.clear();
+        bench.run(SECONDS as u64 * 1_000);
+        let commands = bench.part.commands.len();
+        // A round is seven at most, and a self-check every ten seconds ten.
+        assert!(commands <= SECONDS * 5, "{cards:?}: {commands} in a minute");
+        assert_eq!(bench.said(), []);
+    }
+}
+
+#[test]
+fn a_door_for_one_kind_of_card_sees_that_kind_in_good_time_and_the_other_never() {
+    for (cards, kind) in [
+        (CardKinds::TypeA, CredentialKind::TypeA),
+        (CardKinds::Felica, CredentialKind::Felica),
+    ] {
+        for moment in 0..200 {
+            let mut bench = well_for(cards);
+            bench.part.takes_ms = 15;
+            bench.run(11 * moment);
+            let came = bench.now;
+            let (ours, others): (&[u8], _) = match kind {
+                CredentialKind::TypeA => {
+                    bench.part.type_a.push(STAFF.to_vec());
+                    (&STAFF, &mut bench.part.felica)
+                }
+                CredentialKind::Felica => {
+                    bench.part.felica.push(IDM.to_vec());
+                    (&IDM, &mut bench.part.type_a)
+                }
+            };
+            others.push(OTHER_IDM.to_vec());
+            bench.run(3_000);
+            let (seen, event) = bench.events[0];
+            assert_eq!(event, card(kind, ours));
+            assert!(seen - came <= SEEN_MS, "{kind:?} took {} ms", seen - came);
+            assert_eq!(bench.events.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_silent_reader_that_is_cut_is_a_fault_after_the_next_round() {
+    let mut bench = well_for(CardKinds::TypeA);
+    bench.part.connected = false;
+    bench.run(ROUND_EVERY_MS + 1_000);
+    assert_eq!(bench.said(), [fault(ReaderProblem::Mute)]);
+    bench.part.connected = true;
+    bench.part.lose_power();
+    bench.run(PAUSE_MAX_MS + 2_000);
+    assert_eq!(bench.said(), [WELL]);
+}
+
 #[test]
 fn a_card_that_the_waiting_part_does_not_see_is_found_by_the_next_round() {
     let mut bench = Bench::well();
@@ -678,7 +746,10 @@ fn a_part_that_does_not_know_the_antenna_test_works_without() {
         bench.part.commands.iter().filter(|&&code| code == 0x00).count(),
         1
     );
-    let mut bench = Bench::with(Config { antenna_test: false });
+    let mut bench = Bench::with(Config {
+        antenna_test: false,
+        ..Config::default()
+    });
     bench.run(30_000);
     assert_eq!(bench.said(), [WELL]);
     assert!(!bench.part.commands.contains(&0x00));

@@ -4,7 +4,7 @@ use super::*;
 use crate::keypad::Key;
 use shared::access::{Decision, Denial, card_id, flag};
 use shared::mount::PortalInput;
-use shared::provision::PortalConfig;
+use shared::provision::{CardKinds, PortalConfig};
 use shared::wire::{CredentialKind, DoorEvent, OpenedBy, ReaderProblem, ReaderState};
 
 const CARD_KEY: [u8; 32] = [3; 32];
@@ -21,6 +21,7 @@ const STRANGER: [u8; 4] = [9, 9, 9, 9];
 fn block(keypad: bool) -> Provision {
     let portal = PortalConfig {
         keypad,
+        cards: CardKinds::Both,
         strike_ms: STRIKE_MS as u16,
         held_open_s: 30,
         warn_s: 5,
