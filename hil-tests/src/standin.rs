@@ -181,16 +181,49 @@ impl Controller {
             .expect("the client runs as long as this");
     }
 
-    /// A good frame with the next counter.
+    /// A good frame with the next counter, to be spoilt: one that the node is to obey may be overtaken by
+    /// an acknowledgement before it is sent; [`Self::tell`] sends at once.
     #[must_use]
     pub fn frame(&self, body: Down) -> Vec<u8> {
         self.read(|heard| heard.down(&body))
     }
 
     /// Sends a good frame.
+    ///
+    /// # Panics
+    /// When the client has ended.
     pub async fn tell(&self, body: Down) {
-        self.send(&self.frame(body)).await;
+        self.told(body).await;
     }
+
+    /// Sends a good frame and gives it back, to be sent again.
+    ///
+    /// # Panics
+    /// When the client has ended.
+    pub async fn told(&self, body: Down) -> Vec<u8> {
+        wait_for("room for a frame in the client's queue", BOUND, async || {
+            self.read(|heard| {
+                let counter = heard.counter;
+                let frame = heard.down(&body);
+                let queued = publish(&self.client, self.node, frame.clone());
+                if !queued {
+                    heard.counter = counter;
+                }
+                queued.then_some(frame)
+            })
+        })
+        .await
+    }
+}
+
+/// Puts a frame into the client's queue; false when that is full. Whoever calls this holds what was
+/// heard since the frame got its counter: an acknowledgement that came in between would overtake the
+/// frame, and the node refuses what is older than what it has.
+fn publish(client: &AsyncClient, node: u16, frame: Vec<u8>) -> bool {
+    let topic = topic::of(node, Leaf::Command);
+    client
+        .try_publish(topic.as_str(), QoS::AtLeastOnce, false, frame)
+        .is_ok()
 }
 
 impl Drop for Controller {
@@ -232,15 +265,12 @@ async fn hear(
             Ok(Event::Incoming(Packet::SubAck(_))) => subscribed.notify_one(),
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                let answer = {
-                    let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                    take(&mut heard, &topic, &publish.payload).map(|answer| (heard.node, answer))
-                };
-                if let Some((node, answer)) = answer {
-                    let topic = topic::of(node, Leaf::Command);
-                    client
-                        .try_publish(topic.as_str(), QoS::AtLeastOnce, false, answer)
-                        .expect("the client's queue holds an answer to each of a node's events");
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(answer) = take(&mut heard, &topic, &publish.payload) {
+                    assert!(
+                        self::publish(&client, heard.node, answer),
+                        "the client's queue holds an answer to each of a node's events"
+                    );
                 }
             }
             Ok(_) => {}

@@ -697,8 +697,12 @@ fn hanging_place() -> (u32, Image) {
 /// Reads what QEMU says: switched outputs become the trace, the reader's reset pin goes to the
 /// reader, everything else to the log.
 fn follow(from: ChildStderr, mut log: File, trace: &Mutex<Vec<Switched>>, reader: &Reader) {
+    let mut stamps = Stamps {
+        begun: Instant::now(),
+        least_behind_us: None,
+    };
     for line in BufReader::new(from).lines().map_while(Result::ok) {
-        let at = Instant::now();
+        let at = stamps.said_at(&line);
         let switch = |output, on| {
             let mut trace = locked(trace);
             if trace.len() < MAX_TRACE {
@@ -721,6 +725,38 @@ fn follow(from: ChildStderr, mut log: File, trace: &Mutex<Vec<Switched>>, reader
             let _ = writeln!(log, "{line}");
         }
     }
+}
+
+/// When QEMU said its lines, by the stamps before them (`<pid>@<seconds>.<microseconds>:`): on a busy
+/// machine we read them later, and one more so than the next. The line that was read with the least
+/// delay says how QEMU's clock stands to ours.
+struct Stamps {
+    begun: Instant,
+    least_behind_us: Option<i64>,
+}
+
+impl Stamps {
+    fn said_at(&mut self, line: &str) -> Instant {
+        let now = Instant::now();
+        let age = i64::try_from((now - self.begun).as_micros()).ok();
+        let (Some(stamp), Some(age)) = (stamp_us(line), age) else {
+            return now;
+        };
+        let behind = age - stamp;
+        let least = self.least_behind_us.map_or(behind, |least| least.min(behind));
+        self.least_behind_us = Some(least);
+        let at = u64::try_from(stamp + least).unwrap_or_default();
+        self.begun + Duration::from_micros(at)
+    }
+}
+
+fn stamp_us(line: &str) -> Option<i64> {
+    let (seconds, micros) = line.split_once('@')?.1.split_once(':')?.0.split_once('.')?;
+    seconds
+        .parse::<i64>()
+        .ok()?
+        .checked_mul(1_000_000)?
+        .checked_add(micros.parse().ok()?)
 }
 
 /// `...:pca955x_gpio_change <name> GPIO id:2 status: 0 -> 1`: QEMU's 1 is a lamp that is lit.

@@ -255,7 +255,7 @@ async fn the_brokers_acknowledgement_is_not_the_controllers() {
         .until("the event once more", |heard| (times(heard) >= 2).then_some(()))
         .await;
     controller.read(|heard| heard.acknowledge = true);
-    controller.send(&controller.frame(Down::Ack { upto: seq })).await;
+    controller.tell(Down::Ack { upto: seq }).await;
     controller
         .until("an empty outbox", |heard| match heard.telemetry.last() {
             Some((_, Up::Heartbeat { pending, .. })) if *pending <= 2 => Some(()),
@@ -346,9 +346,8 @@ async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
     };
 
     // A frame that is obeyed, so that its replay is a replay. Every `Report` brings a heartbeat.
-    let good = controller.frame(Down::Report);
     let before = controller.read(heartbeats);
-    controller.send(&good).await;
+    let good = controller.told(Down::Report).await;
     controller
         .until("a report", |heard| (heartbeats(heard) > before).then_some(()))
         .await;
@@ -392,8 +391,7 @@ async fn forged_replayed_and_truncated_frames_are_refused_and_reported() {
         .await;
     // None of them did anything, and the next good frame is obeyed.
     let before = controller.read(heartbeats);
-    let report = controller.frame(Down::Report);
-    controller.send(&report).await;
+    controller.tell(Down::Report).await;
     controller
         .until("a report", |heard| (heartbeats(heard) > before).then_some(()))
         .await;

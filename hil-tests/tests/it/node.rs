@@ -147,22 +147,33 @@ const ATTEMPTS: u32 = 5;
 
 /// Holds a card to the reader until `happens` brings what is to happen, then takes it away.
 async fn held_until<T>(bench: &impl Bench, card: &Card, what: &str, happens: impl AsyncFn() -> T) -> T {
+    let found = held_and_kept(bench, card, what, happens).await;
+    taken_away(bench).await;
+    found
+}
+
+/// Holds a card to the reader until `happens` brings what is to happen, and goes on holding it.
+async fn held_and_kept<T>(bench: &impl Bench, card: &Card, what: &str, happens: impl AsyncFn() -> T) -> T {
     for attempt in 1..=ATTEMPTS {
         bench.reader().card(card.clone());
-        let found = tokio::time::timeout(PATIENCE, happens()).await;
-        bench.reader().card_away();
-        let left_alone = async {
-            while !bench.reader().is_left_alone() {
-                tokio::time::sleep(hil_tests::LOOK_EVERY).await;
-            }
-        };
-        let _ = tokio::time::timeout(NEXT_PLEASE, left_alone).await;
-        match found {
-            Ok(found) => return found,
-            Err(_) => eprintln!("attempt {attempt} to present a card was not seen: {what}"),
+        if let Ok(found) = tokio::time::timeout(PATIENCE, happens()).await {
+            return found;
         }
+        eprintln!("attempt {attempt} to present a card was not seen: {what}");
+        taken_away(bench).await;
     }
     panic!("a card was held to the reader {ATTEMPTS} times in vain: {what}");
+}
+
+/// Takes the card away and waits until the node has seen that, or the next one's patience ends.
+async fn taken_away(bench: &impl Bench) {
+    bench.reader().card_away();
+    let left_alone = async {
+        while !bench.reader().is_left_alone() {
+            tokio::time::sleep(hil_tests::LOOK_EVERY).await;
+        }
+    };
+    let _ = tokio::time::timeout(NEXT_PLEASE, left_alone).await;
 }
 
 /// Holds a card to the reader until its event has come.

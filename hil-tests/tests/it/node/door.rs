@@ -1,6 +1,6 @@
 //! Cards, the door and the reader.
 
-use super::{card_switches, held_to_reader, last, switched_on, tells};
+use super::{card_switches, held_and_kept, held_to_reader, last, switched_on, taken_away, tells};
 use hil_tests::bench::{Bench, CARD_KEY, HELD_OPEN, Output, STRIKE, channel};
 use hil_tests::cards::{CardList, felica, identity, type_a};
 use hil_tests::pn532::Card;
@@ -8,6 +8,8 @@ use hil_tests::standin::{BOUND, Controller};
 use shared::access::{Decision, Denial};
 use shared::wire::{DoorEvent, OpenedBy, ReaderProblem, ReaderState, Up};
 
+/// How late an emulated board on a busy machine may be, in milliseconds.
+const LATE_MS: u64 = 1_000;
 const VERSION: u32 = 12;
 /// Day of 1970 on which the stand-in's clock stands.
 const TODAY: u16 = 20_775;
@@ -164,8 +166,17 @@ pub(super) async fn a_door_without_grant_is_forced_and_one_that_stays_open_is_he
     let seq = door(controller, seq, DoorEvent::Closed).await;
 
     // A grant, through the door, and it does not close.
-    presents(bench, controller, &yamada(), Decision::Granted).await;
+    // The door is opened with the card in the other hand: a node on a busy machine may see later that
+    // the card is gone than the grant lasts.
+    let granted = credential(&yamada(), Decision::Granted);
+    held_and_kept(bench, &yamada(), "a grant", async || {
+        controller
+            .event_after(seq, "a grant", |event| *event == granted)
+            .await;
+    })
+    .await;
     bench.contact(channel::DOOR, true).await;
+    taken_away(bench).await;
     let opened = door(controller, seq, DoorEvent::Opened(OpenedBy::Grant)).await;
     let begun = std::time::Instant::now();
     let held = door(controller, opened, DoorEvent::HeldOpen).await;
@@ -181,10 +192,11 @@ pub(super) async fn a_door_without_grant_is_forced_and_one_that_stays_open_is_he
             event.expect("it has just come").0.up_ms
         })
     };
-    // By the node's own clock, which does not wait for us.
+    // By the node's own clock, which does not wait for us, and goes on while a busy machine does not let
+    // the emulated board run: it may come late, never early.
     let span = up_ms(held) - up_ms(opened);
     let expected = u64::try_from(HELD_OPEN.as_millis()).expect("a short time");
-    assert!((expected..expected + 200).contains(&span), "{span} ms");
+    assert!((expected..expected + LATE_MS).contains(&span), "{span} ms");
     bench.contact(channel::DOOR, false).await;
     let seq = door(controller, held, DoorEvent::Closed).await;
 
