@@ -11,6 +11,8 @@
 
 #[path = "../tests/outage/checker.rs"]
 mod checker;
+#[path = "../tests/outage/overseer.rs"]
+mod overseer;
 #[path = "../tests/outage/simulated/mod.rs"]
 mod simulated;
 #[allow(dead_code, reason = "scenarios and other tests use the rest of it")]

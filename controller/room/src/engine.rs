@@ -549,6 +549,7 @@ impl<W: World> Engine<W> {
                 Do::Check(order) => Effect::Check(order),
                 Do::Cancel(order) => Effect::Cancel(order),
                 Do::FastPolling(fast) => Effect::FastPolling(fast),
+                Do::Poll(ups) => Effect::Poll(ups),
             }));
         if let Some(refused) = &power.refused {
             turn.refused = Some(Refused::Conflict(refused.clone()));

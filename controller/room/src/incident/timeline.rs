@@ -658,7 +658,8 @@ impl<'a> Writer<'a> {
                 format!("{} hosts would have been stopped ({})", hosts.len(), because.en),
                 None,
             ),
-            Power::RuleOver { .. } => return None,
+            // That mains came and went stands beside it.
+            Power::RuleOver { .. } | Power::OrdersHeld { .. } | Power::OrdersFreed { .. } => return None,
             Power::ScheduleAnnounced { schedule, hosts, .. } => (
                 format!("スケジュール {schedule} の停止を予告（{} 台）", hosts.len()),
                 format!("schedule {schedule} will stop {} hosts", hosts.len()),

@@ -502,7 +502,20 @@ impl Outage {
             ));
             return;
         }
+        // What it had given up is ordered anew in a return of its own, with what still waits.
+        let given_up = |back: &Run<Return>| {
+            let abandoned = back.ids(|state| matches!(state, StepState::Abandoned { .. }));
+            !back.is_busy() && !abandoned.is_empty()
+        };
+        let ends = self.book.active_back().is_some_and(given_up);
+        let because = Label::new(
+            format!("{by} が起動の保留を解除した"),
+            format!("{by} released the return; it begins anew"),
+        );
         self.record(now, Record::ReturnReleased { by }, turn);
+        if ends {
+            self.write_end(now, Some(because), turn);
+        }
     }
 
     /// When the return goes on by itself.
@@ -533,7 +546,17 @@ impl Outage {
             return None;
         }
         let list = match self.book.active_back() {
-            Some(back) => back.ids(|state| matches!(state, StepState::Waiting | StepState::InFlight(_))),
+            Some(back) => {
+                let mut list = back.ids(|state| matches!(state, StepState::Waiting | StepState::InFlight(_)));
+                // Released since: the next return takes it.
+                list.extend(self.to_bring_back().into_iter().filter(|host| {
+                    !matches!(
+                        back.steps.get(host),
+                        Some(StepState::Waiting | StepState::InFlight(_))
+                    )
+                }));
+                list
+            }
             None => self.to_bring_back(),
         };
         if list.is_empty() {

@@ -1,6 +1,7 @@
 //! The durable state: what follows from the records and from nothing else.
 // Long because every record of the engine is applied here, and nowhere else.
 
+use super::FIRST_WORD;
 use super::exercise::{Exercise, ExerciseKind, MAX_EXERCISES};
 use super::learnt::Learnt;
 use super::operator::{Asked, with_asked};
@@ -38,6 +39,11 @@ pub(super) struct Book {
     pub(super) leaving: BTreeMap<String, Mono>,
     /// The pause of the run, while there is one.
     pub(super) pause: Option<Pause>,
+    /// Since when new orders of the run wait because mains may be back.
+    pub(super) orders_held: Option<Mono>,
+    /// Hosts that somebody reported running while the run under way had dealt with them already: they
+    /// must be dealt with anew.
+    pub(super) up_since: BTreeSet<String>,
     /// Orders that wait for a second person.
     pub(super) asked: BTreeMap<u64, Asked>,
     pub(super) last_asked: u64,
@@ -96,7 +102,8 @@ pub(super) struct Ledger {
     pub(super) mains_since: Option<Mono>,
     /// Where this outage's discharge began.
     pub(super) start: Start,
-    /// What it gave when an outage began with every host running: percent, seconds.
+    /// What it gave when an outage began with every host running, or with the most of them that was
+    /// seen: percent, seconds.
     pub(super) loaded: Option<(f64, f64)>,
     /// Last recorded level: when, percent, seconds.
     pub(super) level: Option<(Mono, Option<f64>, Option<f64>)>,
@@ -144,7 +151,9 @@ impl Book {
             Record::PowerRestarted { same_boot } => {
                 // Who waited for a second person asks again.
                 self.asked.clear();
-                if !same_boot {
+                if *same_boot {
+                    self.move_budgets(at.mono, at.mono, FIRST_WORD);
+                } else {
                     self.rebase(at.mono);
                 }
             }
@@ -177,6 +186,12 @@ impl Book {
                 self.pause = Some(Pause { since, until });
             }
             Record::RunResumed { .. } => self.resume(at.mono),
+            Record::OrdersHeld { .. } => self.orders_held = Some(at.mono),
+            Record::OrdersFreed { .. } => {
+                if let Some(since) = self.orders_held.take() {
+                    self.move_budgets(at.mono, since, at.mono.since(since));
+                }
+            }
             Record::RuleOver { rule } => {
                 self.rules_done.remove(rule);
             }
@@ -197,6 +212,13 @@ impl Book {
                 // They run, so they are stopped again if the outage is not over.
                 for host in hosts {
                     self.runs_again(host);
+                    let state = self.active_run().and_then(|run| run.steps.get(host));
+                    // What the run has not ended yet it deals with anyway.
+                    let ended =
+                        state.filter(|state| !matches!(state, StepState::Waiting | StepState::InFlight(_)));
+                    if ended.is_some() {
+                        self.up_since.insert(host.clone());
+                    }
                     if let Some(back) = &mut self.back
                         && let Some(state) = back.steps.get_mut(host)
                     {
@@ -239,6 +261,7 @@ impl Book {
         }
         self.outage_since = self.outage_since.map(|_| now);
         self.schedules.rebase(now, self.last_at);
+        self.orders_held = self.orders_held.map(|_| now);
         self.pause = self.pause.map(|pause| Pause {
             since: now,
             until: now.after(pause.until.since(self.last_at)),
@@ -264,15 +287,21 @@ impl Book {
 
     /// What no server has accepted yet was held up by the pause: its budget stood still.
     fn resume(&mut self, now: Mono) {
-        let (Some(pause), Some(run)) = (self.pause.take(), &mut self.run) else {
-            return;
-        };
+        if let Some(pause) = self.pause.take() {
+            self.move_budgets(now, pause.since, now.since(pause.since));
+        }
+    }
+
+    /// For so long since then nothing was ordered: what no server has accepted keeps its budget.
+    fn move_budgets(&mut self, now: Mono, since: Mono, held: Millis) {
+        let Some(run) = &mut self.run else { return };
         for state in run.steps.values_mut() {
             if let StepState::InFlight(flight) = state
                 && !flight.requested
             {
-                let held = now.since(pause.since.max(flight.since));
-                flight.since = flight.since.after(held);
+                let before = flight.since.since(since);
+                let held = Millis(held.0.saturating_sub(before.0));
+                flight.since = flight.since.after(held).min(now);
             }
         }
     }
@@ -296,10 +325,16 @@ impl Book {
                 }
                 let everybody_runs = self.stopped.is_empty();
                 let ledger = self.ups.entry(ups.clone()).or_default();
-                if let (true, Some(charge), Some(runtime)) = (everybody_runs, charge_percent, runtime_s)
+                if let (Some(charge), Some(runtime)) = (charge_percent, runtime_s)
                     && *charge > 0.0
                 {
-                    ledger.loaded = Some((*charge, *runtime));
+                    // With some of them off it says too much, and is better than nothing.
+                    let heavier = ledger
+                        .loaded
+                        .is_none_or(|(full, lasted)| runtime * full < lasted * charge);
+                    if everybody_runs || heavier {
+                        ledger.loaded = Some((*charge, *runtime));
+                    }
                 }
                 ledger.on_battery = Some(now);
                 ledger.mains_since = None;
@@ -366,6 +401,8 @@ impl Book {
             } => {
                 self.last_run = self.last_run.max(*run);
                 self.note_ordered(scope);
+                self.orders_held = None;
+                self.up_since.clear();
                 let mut started = Run::new(*run, plan.clone(), because.clone(), at, scope);
                 started.demands.push(demand.clone());
                 started.planned.clone_from(planned);
@@ -462,6 +499,7 @@ impl Book {
             }
             Record::RunAbandoned { run, because, .. } => {
                 self.pause = None;
+                self.orders_held = None;
                 if let Some(run) = self.run.as_mut().filter(|active| active.id == *run) {
                     run.abandoned = Some(because.clone());
                 }
@@ -642,7 +680,13 @@ impl Book {
         };
         run.ended = true;
         self.pause = None;
+        self.orders_held = None;
+        let up_since = std::mem::take(&mut self.up_since);
         for (step, state) in &run.steps {
+            // It was started by hand since, whatever had become of it.
+            if up_since.contains(step) {
+                continue;
+            }
             let holds = match state {
                 // Unless it was started by hand since.
                 StepState::Confirmed { .. }

@@ -59,6 +59,7 @@ impl Outage {
     /// Starts or extends a run for the hosts that are due, abandons it when mains is back.
     pub(super) fn decide(&mut self, now: Now, turn: &mut Turn) {
         self.relieve(now);
+        self.hold_orders(now, turn);
         self.abandon_drill(now, turn);
         self.abandon_when_stable(now, turn);
         self.end_rules(now, turn);
@@ -74,6 +75,29 @@ impl Outage {
             self.relieved_since.get_or_insert(now.mono);
         } else {
             self.relieved_since = None;
+        }
+    }
+
+    /// Notes from when to when new orders wait because mains may be back, if a server has not accepted
+    /// its order yet: its budget must not run out meanwhile, for mains may fail again.
+    fn hold_orders(&mut self, now: Now, turn: &mut Turn) {
+        let Some(run) = self.book.active_run().filter(|run| run.abandoned.is_none()) else {
+            return;
+        };
+        if self.listens(now.mono) {
+            return;
+        }
+        let waits = run
+            .steps
+            .values()
+            .any(|state| matches!(state, StepState::InFlight(flight) if !flight.requested));
+        let on_power = run.stands_on_power();
+        let holds = on_power && (self.relieved_since.is_some() || self.awaits_word(now.mono));
+        let run = run.id;
+        match self.book.orders_held {
+            None if holds && waits => self.record(now, Record::OrdersHeld { run }, turn),
+            Some(_) if !holds => self.record(now, Record::OrdersFreed { run }, turn),
+            _ => {}
         }
     }
 
@@ -440,6 +464,7 @@ impl Outage {
             wakes.extend(watch.expected_test_ends().filter(|ends| *ends > self.now));
         }
         wakes.extend(self.first_words().filter(|until| *until > self.now));
+        wakes.extend(self.ask_again.values());
         if self.book.active_run().is_none() {
             wakes.extend(self.outage_ends());
         }

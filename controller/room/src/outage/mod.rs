@@ -74,6 +74,10 @@ pub const SHORTEST_WAKE: Millis = Millis(100);
 /// After a start nothing new is ordered until every UPS was heard once, or for so long: what the
 /// records say may be over, and the first polls are on their way.
 pub const FIRST_WORD: Millis = Millis::from_secs(3);
+/// A UPS on battery that says "low" for the first time is asked once more after so long: one word is
+/// not believed, and waiting for the next poll would be lost time. It is longer than what a UPS takes
+/// to measure anew.
+pub const ASK_AGAIN: Millis = Millis(200);
 /// Without a policy a UPS is out of contact after so many missed polls.
 const MISSED_POLLS: u64 = 3;
 
@@ -97,6 +101,8 @@ pub struct Outage {
     /// Since when each UPS is heard to stand on mains.
     steady_since: Vec<Option<Mono>>,
     fast: bool,
+    /// UPSes that are asked once more, and when.
+    ask_again: BTreeMap<usize, Mono>,
     /// The UPS whose reading is this very input.
     heard_now: Option<usize>,
     /// Since when each sign of each rule holds.
@@ -256,6 +262,8 @@ pub enum Do {
     Cancel(Order),
     /// Poll every UPS at its interval on battery (true) or on mains (false).
     FastPolling(bool),
+    /// Read this UPS at once.
+    Poll(String),
 }
 
 /// The answer to one input. The records are applied already.
@@ -296,6 +304,7 @@ impl Outage {
             relieved_since: None,
             steady_since,
             fast: false,
+            ask_again: BTreeMap::new(),
             heard_now: None,
             signs: policy::Signs::default(),
             capacity: BTreeMap::new(),
@@ -395,6 +404,7 @@ impl Outage {
         self.advance_rehearsal(now, &mut turn);
         self.advance_credentials(now, &mut turn);
         self.set_polling(&mut turn);
+        self.ask_low_again(&mut turn);
         turn
     }
 
@@ -494,6 +504,7 @@ impl Outage {
 
     fn restarted(&mut self, now: Now, same_boot: bool, turn: &mut Turn) {
         self.watches.fill(Watch::new(now.mono));
+        self.ask_again.clear();
         self.said = Said::default();
         self.act = Act::Gone;
         self.relieved_since = None;
@@ -533,6 +544,26 @@ impl Outage {
         if fast != self.fast {
             self.fast = fast;
             turn.effects.push(Do::FastPolling(fast));
+        }
+    }
+
+    /// A UPS that has just begun to say "low battery" is asked again soon, once.
+    fn ask_low_again(&mut self, turn: &mut Turn) {
+        if let Some(ups) = self.heard_now {
+            let urgent = matches!(self.verdicts[ups], Verdict::Battery | Verdict::Suspected);
+            if urgent && self.watches[ups].says_low_once() {
+                self.ask_again.insert(ups, self.now.after(ASK_AGAIN));
+            } else {
+                self.ask_again.remove(&ups);
+            }
+        }
+        let due: Vec<usize> = self
+            .ask_again
+            .extract_if(.., |_, at| *at <= self.now)
+            .map(|(ups, _)| ups)
+            .collect();
+        for ups in due {
+            turn.effects.push(Do::Poll(self.config.ups[ups].name.clone()));
         }
     }
 

@@ -349,6 +349,17 @@ pub enum Record {
         /// Who ended it; `None`: by itself.
         by: Option<Who>,
     },
+    /// Mains is back and not stable yet, or the truth is not known: new orders wait, and the budget of
+    /// what no server has accepted stands still.
+    OrdersHeld {
+        /// Run number.
+        run: u64,
+    },
+    /// They go out again.
+    OrdersFreed {
+        /// Run number.
+        run: u64,
+    },
     /// A host is left as it is, and nothing waits for it any more.
     StepSkipped {
         /// Run number.

@@ -14,8 +14,9 @@ impl Outage {
             self.lost.clear();
             return;
         }
-        self.give_up_overdue(now, turn);
+        // First what is called back: it is not overdue, and power may need it in a new run.
         self.cancel_abandoned(now, turn);
+        self.give_up_overdue(now, turn);
         self.order_again(now, turn);
         self.start_free_steps(now, turn);
         self.end_run(now, turn);
@@ -23,9 +24,9 @@ impl Outage {
 
     fn give_up_overdue(&mut self, now: Now, turn: &mut Turn) {
         let Some(run) = self.book.active_run() else { return };
-        let paused = self.book.pause.is_some();
+        let paused = self.book.pause.is_some() || self.book.orders_held.is_some() || self.listens(now.mono);
         let overdue = run.in_order().filter_map(|(step, state)| match state {
-            // The pause holds up its next try, so it is no fault of the server.
+            // We hold up its next try, so it is no fault of the server.
             StepState::InFlight(flight) if paused && !flight.requested => None,
             StepState::InFlight(flight) if now.mono >= flight.since.after(step.budget) => {
                 Some((step.id.clone(), flight.clone(), step.budget))

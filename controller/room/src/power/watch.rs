@@ -299,6 +299,12 @@ impl Watch {
         }
     }
 
+    /// The last reading says "low battery", and the one before did not: one word is not believed yet.
+    #[must_use]
+    pub const fn says_low_once(&self) -> bool {
+        self.low_polls == 1
+    }
+
     /// A test or calibration runs and has not outlasted its bound.
     #[must_use]
     pub fn is_testing(&self, now: Mono) -> bool {

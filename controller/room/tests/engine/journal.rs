@@ -729,6 +729,8 @@ fn policy_records() -> Vec<Record> {
             because: because(),
             by: Some(sato()),
         },
+        Power::OrdersHeld { run: 3 },
+        Power::OrdersFreed { run: 3 },
     ];
     records.map(|record| Record::Power { record }).into()
 }

@@ -44,7 +44,7 @@ impl Minute {
 }
 
 impl Room {
-    fn breaks(&mut self, promise: String) {
+    pub(crate) fn breaks(&mut self, promise: String) {
         self.remark(&format!("BROKEN: {promise}"));
         self.broken.push(promise);
     }
@@ -107,7 +107,10 @@ impl Room {
         let uses_it =
             |other: &&room::site::Host<room::site::Real>| other.depends_on.iter().any(|used| used == host);
         let early = self.site.hosts.iter().filter(uses_it).filter(|user| {
-            let off = matches!(self.life(&user.name), Life::Down | Life::Fell);
+            let off = matches!(self.life(&user.name), Life::Down | Life::Fell)
+                || self.came_unseen(&user.name)
+                || self.comes_late(&user.name)
+                || self.started_by_hand(&user.name);
             let mut records = self.journal.iter().map(|(_, record)| record);
             let passed_over = records.any(|record| match record {
                 Record::StepAbandoned { order, .. } => {

@@ -13,7 +13,7 @@
 //! at 100 pdu-1 switches off 3 | switches on 3 | loses its input | falls silent | answers
 //! at 100 lose ups-a,mains                what would be if these were lost now
 //! at 100 ups-a loses mains | gets mains | falls silent | answers | says <fact>=<word> ... | is honest
-//!                | starts a test | ends its test
+//!                | starts a test | ends its test | is full | cuts its load | carries its load
 //! at 100 db hangs | stays | refuses | cannot be forced | fails 2 | stops 5 | has another key | is up again
 //! at 100 db is off | wakes 20 | sleeps 2   at 100 Sato holds the return | releases the return
 //! at 100 controller dies | reboots          at 100 act goes | comes
@@ -356,6 +356,9 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
                 ups.says.extend(silent);
             }
             ["is", "honest"] => ups.says.clear(),
+            ["is", "full"] => ups.energy = ups.full,
+            ["cuts", "its", "load"] => ups.cut = true,
+            ["carries", "its", "load"] => ups.cut = false,
             ["says", facts @ ..] => {
                 for fact in facts {
                     let (name, value) = fact.split_once('=')?;

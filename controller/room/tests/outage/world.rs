@@ -4,6 +4,7 @@
 // Long because everything in a room acts on everything else.
 
 use super::checker::Minute;
+use super::overseer::Overseer;
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn, Verb};
 use room::site::link::{Link, SnmpAccess, SnmpLink};
@@ -44,6 +45,8 @@ pub(crate) struct Ups {
     pub(crate) once: BTreeMap<String, String>,
     /// It discharges although mains is there.
     pub(crate) testing: bool,
+    /// Its output is off although it has power: it cuts its load once, to switch it on again.
+    pub(crate) cut: bool,
     /// How what it tells of its battery differs from the truth.
     pub(crate) curve: Curve,
     /// When it last answered, and when it last did so while mains was really gone.
@@ -125,6 +128,14 @@ pub(crate) enum Wakes {
     After(u64),
     /// The order is taken, and nothing happens so many times.
     Sleeps(u32),
+    /// The order fails so many times, then it takes five seconds.
+    Fails(u32),
+    /// The order is refused in a way that no further try can mend.
+    OtherKey,
+    /// The order is never answered.
+    Hangs,
+    /// It switches on and never gets as far as to answer.
+    NeverUp,
 }
 
 /// One host in truth.
@@ -145,6 +156,17 @@ pub(crate) struct SimHost {
     pub(crate) wakes: Wakes,
     /// Runs by whose order it began to come up, and when.
     pub(crate) starts: Vec<(u64, u64)>,
+    /// It comes up so long after its power has come back, whatever anybody ordered.
+    pub(crate) by_itself: Option<u64>,
+    /// How often it came up without an order of ours, by itself or by a person's hand.
+    pub(crate) boots: usize,
+    /// It came up by itself at least once.
+    pub(crate) unseen: bool,
+    /// When it lost its power while it ran or came up.
+    pub(crate) falls: Vec<u64>,
+    /// A person had it off before anything began.
+    pub(crate) off_by_hand: bool,
+    powered: bool,
     /// Runs by whose order it began to stop, and when.
     pub(crate) effects: Vec<(u64, u64)>,
     /// When it was down or fell.
@@ -166,6 +188,8 @@ pub(crate) struct Room {
     pub(crate) site: Site<Real>,
     pub(crate) engine: Outage,
     pub(crate) journal: Vec<(Now, Record)>,
+    /// Its records as a restarted controller has read them.
+    reread: Vec<Record>,
     pub(crate) ups: Vec<Ups>,
     pub(crate) hosts: Vec<SimHost>,
     pub(crate) branchings: Vec<Branching>,
@@ -179,6 +203,8 @@ pub(crate) struct Room {
     down_until: Option<(u64, bool)>,
     /// Kill the controller when the journal has grown to this length.
     pub(crate) crash_at: Option<usize>,
+    /// So many records after each death the next one comes.
+    pub(crate) crash_again: Vec<usize>,
     /// Its machine restarts with it then.
     pub(crate) crash_reboots: bool,
     /// Whether an order that was under way at a crash still reaches its target.
@@ -206,6 +232,8 @@ pub(crate) struct Room {
     pub(crate) quiet: bool,
     /// What the engine did in this minute.
     minute: Minute,
+    /// What people ordered, and what of the return is promised.
+    pub(crate) overseer: Overseer,
 }
 
 impl Room {
@@ -217,11 +245,13 @@ impl Room {
             broken: Vec::new(),
             quiet: false,
             minute: Minute::default(),
+            overseer: Overseer::default(),
             now: 1_000,
             wall_step: 0,
             booted: 0,
             engine,
             journal: Vec::new(),
+            reread: Vec::new(),
             ups: Vec::new(),
             hosts,
             branchings: Vec::new(),
@@ -231,6 +261,7 @@ impl Room {
             act: true,
             down_until: None,
             crash_at: None,
+            crash_again: Vec::new(),
             crash_reboots: false,
             orphan_orders_arrive: false,
             checks: 0,
@@ -254,6 +285,7 @@ impl Room {
                 says: BTreeMap::new(),
                 once: BTreeMap::new(),
                 testing: false,
+                cut: false,
                 curve: Curve::STRAIGHT,
                 heard: 0,
                 heard_off: None,
@@ -361,16 +393,19 @@ impl Room {
                 self.note(describe(&record));
             }
             self.check_cause(&record);
+            self.oversee(&record);
             self.replayed.apply(self.clock(), &record);
             self.journal.push((self.clock(), record));
             if self.crash_at.is_some_and(|length| self.journal.len() >= length) {
-                self.crash_at = None;
+                let next = self.crash_again.pop();
+                self.crash_at = next.map(|more| self.journal.len() + more);
                 return self.kill(self.crash_reboots);
             }
         }
         if recorded {
             self.check_memory();
         }
+        self.check_pause();
         for effect in turn.effects {
             self.carry_out(effect);
         }
@@ -385,6 +420,12 @@ impl Room {
                     }
                 }
                 self.fast = fast;
+            }
+            Do::Poll(name) => {
+                let now = self.now;
+                let ups = self.ups.iter_mut().find(|ups| ups.name == name);
+                ups.expect("a UPS of the room").next_poll = now;
+                self.note(format!("  -> ask {name} again"));
             }
             Do::Execute(order) => {
                 self.orders += 1;
@@ -440,14 +481,16 @@ impl Room {
         self.down_until = None;
         if reboot {
             self.booted = self.now - 5_000;
+            self.overseer.machine_restarted();
         }
         self.engine = Outage::new(&self.site).expect("the site was good before");
-        for (at, record) in &self.journal {
+        for (_, record) in &self.journal[self.reread.len()..] {
             let text = serde_json::to_string(record).expect("a record is plain data");
-            self.engine.apply(
-                *at,
-                &serde_json::from_str(&text).expect("a written record is readable"),
-            );
+            let record = serde_json::from_str(&text).expect("a written record is readable");
+            self.reread.push(record);
+        }
+        for ((at, _), record) in self.journal.iter().zip(&self.reread) {
+            self.engine.apply(*at, record);
         }
         self.check_memory();
         self.fast = false;
@@ -541,6 +584,18 @@ impl Room {
     fn host_happens(&mut self, host: usize) {
         let powered = self.has_power(host);
         let host = &mut self.hosts[host];
+        let returned = powered && !std::mem::replace(&mut host.powered, powered);
+        let next = match (host.life, host.by_itself) {
+            (Life::Down | Life::Fell, Some(after)) if returned => {
+                host.boots += 1;
+                host.unseen = true;
+                Life::Booting {
+                    up_at: self.now + after,
+                }
+            }
+            (same, _) => same,
+        };
+        host.life = next;
         let next = match host.life {
             Life::Going { down_at, .. } if down_at <= self.now => Life::Down,
             Life::Up | Life::Going { .. } | Life::Booting { .. } if !powered => Life::Fell,
@@ -550,6 +605,9 @@ impl Room {
         if next != host.life {
             host.life = next;
             host.ended = (next != Life::Up).then_some(self.now);
+            if next == Life::Fell {
+                host.falls.push(self.now);
+            }
             let word = match next {
                 Life::Down => "is down",
                 Life::Up => "runs",
@@ -615,6 +673,9 @@ impl Room {
         }
         if order.verb == Verb::Start && matches!(before, Life::Down | Life::Fell) {
             self.check_start(&order.step);
+            if matches!(self.life(&order.step), Life::Booting { .. }) {
+                self.check_start_effect(order);
+            }
         }
         outcome
     }
@@ -627,7 +688,7 @@ impl Room {
             .find(|host| host.id == order.step)
             .expect("orders name hosts");
         if order.verb == Verb::Start {
-            return Some(wake(host, order, now));
+            return wake(host, order, now);
         }
         let manner = match order.verb {
             Verb::Force => host.forced,
@@ -802,7 +863,7 @@ impl Room {
         // Only what hands load from one UPS to another needs to know how much that is.
         let tells_load = !self.branchings.is_empty();
         let ups = &mut self.ups[ups];
-        let drains = !ups.mains || ups.testing;
+        let drains = (!ups.mains || ups.testing) && !ups.cut;
         if drains {
             ups.since_battery.get_or_insert(now);
         } else {
@@ -812,7 +873,14 @@ impl Room {
         let charge = ((ups.energy / ups.full).powf(ups.curve.bend) * 100.0).floor();
         let low = ups.energy / load < 20.0;
         let mut facts = vec![
-            state("output.source", if drains { "battery" } else { "mains" }),
+            state(
+                "output.source",
+                match (ups.cut, drains) {
+                    (true, _) => "off",
+                    (false, true) => "battery",
+                    (false, false) => "mains",
+                },
+            ),
             state("battery.status", if low { "low" } else { "normal" }),
             number("battery.charge", charge, "%"),
             number(
@@ -856,24 +924,41 @@ impl Room {
 
     /// Is this feed alive?
     fn supplies(&self, ups: usize) -> bool {
-        self.ups[ups].mains || self.ups[ups].energy > 0.0
+        let ups = &self.ups[ups];
+        !ups.cut && (ups.mains || ups.energy > 0.0)
     }
 
-    fn has_power(&self, host: usize) -> bool {
+    pub(crate) fn has_power(&self, host: usize) -> bool {
         let host = &self.hosts[host];
         self.carriers(host).len() >= host.need
     }
 
     /// Seconds until each host loses its power, if nobody stops and mains stays as it is.
     pub(crate) fn true_lives(&self) -> Vec<f64> {
-        let mut energy: Vec<f64> = self
-            .ups
-            .iter()
-            .map(|ups| match ups.mains {
-                true => f64::INFINITY,
-                false => (ups.energy - ups.full * ups.curve.cliff).max(0.0),
-            })
-            .collect();
+        self.lives_if(|ups| ups.mains)
+    }
+
+    /// The same, had these UPSes mains.
+    pub(crate) fn lives_if(&self, mains: impl Fn(&Ups) -> bool) -> Vec<f64> {
+        let energy = self.ups.iter().map(|ups| match mains(ups) {
+            _ if ups.cut => 0.0,
+            true => f64::INFINITY,
+            false => (ups.energy - ups.full * ups.curve.cliff).max(0.0),
+        });
+        self.lives_with(energy.collect())
+    }
+
+    /// The same as far as can be known: a silent UPS that was heard on mains may give nothing.
+    pub(crate) fn known_lives(&self) -> Vec<f64> {
+        let energy = self.ups.iter().map(|ups| match (ups.silent, ups.mains) {
+            (_, false) => (ups.energy - ups.full * ups.curve.cliff).max(0.0),
+            (true, true) => 0.0,
+            (false, true) => f64::INFINITY,
+        });
+        self.lives_with(energy.collect())
+    }
+
+    fn lives_with(&self, mut energy: Vec<f64>) -> Vec<f64> {
         let mut lives = vec![f64::INFINITY; self.hosts.len()];
         let mut passed = 0.0;
         loop {
@@ -929,6 +1014,11 @@ impl Room {
         load
     }
 
+    /// The controller is down.
+    pub(crate) const fn is_down(&self) -> bool {
+        self.down_until.is_some()
+    }
+
     pub(crate) fn life(&self, id: &str) -> Life {
         self.hosts
             .iter()
@@ -971,18 +1061,31 @@ impl Room {
 
 impl Ups {
     fn drains(&self) -> bool {
-        (!self.mains || self.testing) && self.energy > 0.0
+        (!self.mains || self.testing) && self.energy > 0.0 && !self.cut
     }
 }
 
 /// What starts a host takes the order.
-fn wake(host: &mut SimHost, order: &Order, now: u64) -> Outcome {
+fn wake(host: &mut SimHost, order: &Order, now: u64) -> Option<Outcome> {
     match (host.life, host.wakes) {
-        (Life::Up, _) => return Outcome::Found,
+        (Life::Up, _) => return Some(Outcome::Found),
+        (_, Wakes::Hangs) => return None,
+        (_, Wakes::OtherKey) => return Some(failed("host key changed", false)),
+        (_, Wakes::Fails(times)) => {
+            host.wakes = match times {
+                0 | 1 => Wakes::After(5_000),
+                more => Wakes::Fails(more - 1),
+            };
+            return Some(failed("connection refused", true));
+        }
         (Life::Booting { .. } | Life::Going { .. }, _) => {}
         (Life::Down | Life::Fell, Wakes::After(millis)) => {
             host.starts.push((order.run, now));
             host.life = Life::Booting { up_at: now + millis };
+        }
+        (Life::Down | Life::Fell, Wakes::NeverUp) => {
+            host.starts.push((order.run, now));
+            host.life = Life::Booting { up_at: u64::MAX };
         }
         (Life::Down | Life::Fell, Wakes::Sleeps(times)) => {
             host.wakes = match times {
@@ -991,7 +1094,7 @@ fn wake(host: &mut SimHost, order: &Order, now: u64) -> Outcome {
             };
         }
     }
-    Outcome::Requested
+    Some(Outcome::Requested)
 }
 
 fn failed(problem: &str, retryable: bool) -> Outcome {
@@ -1047,6 +1150,12 @@ fn sim_host(site: &Site<Real>, host: &Host<Real>) -> SimHost {
         life: Life::Up,
         wakes: Wakes::After(5_000),
         starts: Vec::new(),
+        by_itself: None,
+        boots: 0,
+        unseen: false,
+        falls: Vec::new(),
+        off_by_hand: false,
+        powered: true,
         effects: Vec::new(),
         ended: None,
     }
@@ -1151,6 +1260,8 @@ fn describe(record: &Record) -> String {
             format!("run {run} paused for {secs:.0} s by {by}: {reason}")
         }
         Record::RunResumed { run, because, .. } => format!("run {run} goes on: {}", because.en),
+        Record::OrdersHeld { run } => format!("run {run} holds its orders back: mains may be back"),
+        Record::OrdersFreed { run } => format!("run {run} orders again"),
         Record::StepSkipped { step, because, .. } => format!("step {step} skipped: {}", because.en),
         Record::OperatorAsked { id, by, .. } => format!("order {id} of {by} waits for a second person"),
         Record::OperatorConfirmed { id, by } => format!("{by} agrees to order {id}"),

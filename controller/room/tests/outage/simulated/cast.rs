@@ -1,7 +1,7 @@
 //! A random room: its UPSes and what stands between them and the hosts, the hosts and how they take
 //! an order to stop, and the site's policy.
 
-use super::Dice;
+use super::{Dice, after};
 use crate::world::{Curve, Manner, Room, host, policy, site_with};
 use room::site::feeds::Branch;
 use room::site::outage::{About, Rule, Seen, Sign, Then};
@@ -11,7 +11,7 @@ use room::time::Millis;
 /// Outlets that hosts are plugged into.
 const OUTLETS: u64 = 4;
 
-pub(super) fn room(dice: &mut Dice) -> Room {
+pub(super) fn room(dice: &mut Dice, later: &mut Dice) -> Room {
     let names: Vec<String> = (0..dice.between(1, 3)).map(|ups| format!("ups-{ups}")).collect();
     let upses: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut site = site_with(&upses, random_policy(dice));
@@ -31,6 +31,7 @@ pub(super) fn room(dice: &mut Dice) -> Room {
         let policy = site.outage.as_mut().expect("a policy");
         policy.rules.push(rule);
     }
+    after::arrange(&mut site, later);
     let batteries: Vec<f64> = names.iter().map(|_| dice.between(80, 500) as f64).collect();
     let mut room = Room::new(site, &batteries);
     for index in 0..room.hosts.len() {

@@ -1,7 +1,7 @@
 //! What happens to a random room, and when: mains, lies, silence, deaths, clock steps, lost outlets,
 //! heat and water.
 
-use super::{Dice, cast};
+use super::{Dice, after, cast};
 use crate::world::{Curve, Room};
 use room::outage::{Input, Sight};
 use std::collections::BTreeSet;
@@ -30,6 +30,14 @@ pub(super) enum Happens {
     Act(bool),
     Clock(i64),
     Rehearse,
+    /// A UPS cuts its load although mains is there, or switches it on again.
+    Cut(usize, bool),
+    /// The batteries are full again, as after a day.
+    Recharged,
+    /// A person switches a host off before anything begins.
+    OffByHand(usize),
+    /// A person orders something.
+    Orders(after::Order),
 }
 
 impl Happens {
@@ -37,8 +45,17 @@ impl Happens {
     pub(super) const fn makes_it_worse(&self) -> bool {
         matches!(
             self,
-            Self::Mains(_, false) | Self::Outlet(_, _, false) | Self::Dead(_, true)
+            Self::Mains(_, false)
+                | Self::Outlet(_, _, false)
+                | Self::Dead(_, true)
+                | Self::Cut(_, true)
+                | Self::Orders(after::Order::Started)
         )
+    }
+
+    /// Less is known after it than before.
+    pub(super) const fn hides_something(&self) -> bool {
+        matches!(self, Self::Silent(_, true))
     }
 }
 
@@ -62,11 +79,19 @@ pub(super) struct Fate {
     pub(super) stuck: BTreeSet<usize>,
     /// Heat or water may demand something.
     pub(super) endangered: bool,
+    /// A person orders a run or a drill.
+    pub(super) ordered: bool,
+    /// UPSes that cut their load once.
+    pub(super) raced: BTreeSet<usize>,
+    /// Hosts that come up within their time, whenever they are told to.
+    pub(super) quick: BTreeSet<String>,
+    /// The batteries were full again in the end.
+    pub(super) recharged: bool,
 }
 
 /// A room with its hosts, its UPSes and what will happen to them.
-pub(super) fn cast(dice: &mut Dice, quiet: bool) -> Fate {
-    let mut room = cast::room(dice);
+pub(super) fn cast(dice: &mut Dice, later: &mut Dice, quiet: bool) -> Fate {
+    let mut room = cast::room(dice, later);
     room.quiet = quiet;
     let all = room.ups.len();
     let mut events = Vec::new();
@@ -105,6 +130,10 @@ pub(super) fn cast(dice: &mut Dice, quiet: bool) -> Fate {
         cut: BTreeSet::new(),
         stuck: BTreeSet::new(),
         endangered: false,
+        ordered: false,
+        raced: BTreeSet::new(),
+        quick: BTreeSet::new(),
+        recharged: false,
     };
     let span = Span { begins, ends };
     fate.ups_faults(span, dice);
@@ -112,19 +141,20 @@ pub(super) fn cast(dice: &mut Dice, quiet: bool) -> Fate {
     fate.controller_faults(span, dice);
     fate.signs(span, dice);
     fate.end += QUIET_END;
+    after::befall(&mut fate, span, later);
     fate.events.sort_by_key(|(at, _)| *at);
     fate
 }
 
 /// From the first loss of mains to its last return, in milliseconds.
 #[derive(Clone, Copy)]
-struct Span {
-    begins: u64,
-    ends: u64,
+pub(super) struct Span {
+    pub(super) begins: u64,
+    pub(super) ends: u64,
 }
 
 /// Mains fails at about the same time on some UPSes, and is back at about the same time.
-fn outage(
+pub(super) fn outage(
     events: &mut Vec<(u64, Happens)>,
     ups: std::ops::Range<usize>,
     begins: u64,
@@ -154,7 +184,7 @@ fn flapping(events: &mut Vec<(u64, Happens)>, all: usize, begins: u64, dice: &mu
 }
 
 impl Fate {
-    fn at(&mut self, at: u64, event: Happens) {
+    pub(super) fn at(&mut self, at: u64, event: Happens) {
         self.events.push((at, event));
     }
 
@@ -344,6 +374,14 @@ pub(super) fn befall(room: &mut Room, event: Happens) {
         Happens::Act(true) => room.connect_act(),
         Happens::Act(false) => room.lose_act(),
         Happens::Clock(step) => room.wall_step += step,
+        Happens::Cut(ups, cut) => room.ups[ups].cut = cut,
+        Happens::Recharged => {
+            for ups in &mut room.ups {
+                ups.energy = ups.full;
+            }
+        }
+        Happens::OffByHand(host) => after::switch_off(room, host),
+        Happens::Orders(order) => after::order(room, order),
         Happens::Rehearse => room.tell(Input::Rehearse { by: "Sato".into() }),
     }
 }

@@ -2,16 +2,19 @@
 //! so a promise that was broken once can be read, mended and kept as a scenario.
 //!
 //! ```text
-//! seed -> cast (the room) -> fate (what happens, and when) -> live -> promises (what must hold)
+//! seed -> cast (the room) -> fate (what happens, and when) -> after (people, the return)
+//!      -> live -> promises, returned (what must hold)
 //! ```
 //!
 //! The ordinary tests run some of them; `cargo xtask simulate` runs as many as one likes.
 
+mod after;
 mod cast;
 mod fate;
 mod promises;
+mod returned;
 
-use crate::world::{Life, Room};
+use crate::world::Room;
 use room::outage::Record;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -43,6 +46,8 @@ pub(crate) struct Totals {
     pub(crate) seeds: u64,
     pub(crate) runs: u64,
     pub(crate) stopped: u64,
+    /// Hosts that began to come up by an order of ours.
+    pub(crate) started: u64,
     pub(crate) deaths: u64,
     pub(crate) records: u64,
     /// Simulated milliseconds.
@@ -56,6 +61,7 @@ impl Totals {
         self.seeds += other.seeds;
         self.runs += other.runs;
         self.stopped += other.stopped;
+        self.started += other.started;
         self.deaths += other.deaths;
         self.records += other.records;
         self.millis += other.millis;
@@ -66,8 +72,10 @@ impl Totals {
         self.seeds += 1;
         match lived {
             Ok(room) => {
-                let down = room.hosts.iter().filter(|host| host.life == Life::Down);
-                self.stopped += down.count() as u64;
+                let stops = room.hosts.iter().map(|host| host.effects.len() as u64);
+                self.stopped += stops.sum::<u64>();
+                let starts = room.hosts.iter().map(|host| host.starts.len() as u64);
+                self.started += starts.sum::<u64>();
                 self.runs += room.count(|record| matches!(record, Record::RunStarted { .. })) as u64;
                 self.deaths += u64::from(room.deaths);
                 self.records += room.journal.len() as u64;
@@ -117,17 +125,20 @@ pub(crate) fn one(seed: u64, quiet: bool) -> Result<Room, String> {
 }
 
 fn live(seed: u64, quiet: bool) -> Result<Room, String> {
-    let mut fate = fate::cast(&mut Dice(seed), quiet);
+    let mut fate = fate::cast(&mut Dice(seed), &mut Dice(!seed), quiet);
     let mut hopes = promises::Hopes::new(&fate);
     for (at, event) in fate.events.clone() {
         fate.room.run_until(at);
         if !quiet {
             fate.room.remark(&format!("{event:?}"));
         }
-        let worse = event.makes_it_worse();
+        let (worse, unknown) = (event.makes_it_worse(), event.hides_something());
         fate::befall(&mut fate.room, event);
         if worse {
             hopes.reckon(&fate);
+        }
+        if worse || unknown {
+            hopes.doubt(&fate);
         }
     }
     fate.room.run_until(fate.end);

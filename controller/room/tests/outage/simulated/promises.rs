@@ -13,8 +13,15 @@
 //! 4. one run at a time;
 //! 5. a short outage on a rich battery stops nobody, even when a poll is a glitch;
 //! 6. in one outage every host is dealt with once;
-//! 7. when mains is back for good nothing is left under way, and every host that was stopped is
-//!    on the list of hosts to start.
+//! 7. when mains is back for good nothing is left under way, and every host that was stopped and
+//!    does not run is on the list of hosts to start, and in an alarm;
+//! 8. every one of them that can be started and whose turn has come runs again ([`super::returned`]).
+//!
+//! A UPS that falls silent while it stands on mains hurries nobody. It is no supply either that a
+//! host may be left to: when the other battery of that host comes to its end meanwhile, the host is
+//! stopped at the latest safe moment. An orderly stop that was not needed is brought back within
+//! minutes, and a host that fell may not come back at all. So a short outage is "ridden through" only
+//! where the batteries would be rich without the UPSes that are silent ([`Hopes::doubt`]).
 //!
 //! It reckons from the site and from the truth of the room, not by what the engine decides with.
 
@@ -50,21 +57,26 @@ impl Hopes {
         let needs = needs(&fate.room.site);
         for (fits, life) in self.fits.iter_mut().zip(fate.room.true_lives()) {
             *fits &= life > needs + FIT_SLACK;
-            self.rich &= life > 3.0 * (fate.only_outage.unwrap_or(f64::INFINITY) + needs);
         }
+    }
+
+    /// Less is known from this moment on, or something got worse.
+    pub(super) fn doubt(&mut self, fate: &Fate) {
+        let wanted = 3.0 * (fate.only_outage.unwrap_or(f64::INFINITY) + needs(&fate.room.site));
+        self.rich &= fate.room.known_lives().iter().all(|life| *life > wanted);
     }
 }
 
-fn policy(fate: &Fate) -> &OutagePolicy {
+pub(super) fn policy(fate: &Fate) -> &OutagePolicy {
     fate.room.site.outage.as_ref().expect("a policy")
 }
 
-fn secs(span: Millis) -> f64 {
+pub(super) fn secs(span: Millis) -> f64 {
     span.0 as f64 / 1000.0
 }
 
 /// Seconds that the plan needs, from the loss of mains to its end.
-fn needs(site: &Site<Real>) -> f64 {
+pub(super) fn needs(site: &Site<Real>) -> f64 {
     let policy = site.outage.as_ref().expect("a policy");
     let chains = site.hosts.iter().map(|host| chain(site, host));
     secs(policy.on_battery_delay) + chains.fold(0.0, f64::max) + secs(policy.reserve)
@@ -106,16 +118,22 @@ pub(super) fn kept(fate: &Fate, hopes: &Hopes) -> Result<(), String> {
     one_run_at_a_time(fate)?;
     short_outages_are_ridden_through(fate, hopes.rich)?;
     everyone_is_dealt_with_once(fate)?;
-    nothing_is_left_over(fate)
+    nothing_is_left_over(fate)?;
+    super::returned::everyone_is_back(fate)
 }
 
 fn nobody_is_stopped_twice(fate: &Fate) -> Result<(), String> {
-    match fate
-        .room
-        .hosts
-        .iter()
-        .find(|host| host.effects.len() > 1 + host.starts.len())
-    {
+    // A person may ask once more, and says so.
+    let again = fate.room.count(|record| {
+        let demand = match record {
+            Record::RunStarted { demand, .. } | Record::RunExtended { demand, .. } => demand,
+            _ => return false,
+        };
+        matches!(demand, Demand::Operator { .. })
+    });
+    let mut hosts = fate.room.hosts.iter();
+    let twice = hosts.find(|host| host.effects.len() > 1 + host.starts.len() + host.boots + again);
+    match twice {
         Some(host) => Err(format!("{} was stopped twice: {:?}", host.id, host.effects)),
         None => Ok(()),
     }
@@ -123,8 +141,9 @@ fn nobody_is_stopped_twice(fate: &Fate) -> Result<(), String> {
 
 fn nothing_without_cause(fate: &Fate) -> Result<(), String> {
     let room = &fate.room;
-    let runs = room.count(|record| matches!(record, Record::RunStarted { .. }));
-    let stopped = room.hosts.iter().any(|host| !host.effects.is_empty());
+    let is_ours = |demand: &Demand| !matches!(demand, Demand::Operator { .. });
+    let runs = room.count(|record| matches!(record, Record::RunStarted { demand, .. } if is_ours(demand)));
+    let stopped = !fate.ordered && room.hosts.iter().any(|host| !host.effects.is_empty());
     if !fate.mains_fail && !fate.endangered && (runs > 0 || stopped) {
         return Err("a run without an outage".into());
     }
@@ -158,6 +177,9 @@ fn nobody_falls_when_the_plan_fits(fate: &Fate, fits: &[bool]) -> Result<(), Str
     let holds = |id: &String| on_failure(id) != OnFailure::GoOn;
     // A gauge that stands still shows only how long one outage lasted; what an outage before it took
     // out of the battery nobody can know.
+    let skipped = |id: &String| {
+        room.count(|record| matches!(record, Record::StepSkipped { step, .. } if step == id)) > 0
+    };
     let outages = room.count(|record| matches!(record, Record::OutageOver));
     for (host, fits) in room.hosts.iter().zip(fits) {
         // A feed that is switched off under it is no outage.
@@ -166,6 +188,12 @@ fn nobody_falls_when_the_plan_fits(fate: &Fate, fits: &[bool]) -> Result<(), Str
             continue;
         }
         if outages > 1 && host.feeds.iter().any(|ups| fate.stuck.contains(ups)) {
+            continue;
+        }
+        // A UPS that cuts its load is no outage either, and what came up by itself meanwhile nobody
+        // was told of. What a person had left out of the plan is that person's choice.
+        let raced = host.feeds.iter().any(|ups| fate.raced.contains(ups));
+        if raced || host.unseen || skipped(&host.id) {
             continue;
         }
         // What waits for a host that will not stop may be held; that is the policy's choice.
@@ -186,7 +214,7 @@ fn one_run_at_a_time(fate: &Fate) -> Result<(), String> {
     let mut open = None;
     for (_, record) in &fate.room.journal {
         match record {
-            Record::RunStarted { run, .. } => match open.replace(*run) {
+            Record::RunStarted { run, .. } | Record::DrillStarted { run, .. } => match open.replace(*run) {
                 Some(other) => return Err(format!("run {run} began while run {other} was open")),
                 None => continue,
             },
@@ -234,6 +262,8 @@ fn everyone_is_dealt_with_once(fate: &Fate) -> Result<(), String> {
             } => {
                 dealt.push(&order.step);
             }
+            Record::HostStartConfirmed { order, .. } => dealt.retain(|step| **step != order.step),
+            Record::HostsStarted { hosts, .. } => dealt.retain(|step| !hosts.contains(step)),
             // Heat and water demand again what power could not stop.
             Record::RunStarted { scope, demand, .. } | Record::RunExtended { scope, demand, .. } => {
                 let again = scope.iter().find(|step| dealt.contains(step));
@@ -259,20 +289,23 @@ fn nothing_is_left_over(fate: &Fate) -> Result<(), String> {
     if power.steps.iter().any(|step| step.state == "started") {
         return Err("a step is still under way".into());
     }
-    let listed = room.engine.conditions(room.clock());
-    let listed = listed
+    let stopped = room.engine.stopped_hosts();
+    let conditions = room.engine.conditions(room.clock());
+    let alarms = conditions.iter().filter(|condition| {
+        condition.active && ["outage.hosts_stopped", "outage.return"].contains(&condition.id.as_str())
+    });
+    let named: Vec<&str> = alarms
+        .flat_map(|condition| condition.because.en.split([' ', ',', ';', ':', '(']))
+        .collect();
+    let known = |host: &SimHost| stopped.contains(&host.id) && named.contains(&host.id.as_str());
+    let mut down = room
+        .hosts
         .iter()
-        .find(|condition| condition.id == "outage.hosts_stopped")
-        .expect("a condition");
-    let is_listed = |host: &SimHost| {
-        let words = &listed.because.en;
-        words.split([' ', ',', ';']).any(|word| word == host.id)
-    };
-    let mut down = room.hosts.iter().filter(|host| host.life == Life::Down);
-    match down.find(|host| !is_listed(host)) {
+        .filter(|host| matches!(host.life, Life::Down | Life::Booting { .. }) && !host.off_by_hand);
+    match down.find(|host| !known(host)) {
         Some(host) => Err(format!(
-            "{} was stopped and is not on the list: {}",
-            host.id, listed.because.en
+            "{} was stopped and is on no list, or no alarm names it: {named:?}",
+            host.id
         )),
         None => Ok(()),
     }
