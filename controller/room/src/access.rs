@@ -198,6 +198,8 @@ mod tests {
             portal: number,
             reader: number,
             door: None,
+            area: name.to_owned(),
+            passes: crate::site::Passes::Entry,
         };
         Access {
             portals: vec![portal("front", 1, 0), portal("side", 1, 1), portal("vault", 2, 0)],

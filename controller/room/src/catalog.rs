@@ -24,7 +24,7 @@ pub use node::{
     CLOCK_SAMPLES, CLOCK_STEPS, LIST_PATIENCE, LOST_BEATS, NodeTrouble, ROTATION_PATIENCE, SILENT_BEATS,
     is_guard, lost_after, node, node_clock, node_clock_id, node_id,
 };
-pub use portal::{HELD_LONG, PortalTrouble, portal, portal_id};
+pub use portal::{CARDS_OVERDUE, HELD_LONG, PortalTrouble, cards_overdue, portal, portal_id};
 pub use redundancy::{
     GROUP_ON_DELAY, GroupTrouble, UPLINK_ON_DELAY, group, group_id, parts, parts_id, uplink, uplink_id,
     with_devices_behind,

@@ -22,6 +22,7 @@ mod notices;
 mod nut_clients;
 mod operate;
 mod orders;
+mod people;
 mod points;
 mod policy;
 mod portals;
@@ -76,6 +77,7 @@ pub struct Engine<W: World> {
     health: BTreeMap<u16, (Mono, Health)>,
     portals: Vec<portals::Portal>,
     lists: BTreeMap<u16, lists::Wanted>,
+    entry: people::Entry,
     witness: witness::Witness,
     updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
@@ -135,6 +137,7 @@ impl<W: World> Engine<W> {
             health: BTreeMap::new(),
             portals: vec![portals::Portal::default(); site.access.portals.len()],
             lists: BTreeMap::new(),
+            entry: people::Entry::default(),
             witness: witness::Witness::default(),
             updates: BTreeMap::new(),
             limits: BTreeMap::new(),
@@ -258,6 +261,7 @@ impl<W: World> Engine<W> {
         self.furnish_derived();
         self.furnish_forecasts();
         self.furnish_batteries();
+        self.furnish_people();
         for part in catalog::PARTS {
             self.book.define(catalog::part(part));
         }
@@ -283,6 +287,7 @@ impl<W: World> Engine<W> {
         self.apply_incident(now, record);
         self.apply_operation(now, record);
         self.apply_battery(now, record);
+        self.apply_people(now, record);
         self.last_record = Some(now);
         if !matches!(record, Record::Started { .. }) {
             self.openings_until(now);
@@ -396,6 +401,7 @@ impl<W: World> Engine<W> {
         self.resume_operations(now);
         self.resume_batteries(now, &mut turn);
         self.forecast_days(now, &mut turn);
+        self.resume_people(now, &mut turn);
         self.make_lists(now, &mut turn);
         self.evaluate(now, &mut turn);
         self.judge_incidents(now, true, &mut turn);
@@ -433,6 +439,7 @@ impl<W: World> Engine<W> {
         self.turn_day(now, &mut turn);
         // What is due was due before this.
         self.evaluate_portals(now, &mut turn);
+        self.evaluate_people(now, &mut turn);
         match event {
             Event::Message(message) => self.message(now, &message, &mut turn),
             Event::Poll(poll) => self.poll(now, &poll, &mut turn),
@@ -442,6 +449,7 @@ impl<W: World> Engine<W> {
                 }
             }
             Event::Operator { person, ask } => self.operator(now, person, ask, &mut turn),
+            Event::People { person, ask } => self.people_ask(now, &person, &ask, &mut turn),
             Event::Outcome { order, outcome } => {
                 self.power(now, outage::Input::Outcome { order, outcome }, &mut turn);
             }
@@ -736,6 +744,7 @@ impl<W: World> Engine<W> {
             .chain(self.group_deadline(now))
             .chain(occurrences)
             .chain(self.portal_deadline())
+            .chain(self.people_deadline(now))
             .chain(self.list_deadline(now))
             .chain(self.update_deadline(now))
             .chain(self.operation_deadline())

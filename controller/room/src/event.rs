@@ -39,6 +39,13 @@ pub enum Event {
         /// What.
         ask: Ask,
     },
+    /// Somebody at the controller's own socket asks for something about persons and cards.
+    People {
+        /// Who, as the machine knows them.
+        person: Person,
+        /// What.
+        ask: crate::people::Ask,
+    },
     /// A step went on.
     Outcome {
         /// Which execution.

@@ -16,6 +16,18 @@ pub fn read(text: &[u8], into: &mut [u8]) -> bool {
     true
 }
 
+/// Lower case digits, two a byte.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 const fn digit(letter: u8) -> Option<u8> {
     match letter {
         b'0'..=b'9' => Some(letter - b'0'),

@@ -481,6 +481,16 @@ pub enum Record {
         /// What became of which.
         record: incident::Record,
     },
+    /// Persons, cards, rights.
+    People {
+        /// What changed.
+        record: crate::people::Record,
+    },
+    /// A line of the register of entry.
+    Passage {
+        /// Who passed where, and what is noteworthy about it.
+        passage: crate::register::Passage,
+    },
     /// A person said why something was not watched.
     GapExplained {
         /// From when, milliseconds since 1970 UTC.

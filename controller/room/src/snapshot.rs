@@ -544,6 +544,15 @@ pub struct Portal {
     pub last_decision: Option<String>,
     /// Age of that decision.
     pub last_decision_age_ms: Option<u64>,
+    /// The area that it leads into or out of.
+    #[serde(default)]
+    pub area: String,
+    /// `entry` or `exit`: which way people pass its reader.
+    #[serde(default)]
+    pub passes: String,
+    /// Who may enter, as far as its node has it.
+    #[serde(default)]
+    pub list: Option<List>,
 }
 
 /// A polled device.

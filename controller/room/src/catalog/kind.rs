@@ -271,6 +271,8 @@ pub enum Kind {
     Tamper,
     /// A card is used in a way that cannot be right.
     CardAnomaly,
+    /// A lent card was not given back in time.
+    CardOverdue,
     /// A visitor is alone in the room.
     VisitorAlone,
     /// Nobody attends a carry-in.
@@ -377,7 +379,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 106] = [
+    pub const ALL: [Self; 107] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -433,6 +435,7 @@ impl Kind {
         Self::DeniedRepeatedly,
         Self::Tamper,
         Self::CardAnomaly,
+        Self::CardOverdue,
         Self::VisitorAlone,
         Self::CarryInUnattended,
         Self::ReaderFault,
@@ -545,6 +548,7 @@ impl Kind {
             Self::DeniedRepeatedly => &door::DENIED_REPEATEDLY,
             Self::Tamper => &door::TAMPER,
             Self::CardAnomaly => &door::CARD_ANOMALY,
+            Self::CardOverdue => &door::CARD_OVERDUE,
             Self::VisitorAlone => &door::VISITOR_ALONE,
             Self::CarryInUnattended => &door::CARRY_IN_UNATTENDED,
             Self::ReaderFault => &door::READER_FAULT,

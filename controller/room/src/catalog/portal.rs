@@ -24,18 +24,30 @@ pub enum PortalTrouble {
     Reader,
     /// Closed, but the bolt is not thrown.
     Unlocked,
+    /// Entry was denied again and again.
+    Denied,
+    /// A card is used in a way that cannot be right.
+    Card,
 }
 
 impl PortalTrouble {
     /// Every trouble.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Forced,
         Self::Held,
         Self::HeldLong,
         Self::Tamper,
         Self::Reader,
         Self::Unlocked,
+        Self::Denied,
+        Self::Card,
     ];
+
+    /// True for what happens and is over: it has no end of its own.
+    #[must_use]
+    pub const fn is_occurrence(self) -> bool {
+        matches!(self, Self::Denied | Self::Card)
+    }
 }
 
 /// Alarm id of a portal: what concerns the door is named by its contact, if it has one.
@@ -49,7 +61,22 @@ pub fn portal_id(portal: &Portal, trouble: PortalTrouble) -> String {
         PortalTrouble::Tamper => format!("{}.tamper", portal.name),
         PortalTrouble::Reader => format!("{}.reader", portal.name),
         PortalTrouble::Unlocked => format!("{}.unlocked", portal.name),
+        PortalTrouble::Denied => format!("{}.denied", portal.name),
+        PortalTrouble::Card => format!("{}.card", portal.name),
     }
+}
+
+/// Alarm id of cards that were not given back in time.
+pub const CARDS_OVERDUE: &str = "access.cards.overdue";
+
+/// Alarm of cards that were not given back in time; they are stopped.
+#[must_use]
+pub fn cards_overdue() -> Definition {
+    Definition::of(
+        Kind::CardOverdue,
+        CARDS_OVERDUE.to_owned(),
+        Label::new("カード", "cards"),
+    )
 }
 
 /// Alarm of a portal.
@@ -61,6 +88,8 @@ pub fn portal(portal: &Portal, trouble: PortalTrouble) -> Definition {
         PortalTrouble::Tamper => Kind::Tamper,
         PortalTrouble::Reader => Kind::ReaderFault,
         PortalTrouble::Unlocked => Kind::DoorUnlocked,
+        PortalTrouble::Denied => Kind::DeniedRepeatedly,
+        PortalTrouble::Card => Kind::CardAnomaly,
     };
     let alarm = Definition::of(kind, portal_id(portal, trouble), portal.label.clone());
     if trouble != PortalTrouble::HeldLong {

@@ -107,6 +107,7 @@ impl<W: World> Engine<W> {
             },
         );
         self.consequences(now, header.node, made, point.as_deref(), &event, turn);
+        self.write_passages(now, turn);
     }
 
     /// Records an event that has no place. What it says of doors and contacts did happen
@@ -158,9 +159,10 @@ impl<W: World> Engine<W> {
             // Safe mode, readers and lines are states, and nobody can tell of which board and
             // when: taken as ours, "well" would hide a fault. The node's health says the first
             // again every time, the others are in its next report or word. A card that was read
-            // is on record, and no more is ever made of it.
+            // stands in the register, and nothing else follows from it.
             _ => {}
         }
+        self.write_passages(now, turn);
     }
 
     /// The point that an event is about; of a door, its contact's.

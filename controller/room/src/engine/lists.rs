@@ -1,7 +1,7 @@
 //! Access lists on their way: each node with a portal has the list that the site wants there.
 //!
 //! ```text
-//! cards of the site -> content --same--> the version stays
+//! cards of register and file -> content --same--> the version stays
 //!                              --other-> version + 1 (journaled) -> transfer -> sent (journaled)
 //! node: version in force  == ours, sent by us ----> confirmed now and then
 //!                         >= ours, not sent by us -> ours gets a higher version
@@ -80,9 +80,10 @@ impl<W: World> Engine<W> {
         }
     }
 
-    /// Makes the lists of this site, and versions for those whose content is another one.
+    /// Makes the lists of this site as they must be now, and versions for those whose content is
+    /// another one.
     pub(super) fn make_lists(&mut self, now: Now, turn: &mut Turn) {
-        let access = &self.site.access;
+        let access = self.access_now(now);
         let mut nodes: Vec<u16> = access.portals.iter().map(|portal| portal.node).collect();
         nodes.extend(self.lists.keys());
         nodes.sort_unstable();
@@ -90,16 +91,21 @@ impl<W: World> Engine<W> {
         for node in nodes {
             let known = self.lists.get(&node);
             let version = known.map_or(0, |wanted| wanted.version).max(1);
-            match List::of(&self.site.access, node, version) {
+            match List::of(&access, node, version) {
                 Ok(list) => {
                     let content = hex(&list.content());
                     let is_same = known.is_some_and(|wanted| wanted.content == content);
+                    // On its way, or there: it goes on.
+                    if is_same && known.is_some_and(|wanted| wanted.list.is_some()) {
+                        continue;
+                    }
                     let version = match known {
                         Some(wanted) if is_same => wanted.version,
                         Some(wanted) => wanted.version.saturating_add(1),
                         None => 1,
                     };
-                    self.lists.entry(node).or_default().list = Some(list);
+                    let wanted = self.lists.entry(node).or_default();
+                    (wanted.list, wanted.too_many) = (Some(list), None);
                     self.renumber(now, node, version, !is_same, turn);
                 }
                 Err(too_many) => {
@@ -137,6 +143,7 @@ impl<W: World> Engine<W> {
         if wanted.is_there() {
             wanted.transfer = None;
             wanted.problem = None;
+            self.cards_stopped(now, node, version, turn);
         } else if version >= ours && wanted.list.is_some() && wanted.sent != Some(version) {
             // Past the last version there is none; then the alarm of the list stands.
             if let Some(next) = version.checked_add(1) {

@@ -16,7 +16,7 @@ use crate::catalog::{self, NodeTrouble, PortalTrouble};
 use crate::device::FactValue;
 use crate::event::Turn;
 use crate::record::NodeEvent;
-use crate::site::{ContactKind, Label, World};
+use crate::site::{ContactKind, Label, Passes, World};
 use crate::snapshot;
 use crate::time::{Millis, Mono, Now};
 use shared::wire::{DoorEvent, Header, ReaderProblem, ReaderState};
@@ -482,6 +482,13 @@ impl<W: World> Engine<W> {
             unlocked: known.unlocked.filter(|_| heard),
             last_decision: known.last.as_ref().map(|(_, decision)| decision.clone()),
             last_decision_age_ms: known.last.as_ref().map(|(at, _)| now.mono.since(*at).0),
+            area: site.area.clone(),
+            passes: match site.passes {
+                Passes::Entry => "entry",
+                Passes::Exit => "exit",
+            }
+            .to_owned(),
+            list: self.list_row(site.node),
         }
     }
 }

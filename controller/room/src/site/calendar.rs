@@ -44,7 +44,7 @@ pub fn day(text: &str) -> Option<u16> {
 }
 
 /// Steps of ten minutes from midnight of a time `HH:MM`, 00:00 to 24:00.
-pub(super) fn step(text: &str) -> Option<u8> {
+pub(crate) fn step(text: &str) -> Option<u8> {
     let (hours, minutes) = hours_and_minutes(text)?;
     let step = hours * 6 + minutes / 10;
     (minutes.is_multiple_of(10) && step <= 144).then(|| u8::try_from(step).ok())?

@@ -9,7 +9,9 @@ use super::problem::{Kind, Problem, Severity, Sink, nearest};
 use super::raw::{RawAccess, RawChannel, RawNode, RawPortal};
 use super::reader::{At, Found, Reader};
 use super::sections::{label, span_or};
-use super::{Access, Card, ContactKind, Portal};
+use super::{Access, Card, ContactKind, Passes, Portal};
+use crate::people;
+use crate::register::{self, AntiPassback};
 use crate::time::Millis;
 use shared::access::{CardId, EVERY_DAY, HOLIDAY, STEPS_PER_DAY, UnsetClock};
 use shared::board::Board;
@@ -102,9 +104,60 @@ pub(super) fn access(mut r: Reader<'_>) -> RawAccess {
             u8::try_from(days.value).unwrap_or(u8::MAX)
         }),
         holidays: holidays.into_iter().map(|day| day.value).collect(),
+        people: people(&mut r),
+        passages: passages(&mut r),
     };
     r.finish();
     access
+}
+
+/// How often somebody must say that a person still needs to enter, and what else becomes of them.
+fn people(r: &mut Reader<'_>) -> people::Rules {
+    let days = r.whole_or("reconfirm_days", 1..=1_000);
+    let what = r.word_or("unconfirmed", &[("name", false), ("suspend", true)]);
+    if let (Some(what), None) = (&what, &days) {
+        r.sink().error_hint(
+            Kind::Conflict,
+            &what.span,
+            "`unconfirmed` without `reconfirm_days`: nobody is ever unconfirmed",
+            "e.g. reconfirm_days = 400, for once a year with some weeks to do it",
+        );
+    }
+    people::Rules {
+        reconfirm_days: days.map_or(0, |days| u16::try_from(days.value).unwrap_or(u16::MAX)),
+        suspend_unconfirmed: what.is_some_and(|what| what.value),
+    }
+}
+
+/// What is noteworthy about passages.
+fn passages(r: &mut Reader<'_>) -> register::Rules {
+    let anti_passback = r.word_or(
+        "anti_passback",
+        &[
+            ("off", AntiPassback::Off),
+            ("report", AntiPassback::Report),
+            ("enforce", AntiPassback::Enforce),
+        ],
+    );
+    let hours = r.text_or("hours").and_then(|text| {
+        let read = text.value.split_once('-').and_then(|(from, to)| {
+            let hours = (calendar::step(from)?, calendar::step(to)?);
+            (hours.0 < hours.1).then_some(hours)
+        });
+        if read.is_none() {
+            r.sink().error_hint(
+                Kind::Value,
+                &text.span,
+                format!("`hours` = \"{}\" is no span of a day", text.value),
+                "in steps of ten minutes, e.g. \"07:00-20:00\"",
+            );
+        }
+        read
+    });
+    register::Rules {
+        anti_passback: anti_passback.map_or_else(AntiPassback::default, |word| word.value),
+        hours,
+    }
 }
 
 /// Whether a PIN keypad is mounted; refused where there is none to mount, because every card that
@@ -164,7 +217,21 @@ pub(super) fn portal(mut r: Reader<'_>, board: Option<Board>) -> RawPortal {
             .iter()
             .filter_map(|(key, input, _)| Some((*input, *key, r.dotted(key, false)?)))
             .collect(),
+        area: r.text_or("area"),
+        passes: r
+            .word_or("reader", &[("entry", Passes::Entry), ("exit", Passes::Exit)])
+            .map_or(Passes::Entry, |word| word.value),
     };
+    if let Some(area) = &portal.area
+        && (area.value.is_empty() || area.value.len() > 40)
+    {
+        r.sink().error_hint(
+            Kind::Value,
+            &area.span,
+            "`area` is no name",
+            "a short name of the room behind the door, the same at its entry and its exit reader",
+        );
+    }
     r.finish();
     portal
 }
@@ -282,6 +349,8 @@ pub(super) fn build(raw: Option<RawAccess>, portals: Vec<Portal>) -> Option<Acce
         holidays: raw.holidays,
         portals,
         cards: Vec::new(),
+        people: raw.people,
+        passages: raw.passages,
     })
 }
 

@@ -26,7 +26,7 @@ pub mod schedule;
 pub mod self_test;
 pub mod write;
 
-mod calendar;
+pub(crate) mod calendar;
 mod cross;
 mod host_key;
 mod mounts;
@@ -460,8 +460,31 @@ pub struct Access {
     pub holidays: Vec<u16>,
     /// Doors with a reader.
     pub portals: Vec<Portal>,
-    /// Cards.
+    /// Cards of that file.
     pub cards: Vec<Card>,
+    /// Persons and the cards lent to them.
+    pub people: crate::people::Rules,
+    /// What is noteworthy about passages.
+    pub passages: crate::register::Rules,
+}
+
+impl Access {
+    /// True when a reader sees people leave this area.
+    #[must_use]
+    pub fn has_exit(&self, area: &str) -> bool {
+        let mut portals = self.portals.iter();
+        portals.any(|portal| portal.area == area && portal.passes == Passes::Exit)
+    }
+}
+
+/// Which way people pass a portal's reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Passes {
+    /// In.
+    #[default]
+    Entry,
+    /// Out.
+    Exit,
 }
 
 impl Default for Access {
@@ -475,6 +498,8 @@ impl Default for Access {
             holidays: Vec::new(),
             portals: Vec::new(),
             cards: Vec::new(),
+            people: crate::people::Rules::default(),
+            passages: crate::register::Rules::default(),
         }
     }
 }
@@ -495,6 +520,10 @@ pub struct Portal {
     /// Point id of its door contact, a channel of the same node with `contact = "door"`; the
     /// node judges its openings. `None` when the door has no contact.
     pub door: Option<String>,
+    /// The area that it leads into or out of; the portal's own name where nothing is said.
+    pub area: String,
+    /// Which way.
+    pub passes: Passes,
 }
 
 /// `[[card]]`: a card, never its number.

@@ -52,6 +52,8 @@ pub(super) struct RawAccess {
     pub(super) unset_clock: UnsetClock,
     pub(super) stale_after_days: u8,
     pub(super) holidays: Vec<u16>,
+    pub(super) people: crate::people::Rules,
+    pub(super) passages: crate::register::Rules,
 }
 
 pub(super) struct RawPortal {
@@ -65,6 +67,8 @@ pub(super) struct RawPortal {
     pub(super) warn: Found<Millis>,
     /// Use, key, point.
     pub(super) inputs: Vec<(PortalInput, &'static str, At<String>)>,
+    pub(super) area: Found<String>,
+    pub(super) passes: super::Passes,
 }
 
 pub(super) struct RawWeb {
@@ -362,8 +366,11 @@ fn build_node(raw: RawNode, update_key: Option<[u8; UPDATE_KEY_LEN]>) -> Option<
             .inputs
             .into_iter()
             .find(|(input, ..)| *input == PortalInput::Door);
+        let name = raw.name?.value;
         portal = Some(Portal {
-            name: raw.name?.value,
+            area: raw.area.map_or_else(|| name.clone(), |area| area.value),
+            passes: raw.passes,
+            name,
             label: raw.label?.value,
             node: id,
             portal: 0,

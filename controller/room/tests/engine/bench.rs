@@ -361,6 +361,8 @@ pub(crate) fn guarded() -> Site<Real> {
             portal: 0,
             reader: 0,
             door: Some("door.1".to_owned()),
+            area: "room".to_owned(),
+            passes: room::site::Passes::Entry,
         }],
         ..Access::default()
     };

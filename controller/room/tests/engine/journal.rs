@@ -225,6 +225,7 @@ fn records() -> Vec<Record> {
     records.extend(exercises());
     records.extend(batteries());
     records.extend(schedules());
+    records.extend(entry());
     records
 }
 
@@ -485,6 +486,125 @@ fn incidents() -> Vec<Record> {
     ]
     .map(|record| Record::Incident { record })
     .into()
+}
+
+/// Persons, cards and passages.
+fn entry() -> Vec<Record> {
+    use room::people::{Kind, Record as People, Right};
+    use room::register::{ClockMark, Direction, Flag, Passage};
+    let (person, card, by) = (
+        "p-4k2m9x7q".to_owned(),
+        "C-012".to_owned(),
+        "root (uid 0)".to_owned(),
+    );
+    let (portal, other) = ("entrance".to_owned(), "p-bbbbbbbb".to_owned());
+    let right = Right {
+        from: 51,
+        to: 104,
+        days: 31,
+        valid_from: 20_781,
+        valid_until: 65_535,
+    };
+    let of_person = [
+        People::PersonAdded {
+            person: person.clone(),
+            group: Kind::FixedTerm,
+            from: 20_781,
+            until: Some(20_908),
+            by: by.clone(),
+        },
+        People::PersonChanged {
+            person: person.clone(),
+            group: Kind::Staff,
+            until: None,
+            by: by.clone(),
+        },
+        People::PersonLeft {
+            person: person.clone(),
+            from: 20_800,
+            cards: vec![card.clone()],
+            by: by.clone(),
+        },
+        People::PersonErased {
+            person: person.clone(),
+            by: by.clone(),
+        },
+        People::Confirmed {
+            persons: vec![person.clone()],
+            by: by.clone(),
+        },
+        People::RightGranted {
+            person: person.clone(),
+            portal: portal.clone(),
+            right,
+            by: by.clone(),
+        },
+        People::RightRevoked {
+            person: person.clone(),
+            portal: portal.clone(),
+            by: by.clone(),
+        },
+        People::DeputyNamed {
+            deputy: other.clone(),
+            of: person.clone(),
+            from: 20_781,
+            until: 20_790,
+            by: by.clone(),
+        },
+        People::DeputyEnded {
+            deputy: other,
+            of: person.clone(),
+            by: by.clone(),
+        },
+    ];
+    let of_card = [
+        People::CardIssued {
+            card: card.clone(),
+            id: "0102030405060708".to_owned(),
+            pin_id: None,
+            by: by.clone(),
+        },
+        People::CardLent {
+            card: card.clone(),
+            person: person.clone(),
+            due: Some(20_790),
+            by: by.clone(),
+        },
+        People::CardReturned {
+            card: card.clone(),
+            by: by.clone(),
+        },
+        People::CardLost {
+            card: card.clone(),
+            doors: vec![portal.clone()],
+            by: by.clone(),
+        },
+        People::CardStopped {
+            card: card.clone(),
+            portal: portal.clone(),
+            version: 8,
+            after_ms: 640,
+        },
+        People::CardBroken { card, by },
+    ];
+    let passage = Passage {
+        node: 1,
+        boot: 2,
+        event_seq: 3,
+        portal,
+        area: "server-room".to_owned(),
+        direction: Direction::Entry,
+        card: Some("0102030405060708".to_owned()),
+        person: Some(person),
+        decision: "granted".to_owned(),
+        opened: Some(true),
+        at_ms: 1_700_000_000_000,
+        clock: ClockMark::Node,
+        flags: vec![Flag::Late, Flag::TwiceIn],
+    };
+    let records = of_person.into_iter().chain(of_card);
+    let records = records.map(|record| Record::People { record });
+    records.chain([Record::Passage { passage }]).collect()
 }
 
 fn watching() -> [Record; 2] {

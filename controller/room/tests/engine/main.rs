@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end where its own set-up is wrong")]
 
+mod access_people;
 mod alarms;
 mod alarms_random;
 mod batteries;

@@ -117,6 +117,28 @@ pub(in crate::catalog) const CARD_ANOMALY: Advice = Advice {
     owner: Owner::SecurityManager,
 };
 
+pub(in crate::catalog) const CARD_OVERDUE: Advice = Advice {
+    word: "card_overdue",
+    class: CLASS,
+    priority: Priority::Advisory,
+    latching: false,
+    what: Text::new("貸出カードが返却されていない", "A lent card was not given back"),
+    cause: Text::new(
+        "返却期限を過ぎたカードがあります。カードは自動で停止しています。",
+        "The day on which a lent card was due is over. The card is stopped by itself.",
+    ),
+    consequence: Text::new(
+        "カードの所在が分からないままになり、紛失に気付くのが遅れます。",
+        "Nobody knows where the card is, and its loss is noticed late.",
+    ),
+    action: Text::new(
+        "借りた人に返却を求めてください。返却は card return、使い続けるなら返却後に card lend、見つからなければ card lost で登録します。",
+        "Ask whoever has it. Record `card return`, then `card lend` if it is still needed; if it cannot be found, `card lost`.",
+    ),
+    respond_within: minutes(480),
+    owner: Owner::SecurityManager,
+};
+
 pub(in crate::catalog) const VISITOR_ALONE: Advice = Advice {
     word: "visitor_alone",
     class: CLASS,
