@@ -12,11 +12,14 @@ mod failure;
 mod firewall;
 mod http;
 mod incident;
+mod keep;
 mod limit;
 mod maintenance;
 mod node;
 mod notice;
 mod operator;
+mod people_csv;
+mod person;
 mod plan;
 mod probe;
 mod profile;
@@ -88,6 +91,14 @@ Examples:
       How often this limit would have been an alarm in the last 30 days; `limit set` changes it.
   yagura card enroll --config /etc/yagura/site.toml
       Unknown cards that were just presented, with the id to write into the file of cards.
+  sudo yagura card lost --config /etc/yagura/site.toml C-012
+      Stops a lost card, and shows when each door has confirmed it.
+  sudo yagura person import --config /etc/yagura/site.toml --dry-run people.csv
+      Every mistake of a list of persons, by row; without --dry-run all of it or nothing is taken.
+  sudo yagura right grant --config /etc/yagura/site.toml --person p-4k2m9x7q --portals entrance --hours 08:00-19:00
+      Lets a person open a door.
+  sudo yagura who-is-inside --config /etc/yagura/site.toml
+      Who is in the rooms behind the doors.
   yagura notice test --config /etc/yagura/site.toml
       Calls every contact, and says who was reached by what and how fast.
   yagura firewall --config /etc/yagura/site.toml --ssh-from 10.0.0.0/24
@@ -169,9 +180,17 @@ enum Command {
     /// Who is told of alarms; test calls and lamp tests (通報)
     #[command(subcommand)]
     Notice(notice::NoticeCommand),
-    /// Enroll cards (カード)
+    /// Enroll, lend, take back and stop cards (カード)
     #[command(subcommand)]
     Card(card::CardCommand),
+    /// Who may enter: add, change, leave, confirm, import (人)
+    #[command(subcommand)]
+    Person(person::PersonCommand),
+    /// Which doors a person may open, and when (権限)
+    #[command(subcommand)]
+    Right(person::RightCommand),
+    /// Who is in the rooms behind the doors, and who passed last (在室者)
+    WhoIsInside(person::InsideArgs),
     /// Incidents: list, show, open, note, close, hand over (事案)
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
@@ -215,6 +234,9 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Limit(command) => single_threaded()?.block_on(limit::run(command)),
         Command::Notice(command) => single_threaded()?.block_on(notice::run(command)),
         Command::Card(command) => single_threaded()?.block_on(card::run(command)),
+        Command::Person(command) => single_threaded()?.block_on(person::run(command)),
+        Command::Right(command) => single_threaded()?.block_on(person::right(command)),
+        Command::WhoIsInside(args) => single_threaded()?.block_on(person::who_is_inside(args)),
         Command::Incident(command) => single_threaded()?.block_on(incident::run(command)),
         Command::Report(command) => single_threaded()?.block_on(report::run(command)),
         Command::Role(command) => {

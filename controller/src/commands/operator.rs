@@ -189,7 +189,7 @@ async fn order(site: &Site<Real>, ask: Ask) -> Result<ExitCode, Failure> {
     };
     let asked = async {
         let (mut reader, mut writer) = wire::connect(&socket, Role::Operator).await?;
-        writer.send(&FromOperator { ask }).await?;
+        writer.send(&FromOperator::Run { ask }).await?;
         reader.next::<ToOperator>().await
     };
     match timeout(ANSWER_WITHIN, asked).await {
@@ -198,6 +198,9 @@ async fn order(site: &Site<Real>, ask: Ask) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Ok(Ok(ToOperator::Refused { ja, en })) => Err(Failure::new(Failure::WRONG, format!("{ja}。 {en}"))),
+        Ok(Ok(ToOperator::Rows { .. } | ToOperator::Mistakes(_))) => {
+            Err(Failure::new(Failure::WRONG, "an answer to another question"))
+        }
         Ok(Err(error)) => Err(away(&error)),
         Err(late) => Err(away(&late)),
     }

@@ -1,6 +1,7 @@
 //! Starts core: reads keys, opens the store, replays the journal, spawns the sources, and hands
 //! all of it to the loop.
 
+use super::keeper::Keeper;
 use super::run::{Inputs, Loop, Outputs};
 use super::source::{self, mqtt, poll, trap};
 use super::{roles, store};
@@ -158,7 +159,16 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     let (others, role_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
     let (act_out, act_inputs) = mpsc::channel(MAX_ROLE_INPUTS);
     let role_out = roles::Channels { act: act_out, others };
-    tasks.spawn(roles::serve(listener, accounts, role_out, message_out.clone()));
+    let keeper = Keeper::new(dir.clone(), site.operators.clone());
+    let erased: Vec<String> = engine.people().erased().cloned().collect();
+    keeper.tidy(&erased);
+    tasks.spawn(roles::serve(
+        listener,
+        accounts,
+        keeper,
+        role_out,
+        message_out.clone(),
+    ));
 
     let (mqtt_state, mqtt) = watch::channel(None);
     let publish = match &site.mqtt {

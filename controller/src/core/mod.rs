@@ -1,12 +1,13 @@
 //! Role `core`: sources, engine, journal. It listens on nothing but the roles' unix socket.
 //!
 //! [`run()`] is the app: the only place that spawns. `run` (the loop) owns the engine, `roles` the
-//! socket, `store` the files, `images` the firmware for nodes, `source` what happens outside.
+//! socket, `keeper` the names of persons, `store` the files, `images` the firmware for nodes, `source` what happens outside.
 
 mod alive;
 mod app;
 pub mod cards;
 mod images;
+mod keeper;
 mod lag;
 pub mod notifier;
 mod roles;

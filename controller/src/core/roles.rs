@@ -4,6 +4,7 @@
 //! core, or as the system user `yagura-<role>`. So the web role, taken over, cannot pass itself
 //! off as act and report a server as stopped. A role that does not read its queue is cut off.
 
+use super::keeper::Keeper;
 use crate::core::source::Message;
 use crate::link::{
     self, Account, Ask, FromAct, FromBroker, FromNut, FromOperator, FromWeb, MAX_WAITING, Role, ToAct,
@@ -48,6 +49,8 @@ pub(super) enum RoleInput {
     Web(FromWeb, mpsc::Sender<ToWeb>),
     /// A person at this machine orders; the answer goes to the sender.
     Operator(Person, Ask, oneshot::Sender<ToOperator>),
+    /// The same about persons and cards.
+    Keep(Person, room::people::Ask, oneshot::Sender<ToOperator>),
 }
 
 /// The queue towards one connected role.
@@ -226,6 +229,7 @@ pub(super) struct Channels {
 pub(super) async fn serve(
     listener: UnixListener,
     accounts: Vec<Account>,
+    keeper: Keeper,
     loop_: Channels,
     messages: mpsc::Sender<Message>,
 ) {
@@ -246,8 +250,9 @@ pub(super) async fn serve(
         };
         next_id += 1;
         let (id, accounts, loop_, messages) = (next_id, accounts.clone(), loop_.clone(), messages.clone());
+        let keeper = keeper.clone();
         tokio::spawn(async move {
-            if let Err(error) = session(id, stream, accounts, &loop_, messages).await {
+            if let Err(error) = session(id, stream, accounts, &keeper, &loop_, messages).await {
                 tracing::info!(%error, "a role left the link");
             }
             drop(permit);
@@ -259,6 +264,7 @@ async fn session(
     id: u64,
     stream: UnixStream,
     accounts: Vec<Account>,
+    keeper: &Keeper,
     loop_: &Channels,
     messages: mpsc::Sender<Message>,
 ) -> Result<(), wire::LinkError> {
@@ -270,7 +276,7 @@ async fn session(
     if role == Role::Operator {
         let groups = std::fs::read_to_string(GROUP).unwrap_or_default();
         let person = person(peer, group, &passwd, &groups);
-        return operator(person, reader, writer, &loop_.act).await;
+        return operator(person, reader, writer, keeper, loop_).await;
     }
     if !may_be(peer, own, role, &passwd) {
         tracing::error!(peer, ?role, "a process of another user claims a role; refused");
@@ -336,18 +342,40 @@ async fn operator(
     person: Person,
     mut reader: wire::Reader,
     mut writer: wire::Writer,
-    loop_: &mpsc::Sender<RoleInput>,
+    keeper: &Keeper,
+    loop_: &Channels,
 ) -> Result<(), wire::LinkError> {
     let order = async {
-        let FromOperator { ask } = reader.next().await?;
-        let (answer, answered) = oneshot::channel();
-        forward(loop_, RoleInput::Operator(person, ask, answer)).await?;
-        let answer = answered.await.map_err(|_| wire::LinkError::Closed)?;
+        let answer = match reader.next().await? {
+            FromOperator::Run { ask } => {
+                let (answer, answered) = oneshot::channel();
+                forward(&loop_.act, RoleInput::Operator(person, ask, answer)).await?;
+                answered.await.map_err(|_| wire::LinkError::Closed)?
+            }
+            FromOperator::Keep(order) => {
+                // The way of the other roles: no import delays what act reports.
+                let engine = |ask| keep(&loop_.others, person.clone(), ask);
+                keeper.follow(&person, order, engine).await
+            }
+        };
         write(&mut writer, &answer).await
     };
     tokio::time::timeout(OPERATOR_WITHIN, order)
         .await
         .map_err(|_| wire::LinkError::Silent)?
+}
+
+/// Asks the engine about persons and cards.
+async fn keep(loop_: &mpsc::Sender<RoleInput>, person: Person, ask: room::people::Ask) -> ToOperator {
+    let (answer, answered) = oneshot::channel();
+    let sent = forward(loop_, RoleInput::Keep(person, ask, answer)).await;
+    match (sent, answered.await) {
+        (Ok(()), Ok(answer)) => answer,
+        _ => ToOperator::Refused {
+            ja: "controller が停止中です".to_owned(),
+            en: "the controller is stopping".to_owned(),
+        },
+    }
 }
 
 async fn web(
@@ -560,7 +588,8 @@ mod tests {
                 others: others_in,
             };
             let mut tasks = tokio::task::JoinSet::new();
-            tasks.spawn(serve(listener, Vec::new(), loop_, messages_in));
+            let keeper = Keeper::new(dir.path().to_owned(), room::site::outage::Operators::default());
+            tasks.spawn(serve(listener, Vec::new(), keeper, loop_, messages_in));
             Self {
                 dir,
                 tasks,
@@ -726,7 +755,8 @@ mod tests {
         }
         let (mut reader, mut writer) = socket.connect(Role::Operator).await;
         let ask = Ask::Confirm { id: 7 };
-        writer.send(&FromOperator { ask: ask.clone() }).await.unwrap();
+        let order = FromOperator::Run { ask: ask.clone() };
+        writer.send(&order).await.unwrap();
         let Some(RoleInput::Operator(person, heard, answer)) = within("the order", socket.act.recv()).await
         else {
             panic!("an operator's order comes as one");
@@ -747,7 +777,7 @@ mod tests {
         let mut socket = Socket::open(4);
         let (mut reader, mut writer) = socket.connect(Role::Web).await;
         let ask = Ask::Confirm { id: 1 };
-        writer.send(&FromOperator { ask }).await.unwrap();
+        writer.send(&FromOperator::Run { ask }).await.unwrap();
         // It is no message of web's protocol: the connection ends, and nothing reaches the loop.
         within("the end", async { while reader.next::<ToWeb>().await.is_ok() {} }).await;
         let mut heard = Vec::new();

@@ -19,8 +19,8 @@ use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{
-    Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, OutageQuestion, Outcome, Role, ToAct, ToBroker,
-    ToNut, ToOperator, ToWeb,
+    AccessQuestion, Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, OutageQuestion, Outcome, Role,
+    ToAct, ToBroker, ToNut, ToOperator, ToWeb,
 };
 use crate::pulse::Pulse;
 use room::device::Poll;
@@ -341,6 +341,7 @@ impl<W: World> Loop<W> {
             RoleInput::Nut(message, answer) => self.nut(message, answer),
             RoleInput::Web(message, answer) => self.web(message, answer),
             RoleInput::Operator(person, ask, answer) => self.operator(person, ask, answer),
+            RoleInput::Keep(person, ask, answer) => self.keep(person, ask, answer),
         }
     }
 
@@ -457,6 +458,21 @@ impl<W: World> Loop<W> {
                 });
                 reply(&answer, token, fates);
             }
+            FromWeb::Access { token, question } => {
+                let now = clock::now();
+                let rows = match question {
+                    AccessQuestion::Persons => serde_json::to_vec(&self.engine.people_rows(now).persons),
+                    AccessQuestion::Cards => serde_json::to_vec(&self.engine.people_rows(now).cards),
+                    AccessQuestion::Inside => serde_json::to_vec(&self.engine.inside_rows(now)),
+                    AccessQuestion::Passages { limit } => {
+                        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+                        serde_json::to_vec(&self.engine.passage_rows(most))
+                    }
+                };
+                let rows =
+                    rows.map_err(|error| Refused::Unavailable(format!("encoding the register: {error}")));
+                reply(&answer, token, rows);
+            }
             FromWeb::Outage { token, question } => self.outage_question(token, question, answer),
             FromWeb::Incidents { token } => {
                 let rows = serde_json::to_vec(&self.engine.incident_rows())
@@ -531,6 +547,45 @@ impl<W: World> Loop<W> {
                 let _ = answer.send(ToOperator::Refused { ja, en });
             }
             None => {}
+        }
+        self.take(turn, held);
+    }
+
+    /// The same about persons and cards. What is asked for is never logged here.
+    fn keep(&mut self, person: Person, ask: room::people::Ask, answer: oneshot::Sender<ToOperator>) {
+        tracing::info!(who = %person.who, "an order about persons and cards");
+        let question = match &ask {
+            room::people::Ask::Tell(question) => Some(*question),
+            _ => None,
+        };
+        let mut turn = self.handle(Event::People { person, ask });
+        let mut held = Held::default();
+        match (turn.said.take(), question) {
+            (Some(Err(Label { ja, en })), _) => {
+                let problems = self.engine.people_problems();
+                let said = if problems.is_empty() {
+                    ToOperator::Refused { ja, en }
+                } else {
+                    ToOperator::Mistakes(problems.to_vec())
+                };
+                let _ = answer.send(said);
+            }
+            (Some(Ok(_)), Some(question)) => {
+                let told = self.engine.people_told(clock::now(), question);
+                let said = match told {
+                    Ok(rows) => ToOperator::Rows {
+                        rows,
+                        personal: Vec::new(),
+                    },
+                    Err(error) => ToOperator::Refused {
+                        ja: "一覧を作れません".to_owned(),
+                        en: format!("encoding the rows: {error}"),
+                    },
+                };
+                let _ = answer.send(said);
+            }
+            (Some(Ok(said)), None) => held.said.push((answer, said)),
+            (None, _) => {}
         }
         self.take(turn, held);
     }

@@ -130,6 +130,13 @@ pub enum FromWeb {
         /// Milliseconds since 1970 UTC.
         to_ms: i64,
     },
+    /// About persons, cards and passages; never a personal value.
+    Access {
+        /// Echoed in the answer.
+        token: u64,
+        /// What.
+        question: AccessQuestion,
+    },
     /// What would be if these were lost now.
     WhatIf {
         /// Echoed in the answer.
@@ -173,6 +180,22 @@ pub enum OutageQuestion {
         outage: Option<u64>,
         /// As if mains had not come back.
         without_return: bool,
+    },
+}
+
+/// What web asks about persons, cards and passages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AccessQuestion {
+    /// Everybody in the register.
+    Persons,
+    /// Every card, and the doors that a lost one is stopped at.
+    Cards,
+    /// Who is inside.
+    Inside,
+    /// The newest passages, newest first.
+    Passages {
+        /// Most of them.
+        limit: u32,
     },
 }
 
@@ -312,9 +335,23 @@ pub enum FromAct {
 
 /// From a person at this machine to core: one order a connection.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct FromOperator {
+pub enum FromOperator {
+    /// About a run of the plan.
+    Run {
+        /// What.
+        ask: Ask,
+    },
+    /// About persons and cards.
+    Keep(FromKeeper),
+}
+
+/// An order about persons and cards, and the names that go with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FromKeeper {
     /// What.
-    pub ask: Ask,
+    pub ask: room::people::Ask,
+    /// Names of persons that it adds or changes, by id. They never reach the engine.
+    pub personal: Vec<(String, room::people::Personal)>,
 }
 
 /// Core's answer.
@@ -326,6 +363,15 @@ pub enum ToOperator {
         ja: String,
         /// What, in English.
         en: String,
+    },
+    /// Not done: the wishes of an order that cannot be followed.
+    Mistakes(Vec<room::people::Problem>),
+    /// What was asked for.
+    Rows {
+        /// As JSON, without personal values.
+        rows: Vec<u8>,
+        /// Names, by id.
+        personal: Vec<(String, room::people::Personal)>,
     },
     /// Not done.
     Refused {

@@ -3,6 +3,7 @@
 //! Every route is registered with its description in one step (`routes!`), so that the document
 //! cannot miss one. Handlers check what they are given and pass it on; core decides.
 
+mod access;
 mod alarms;
 mod coverage;
 mod incidents;
@@ -93,6 +94,7 @@ pub fn router(app: App) -> Router {
         .routes(routes!(metric::metrics))
         .merge(coverage::routes())
         .merge(power::routes())
+        .merge(access::routes())
         .merge(incidents::routes())
         .merge(rehearsals::routes())
         .merge(alarms::routes())

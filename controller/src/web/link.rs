@@ -11,7 +11,7 @@
 
 use super::{Counters, count};
 use crate::link::wire::{self, LinkError, Reader, Writer};
-use crate::link::{Command, FromWeb, LimitQuestion, OutageQuestion, Refused, Role, ToWeb};
+use crate::link::{AccessQuestion, Command, FromWeb, LimitQuestion, OutageQuestion, Refused, Role, ToWeb};
 use bytes::Bytes;
 use room::time::Mono;
 use std::collections::HashMap;
@@ -132,6 +132,8 @@ pub enum Question {
     },
     /// Every incident.
     Incidents,
+    /// About persons, cards and passages.
+    Access(AccessQuestion),
     /// The document of an incident.
     Incident {
         /// Which.
@@ -168,6 +170,7 @@ impl Question {
             },
             Self::WhatIf { lose } => FromWeb::WhatIf { token, lose },
             Self::Incidents => FromWeb::Incidents { token },
+            Self::Access(question) => FromWeb::Access { token, question },
             Self::Incident { incident, upto } => FromWeb::Incident {
                 token,
                 incident,
