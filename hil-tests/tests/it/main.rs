@@ -8,6 +8,7 @@
     reason = "plain tests look again after a pause, each wait with a bound"
 )]
 
+mod access;
 mod act;
 mod act_bmc;
 mod board;
