@@ -236,6 +236,7 @@ pub const fn part_id(part: Part) -> &'static str {
     match part {
         Part::Journal => "system.journal",
         Part::JournalBroken => "system.journal_broken",
+        Part::EntryLog => "system.entry_log",
         Part::History => "system.history",
         Part::Mqtt => "system.mqtt",
         Part::Web => "system.web",
@@ -244,9 +245,10 @@ pub const fn part_id(part: Part) -> &'static str {
 }
 
 /// Every part.
-pub const PARTS: [Part; 6] = [
+pub const PARTS: [Part; 7] = [
     Part::Journal,
     Part::JournalBroken,
+    Part::EntryLog,
     Part::History,
     Part::Mqtt,
     Part::Web,
@@ -284,6 +286,7 @@ pub fn part(part: Part) -> Definition {
     let (kind, on_delay) = match part {
         Part::Journal => (Kind::Journal, Millis(0)),
         Part::JournalBroken => (Kind::LogCheckFailed, Millis(0)),
+        Part::EntryLog => (Kind::EntryLog, Millis(0)),
         Part::History => (Kind::History, Millis(0)),
         Part::Mqtt => (Kind::MqttDown, ROLE_ON_DELAY),
         Part::Web => (Kind::WebDown, ROLE_ON_DELAY),

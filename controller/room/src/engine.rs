@@ -17,6 +17,7 @@ mod forecast;
 mod incidents;
 mod limits;
 mod lists;
+mod log;
 mod nodes;
 mod notices;
 mod nut_clients;
@@ -78,6 +79,7 @@ pub struct Engine<W: World> {
     portals: Vec<portals::Portal>,
     lists: BTreeMap<u16, lists::Wanted>,
     entry: people::Entry,
+    holds: log::Holds,
     witness: witness::Witness,
     updates: BTreeMap<u16, updates::Update>,
     limits: BTreeMap<String, Vec<Limit>>,
@@ -138,6 +140,7 @@ impl<W: World> Engine<W> {
             portals: vec![portals::Portal::default(); site.access.portals.len()],
             lists: BTreeMap::new(),
             entry: people::Entry::default(),
+            holds: log::Holds::default(),
             witness: witness::Witness::default(),
             updates: BTreeMap::new(),
             limits: BTreeMap::new(),
@@ -343,7 +346,8 @@ impl<W: World> Engine<W> {
                     node.missing += u64::from(to.saturating_sub(*from)) + 1;
                 }
             }
-            Record::CheckpointGiven { size, root } => self.apply_checkpoint(*size, root),
+            Record::CheckpointGiven { size, root, log } => self.apply_checkpoint(*log, *size, root),
+            Record::Log { record } => self.apply_log(record),
             Record::Power { record } => {
                 let before = self.outage.stopped_hosts();
                 self.outage.apply(now, record);
@@ -464,7 +468,7 @@ impl<W: World> Engine<W> {
             }
             Event::Trouble { part, problem } => self.trouble(now, part, problem, &mut turn),
             Event::Delivered(delivered) => self.delivered(now, &delivered, &mut turn),
-            Event::Checkpoint { size, root } => self.give_checkpoint(now, size, &root, &mut turn),
+            Event::Checkpoint { log, size, root } => self.give_checkpoint(now, log, size, &root, &mut turn),
             Event::Counters { role, counters } => {
                 self.role_counters.insert(role, counters);
             }

@@ -78,8 +78,10 @@ pub enum Event {
         /// `Some(why)` while in trouble.
         problem: Option<String>,
     },
-    /// The journal is so long and its chain ends with this; for the nodes to witness.
+    /// This checkpoint was signed last; for the nodes to witness.
     Checkpoint {
+        /// Fiscal year of the entry log; `None`: of the journal.
+        log: Option<i64>,
         /// Records on disk.
         size: u64,
         /// Hash of the chain at the last one.
@@ -132,6 +134,8 @@ pub enum Part {
     Journal,
     /// The journal was changed from outside, or rots.
     JournalBroken,
+    /// The entry log cannot be written or signed.
+    EntryLog,
     /// The history cannot be written.
     History,
     /// The MQTT endpoint or the connection to the external broker.

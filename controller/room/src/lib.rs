@@ -23,6 +23,7 @@ pub mod incident;
 pub mod keys;
 pub mod limits;
 pub mod line;
+pub mod log;
 pub mod maintenance;
 pub mod megatec;
 pub mod node;

@@ -249,12 +249,15 @@ pub enum Record {
         /// Who asked for it.
         by: String,
     },
-    /// A checkpoint of this journal was given to the nodes as witnesses.
+    /// A checkpoint of the entry log, earlier of this journal, was given to the nodes as witnesses.
     CheckpointGiven {
-        /// Records before this one that it covers.
+        /// Records or leaves before this one that it covers.
         size: u64,
-        /// Hash of the chain at that record, as hex.
+        /// Hash of the chain at that record, or root of the tree, as hex.
         root: String,
+        /// Fiscal year of the entry log that it is of; `None`: of the journal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<i64>,
     },
     /// A node was given a checkpoint that is not of this journal: the journal was rolled back,
     /// exchanged or rewritten.
@@ -503,6 +506,11 @@ pub enum Record {
         text: String,
         /// Who.
         by: String,
+    },
+    /// The entry log: who looked, took copies, changed its key, held or erased what.
+    Log {
+        /// The record of the log.
+        record: crate::log::record::Record,
     },
 }
 

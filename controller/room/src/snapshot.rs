@@ -1200,3 +1200,18 @@ pub struct FailedRow {
     /// It is not tried again.
     pub given_up: bool,
 }
+
+/// How the entry log is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct LogStanding {
+    /// Its name; `None` before the first entry.
+    pub origin: Option<String>,
+    /// Rows.
+    pub size: u64,
+    /// Rows that the last signed checkpoint covers.
+    pub signed: u64,
+    /// The verifier key.
+    pub key: String,
+    /// Why it cannot be written; `None` when all is well.
+    pub problem: Option<String>,
+}

@@ -113,6 +113,10 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
                 args.config.display()
             );
             print!("{}", summary(&site));
+            match super::log::verifier_key(&site) {
+                Ok(key) => println!("entry log key (入退室記録の検証鍵): {key}"),
+                Err(why) => println!("entry log key (入退室記録の検証鍵): - {why}"),
+            }
             ExitCode::SUCCESS
         }
         _ => {

@@ -14,6 +14,7 @@ mod http;
 mod incident;
 mod keep;
 mod limit;
+mod log;
 mod maintenance;
 mod node;
 mod notice;
@@ -105,6 +106,8 @@ Examples:
       nftables rules that let in and out what the site file names, and nothing else.
   yagura incident hand-over --config /etc/yagura/site.toml 3 --to CSIRT --out incident.json
       Gives the document of incident 3 to somebody, and records its hash.
+  yagura log status --config /etc/yagura/site.toml
+      How long the entry log is and what of it is signed; `export` copies it for a verifier.
   yagura report coverage --config /etc/yagura/site.toml --month 2026-11 --csv --out nov.csv
       How much of November was watched, and why the rest was not.
   yagura run --config /etc/yagura/site.toml
@@ -194,6 +197,9 @@ enum Command {
     /// Incidents: list, show, open, note, close, hand over (事案)
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
+    /// The entry log: status, export, proof, keys, retention (入退室記録)
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Reports of the running controller: how much of a month was watched (報告)
     #[command(subcommand)]
     Report(report::ReportCommand),
@@ -238,6 +244,7 @@ pub fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Right(command) => single_threaded()?.block_on(person::right(command)),
         Command::WhoIsInside(args) => single_threaded()?.block_on(person::who_is_inside(args)),
         Command::Incident(command) => single_threaded()?.block_on(incident::run(command)),
+        Command::Log(command) => single_threaded()?.block_on(log::run(command)),
         Command::Report(command) => single_threaded()?.block_on(report::run(command)),
         Command::Role(command) => {
             let runtime = many_threaded()?;

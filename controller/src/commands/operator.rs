@@ -175,7 +175,7 @@ pub(super) async fn wish(config: &Path, wish: Wish) -> Result<ExitCode, Failure>
 }
 
 /// Sends one order to core and prints its answer.
-async fn order(site: &Site<Real>, ask: Ask) -> Result<ExitCode, Failure> {
+pub(super) async fn order(site: &Site<Real>, ask: Ask) -> Result<ExitCode, Failure> {
     let socket = socket_path(&site.data_dir);
     let away = |error: &dyn std::error::Error| {
         Failure::because(

@@ -105,6 +105,15 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     engine.left_alive_mark(super::alive::left_behind(&dir));
     let history = store::open_history(&dir).map_err(store_error)?;
     let reader = store::open_reader(&dir);
+    let (log_said, log_says) = mpsc::unbounded_channel();
+    // A log that is not there begins with the record that this start writes.
+    let entry_log = super::log::start(
+        &dir,
+        room::log::year::slug(&site.name),
+        room::log::of::Portals::of(&site),
+        opened.last_seq,
+        log_said,
+    );
     let listener = roles::bind(&dir).map_err(|source| Error::Socket {
         dir: dir.clone(),
         source,
@@ -194,6 +203,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         polling,
         firmware: dir.join(super::images::FOLDER),
         alive: super::alive::Alive::start(&dir),
+        entry_log,
         simroom,
     };
     let inputs = Inputs {
@@ -202,6 +212,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
         roles: role_inputs,
         messages,
         delivered,
+        log: log_says,
         mqtt,
     };
     tracing::info!(records = next_seq - 1, "core runs");

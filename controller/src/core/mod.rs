@@ -9,6 +9,7 @@ pub mod cards;
 mod images;
 mod keeper;
 mod lag;
+pub mod log;
 pub mod notifier;
 mod roles;
 mod run;

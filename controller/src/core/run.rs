@@ -19,8 +19,8 @@ use super::source::Message;
 use super::store::{self, History, Journal, Reader, StoreError, Tip};
 use crate::clock;
 use crate::link::{
-    AccessQuestion, Ask, FromAct, FromNut, FromWeb, LimitQuestion, Order, OutageQuestion, Outcome, Role,
-    ToAct, ToBroker, ToNut, ToOperator, ToWeb,
+    AccessQuestion, Ask, FromAct, FromNut, FromWeb, LimitQuestion, LogQuestion, Order, OutageQuestion,
+    Outcome, Role, ToAct, ToBroker, ToNut, ToOperator, ToWeb,
 };
 use crate::pulse::Pulse;
 use room::device::Poll;
@@ -68,6 +68,8 @@ pub(super) struct Inputs {
     pub messages: mpsc::Receiver<Message>,
     /// What became of notices.
     pub delivered: mpsc::UnboundedReceiver<room::notice::Delivered>,
+    /// What the entry log says.
+    pub log: mpsc::UnboundedReceiver<super::log::Said>,
     /// State of the external broker: `Some(problem)` or well.
     pub mqtt: tokio::sync::watch::Receiver<Option<String>>,
 }
@@ -88,6 +90,8 @@ pub(super) struct Outputs {
     pub firmware: std::path::PathBuf,
     /// The mark that says until when the loop was alive.
     pub alive: Alive,
+    /// The entry log.
+    pub entry_log: super::log::EntryLog,
     /// The data folder in which the simulated room listens, on a simulated site.
     pub simroom: Option<std::path::PathBuf>,
 }
@@ -139,6 +143,8 @@ pub(super) struct Loop<W: World> {
     tick_at: Option<Mono>,
     /// When the engine worked last.
     worked_at: Now,
+    /// The last signed checkpoint of the entry log: year, size, root.
+    signed: Option<(i64, u64, [u8; 32])>,
     rows: Vec<HistoryRow>,
     rows_due: Option<Instant>,
     rows_dropped: u64,
@@ -180,6 +186,7 @@ impl<W: World> Loop<W> {
             // Reading a long journal takes longer than some deadlines: the first tick comes at once.
             tick_at: Some(Mono(0)),
             worked_at: clock::now(),
+            signed: None,
             rows: Vec::new(),
             rows_due: None,
             rows_dropped: 0,
@@ -219,6 +226,7 @@ impl<W: World> Loop<W> {
                 Some(input) = inputs.roles.recv() => Next::Role(input),
                 Some(delivered) = inputs.delivered.recv() => Next::Delivered(delivered),
                 Some(loaded) = self.loaded.recv() => Next::Loaded(loaded),
+                Some(said) = inputs.log.recv() => Next::Log(said),
                 Some(message) = inputs.messages.recv(), if held < MAX_HELD => Next::Message(message),
                 Ok(()) = inputs.mqtt.changed() => Next::Mqtt(inputs.mqtt.borrow_and_update().clone()),
                 () = tokio::time::sleep_until(wake_at) => Next::Due,
@@ -230,6 +238,7 @@ impl<W: World> Loop<W> {
                 Next::Role(input) => self.role(input),
                 Next::Delivered(delivered) => self.event(Event::Delivered(delivered), Held::default()),
                 Next::Loaded(loaded) => self.loaded(loaded),
+                Next::Log(said) => self.log_says(said),
                 Next::Message(message) => self.message(message),
                 Next::Mqtt(problem) => self.event(
                     Event::Trouble {
@@ -473,6 +482,14 @@ impl<W: World> Loop<W> {
                     rows.map_err(|error| Refused::Unavailable(format!("encoding the register: {error}")));
                 reply(&answer, token, rows);
             }
+            FromWeb::Log { token, question } => match question {
+                LogQuestion::Status => {
+                    let standing = serde_json::to_vec(&self.outputs.entry_log.standing().shown())
+                        .map_err(|error| Refused::Unavailable(format!("encoding the answer: {error}")));
+                    reply(&answer, token, standing);
+                }
+                question => self.query(token, answer, store::Query::Log(Box::new(question))),
+            },
             FromWeb::Outage { token, question } => self.outage_question(token, question, answer),
             FromWeb::Incidents { token } => {
                 let rows = serde_json::to_vec(&self.engine.incident_rows())
@@ -538,6 +555,19 @@ impl<W: World> Loop<W> {
     /// A person at this machine orders; the answer waits for the journal.
     fn operator(&mut self, person: Person, ask: Ask, answer: oneshot::Sender<ToOperator>) {
         tracing::info!(who = %person.who, ?ask, "an operator's order");
+        let mut ask = ask;
+        if let Ask::Log(room::log::wish::Wish::RotateKey { key, .. }) = &mut ask {
+            *key = self.outputs.entry_log.standing().next_key;
+            if key.is_empty() {
+                let (ja, en) = (
+                    "署名鍵の準備ができていません".to_owned(),
+                    "the log has no next key yet".to_owned(),
+                );
+                // Who asked and went away needs no answer.
+                let _ = answer.send(ToOperator::Refused { ja, en });
+                return;
+            }
+        }
         let mut turn = self.handle(Event::Operator { person, ask });
         let mut held = Held::default();
         match turn.said.take() {
@@ -737,10 +767,13 @@ impl<W: World> Loop<W> {
     fn query(&self, token: u64, answer: mpsc::Sender<ToWeb>, query: store::Query) {
         let reader = self.reader.clone();
         tokio::spawn(async move {
-            let result = reader
-                .ask(query)
-                .await
-                .map_err(|error| Refused::Unavailable(error.to_string()));
+            let result = reader.ask(query).await.map_err(|error| match error {
+                StoreError::Log(super::log::LogError::NotSigned(n)) => Refused::not_found(
+                    format!("{n} 件目は、まだ署名された記録にありません（毎分署名されます）"),
+                    format!("row {n} is in no signed checkpoint; one is signed every minute"),
+                ),
+                error => Refused::Unavailable(error.to_string()),
+            });
             reply(&answer, token, result);
         });
     }
@@ -802,10 +835,11 @@ impl<W: World> Loop<W> {
         };
         self.journal_lag.count(Instant::now(), under_way.since.elapsed());
         match result {
-            Ok(tip) => {
+            Ok(_) => {
                 self.retry_at = None;
                 self.release(under_way.held);
-                self.tell_checkpoint(tip);
+                self.outputs.entry_log.nudge();
+                self.tell_checkpoint();
                 self.event(
                     Event::Trouble {
                         part: Part::Journal,
@@ -837,13 +871,30 @@ impl<W: World> Loop<W> {
         }
     }
 
-    /// What is on disk now, for the nodes to witness; the engine gives it to them now and then.
-    fn tell_checkpoint(&mut self, tip: Tip) {
-        let checkpoint = Event::Checkpoint {
-            size: tip.seq,
-            root: tip.hash,
-        };
-        self.event(checkpoint, Held::default());
+    /// The entry log has signed, fails, or is well again.
+    fn log_says(&mut self, said: super::log::Said) {
+        match said {
+            super::log::Said::Problem(problem) => {
+                if let Some(problem) = &problem {
+                    tracing::error!(problem, "the entry log");
+                }
+                let part = Part::EntryLog;
+                self.event(Event::Trouble { part, problem }, Held::default());
+            }
+            super::log::Said::Signed(fresh) => {
+                tracing::debug!(size = fresh.size, "the entry log was signed");
+                self.signed = Some((fresh.year, fresh.size, fresh.root));
+                self.tell_checkpoint();
+            }
+        }
+    }
+
+    /// What was signed last, for the nodes to witness; the engine gives it to them now and then.
+    fn tell_checkpoint(&mut self) {
+        if let Some((year, size, root)) = self.signed {
+            let log = Some(year);
+            self.event(Event::Checkpoint { log, size, root }, Held::default());
+        }
     }
 
     /// An operator is told that nothing was stored yet, instead of waiting for a disk.
@@ -1122,6 +1173,7 @@ enum Next {
     Poll(Poll),
     Role(RoleInput),
     Loaded(Loaded),
+    Log(super::log::Said),
     Message(Message),
     Mqtt(Option<String>),
     Due,

@@ -74,6 +74,9 @@ pub enum StoreError {
     /// A record does not encode.
     #[error("encoding a record")]
     Encode(#[source] serde_json::Error),
+    /// The entry log.
+    #[error(transparent)]
+    Log(#[from] super::log::LogError),
     /// The thread is gone or overloaded.
     #[error("the store does not answer")]
     Gone,
@@ -525,6 +528,8 @@ pub enum Query {
     Exercise(Box<Exercised>),
     /// What today's plan would have done in a recorded outage.
     Replay(Box<Replay>),
+    /// Rows of the entry log, or the proof of one.
+    Log(Box<crate::link::LogQuestion>),
 }
 
 /// An outage, and what is tried on it.
@@ -659,6 +664,7 @@ fn read(dir: &Path, query: &Query) -> Result<Vec<u8>, StoreError> {
             let document = rehearsal::document(&open("journal.db")?, of).map_err(StoreError::Read)?;
             serde_json::to_vec(&document).map_err(StoreError::Encode)
         }
+        Query::Log(question) => super::log::read::answer(dir, question),
         Query::Replay(wanted) => {
             let report = rehearsal::replay(&open("journal.db")?, wanted).map_err(StoreError::Read)?;
             serde_json::to_vec(&report).map_err(StoreError::Encode)

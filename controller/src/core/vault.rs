@@ -194,6 +194,18 @@ impl Vault {
         Ok(values)
     }
 
+    /// The keys from `from` on, and below `to`, in order.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    pub fn keys(&self, from: &str, to: &str) -> Result<Vec<String>, VaultError> {
+        let wrap = |source| failed("reading", &self.path, source);
+        self.connection
+            .prepare_cached("SELECT key FROM kept WHERE key >= ?1 AND key < ?2 ORDER BY key")
+            .and_then(|mut select| select.query_map([from, to], |row| row.get(0))?.collect())
+            .map_err(wrap)
+    }
+
     /// Erases the value under a key; true when there was one. Gone from the file when this returns.
     ///
     /// # Errors

@@ -105,6 +105,13 @@ pub enum FromWeb {
         /// What.
         question: OutageQuestion,
     },
+    /// About the entry log.
+    Log {
+        /// Echoed in the answer.
+        token: u64,
+        /// What.
+        question: LogQuestion,
+    },
     /// Everything that a device tells.
     Device {
         /// Echoed in the answer.
@@ -196,6 +203,22 @@ pub enum AccessQuestion {
     Passages {
         /// Most of them.
         limit: u32,
+    },
+}
+
+/// What web asks about the entry log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogQuestion {
+    /// How it is.
+    Status,
+    /// Rows.
+    Entries(crate::core::log::read::Search),
+    /// The proof of one.
+    Proof {
+        /// Fiscal year.
+        year: i64,
+        /// The row.
+        n: u64,
     },
 }
 

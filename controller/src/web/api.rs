@@ -8,6 +8,7 @@ mod alarms;
 mod coverage;
 mod incidents;
 mod limits;
+mod log;
 mod notices;
 mod operate;
 mod power;
@@ -97,6 +98,7 @@ pub fn router(app: App) -> Router {
         .merge(access::routes())
         .merge(incidents::routes())
         .merge(rehearsals::routes())
+        .merge(log::routes())
         .merge(alarms::routes())
         .merge(notices::routes())
         .split_for_parts();

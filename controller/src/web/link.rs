@@ -106,6 +106,8 @@ pub enum Question {
     Limits(LimitQuestion),
     /// About rehearsals and outages.
     Outage(OutageQuestion),
+    /// About the entry log.
+    Log(crate::link::LogQuestion),
     /// Everything that a device tells.
     Device {
         /// Short name of the device.
@@ -161,6 +163,7 @@ impl Question {
             },
             Self::Limits(question) => FromWeb::Limits { token, question },
             Self::Outage(question) => FromWeb::Outage { token, question },
+            Self::Log(question) => FromWeb::Log { token, question },
             Self::Device { name } => FromWeb::Device { token, name },
             Self::Records { after, limit } => FromWeb::Records { token, after, limit },
             Self::Coverage { from_ms, to_ms } => FromWeb::Coverage {

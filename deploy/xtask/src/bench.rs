@@ -22,6 +22,8 @@ pub(crate) enum What {
     Memory,
     /// Journal append with sync
     Journal,
+    /// The entry log: appends, proofs, searches in a million rows
+    Log,
     /// Ten thousand standing alarms, a restart with a hundred thousand records of alarms; with the
     /// binary: a contact to its alarm on the stream beside 5,000 samples/s, and the same restart
     Alarms,
@@ -53,6 +55,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
         What::Start,
         What::Memory,
         What::Journal,
+        What::Log,
         What::Latency,
         What::Alarms,
         What::Node,
@@ -80,6 +83,7 @@ pub(crate) fn run(what: Option<What>, dev: bool) -> Result<(), String> {
             What::Start => start(&binary),
             What::Memory => memory(&binary),
             What::Journal => in_bench("controller", "journal", profile, &binary),
+            What::Log => in_bench("controller", "log", profile, &binary),
             What::Alarms => in_bench("room", "alarms", profile, &binary)
                 .and_then(|()| in_bench("hil-tests", "alarms", profile, &binary)),
             What::Latency => with_firmware("latency", profile, &binary),

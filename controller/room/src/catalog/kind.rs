@@ -349,6 +349,8 @@ pub enum Kind {
     Journal,
     /// The journal was changed or is damaged.
     LogCheckFailed,
+    /// The entry log cannot be written or signed.
+    EntryLog,
     /// A node witnesses another journal than this.
     WitnessDisagrees,
     /// The history cannot be written.
@@ -379,7 +381,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 107] = [
+    pub const ALL: [Self; 108] = [
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -474,6 +476,7 @@ impl Kind {
         Self::UplinkDown,
         Self::Journal,
         Self::LogCheckFailed,
+        Self::EntryLog,
         Self::WitnessDisagrees,
         Self::History,
         Self::MqttDown,
@@ -587,6 +590,7 @@ impl Kind {
             Self::UplinkDown => &part::UPLINK_DOWN,
             Self::Journal => &system::JOURNAL,
             Self::LogCheckFailed => &system::LOG_CHECK_FAILED,
+            Self::EntryLog => &system::ENTRY_LOG,
             Self::WitnessDisagrees => &system::WITNESS_DISAGREES,
             Self::History => &system::HISTORY,
             Self::MqttDown => &system::MQTT_DOWN,

@@ -84,6 +84,10 @@ impl<W: World> Engine<W> {
             turn.said = Some(answer);
             return;
         }
+        let ask = match ask {
+            Ask::Log(wish) => return self.log_order(now, &person, wish, turn),
+            ask => ask,
+        };
         let input = Input::Operator { person, ask };
         let (said, refused) = self.power(now, input, turn);
         turn.refused = None;

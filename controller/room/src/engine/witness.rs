@@ -1,8 +1,9 @@
-//! Witnesses: nodes keep the last checkpoint of the journal that they were given, and say it at
-//! every boot. A journal that was rolled back, exchanged or rewritten does not know it.
+//! Witnesses: nodes keep the last checkpoint of the entry log that they were given, and say it at
+//! every boot. A log or a journal that was rolled back, exchanged or rewritten does not know it: the
+//! journal remembers what was given, and the log what was signed.
 //!
 //! ```text
-//! core: size, hash of the chain -> CheckpointGiven (journaled) -> every node, at most hourly
+//! core: size, root of the log  -> CheckpointGiven (journaled) -> every node, at most hourly
 //! node: size, root -> given by this journal? --yes--> agrees
 //!                                            --no---> alarm, and nothing new is given to this
 //!                                                     node until a person has reset the alarm
@@ -12,6 +13,7 @@ use super::{Engine, hex};
 use crate::alarm::Standing;
 use crate::catalog;
 use crate::event::Turn;
+use crate::log::record::Record as LogRecord;
 use crate::record::Record;
 use crate::site::{Label, World};
 use crate::snapshot;
@@ -27,8 +29,9 @@ pub const MAX_GIVEN: usize = 9_000;
 /// What was given, and what came back.
 #[derive(Debug, Default)]
 pub(super) struct Witness {
-    /// Roots by size (durable).
-    given: BTreeMap<u64, String>,
+    /// Roots by log (its year; the journal's own, which were given before there was a log, under 0) and
+    /// size (durable).
+    given: BTreeMap<(i64, u64), String>,
     given_at: Option<Mono>,
     reported: BTreeMap<u16, Report>,
 }
@@ -67,23 +70,30 @@ impl Verdict {
 
 impl<W: World> Engine<W> {
     /// Applies a checkpoint that was given.
-    pub(super) fn apply_checkpoint(&mut self, size: u64, root: &str) {
+    pub(super) fn apply_checkpoint(&mut self, log: Option<i64>, size: u64, root: &str) {
         let given = &mut self.witness.given;
-        given.insert(size, root.to_owned());
+        given.insert((log.unwrap_or(0), size), root.to_owned());
         while given.len() > MAX_GIVEN {
             given.pop_first();
         }
     }
 
-    /// Core says how long the journal is and what its chain ends with. The nodes are given it
-    /// when it is time.
-    pub(super) fn give_checkpoint(&mut self, now: Now, size: u64, root: &[u8; 32], turn: &mut Turn) {
+    /// Core says which checkpoint of the log was signed last. The nodes are given it when it is time.
+    pub(super) fn give_checkpoint(
+        &mut self,
+        now: Now,
+        log: Option<i64>,
+        size: u64,
+        root: &[u8; 32],
+        turn: &mut Turn,
+    ) {
         let is_due = self
             .witness
             .given_at
             .is_none_or(|at| now.mono.since(at) >= GIVE_EVERY);
         // The record of the last one is a record itself; nothing else has happened since.
-        let last = self.witness.given.keys().next_back().copied();
+        let of_log = (log.unwrap_or(0), 0)..=(log.unwrap_or(0), u64::MAX);
+        let last = self.witness.given.range(of_log).next_back().map(|(key, _)| key.1);
         if !is_due || last.is_some_and(|last| size <= last.saturating_add(1)) {
             return;
         }
@@ -103,6 +113,7 @@ impl<W: World> Engine<W> {
         let given = Record::CheckpointGiven {
             size,
             root: hex(root),
+            log,
         };
         self.commit(now, turn, given);
         for node in nodes {
@@ -122,14 +133,18 @@ impl<W: World> Engine<W> {
     ) {
         let root = hex(root);
         let given = &self.witness.given;
-        let newest = given.keys().next_back().copied().unwrap_or(0);
-        let oldest = given.keys().next().copied().unwrap_or(0);
-        let verdict = match given.get(&size) {
-            Some(known) if *known == root => Verdict::Agrees,
-            Some(_) => Verdict::Differs,
-            None if size > newest => Verdict::Ahead,
-            None if size < oldest && given.len() >= MAX_GIVEN => Verdict::TooOld,
-            None => Verdict::Differs,
+        let newest = given.keys().map(|key| key.1).max().unwrap_or(0);
+        let oldest = given.keys().next().map_or(0, |key| key.1);
+        let ours = given.iter().find(|(key, known)| key.1 == size && **known == root);
+        let of_log = ours.map(|(key, _)| key.0);
+        let verdict = if of_log.is_some() {
+            Verdict::Agrees
+        } else if size > newest {
+            Verdict::Ahead
+        } else if size < oldest && given.len() >= MAX_GIVEN {
+            Verdict::TooOld
+        } else {
+            Verdict::Differs
         };
         let report = Report {
             size,
@@ -137,9 +152,20 @@ impl<W: World> Engine<W> {
             given_unix_s,
             verdict,
         };
-        self.witness.reported.insert(node, report);
+        let before = self.witness.reported.insert(node, report);
         self.count("witness_reports");
         let Some(name) = self.node_name(node) else { return };
+        let is_news = before.is_none_or(|before| before.size != size || before.root != root);
+        if let Some(year) = of_log.filter(|year| *year > 0 && is_news) {
+            let saw = LogRecord::WitnessSaw {
+                witness: name.clone(),
+                year,
+                size,
+                root: root.clone(),
+                at_ms: i64::try_from(given_unix_s.saturating_mul(1_000)).unwrap_or(i64::MAX),
+            };
+            self.commit(now, turn, Record::Log { record: saw });
+        }
         if matches!(verdict, Verdict::Agrees | Verdict::TooOld) {
             return;
         }

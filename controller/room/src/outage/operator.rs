@@ -143,6 +143,8 @@ pub enum Ask {
         /// Number of the order that waits.
         id: u64,
     },
+    /// About the entry log; no business of the outage engine.
+    Log(crate::log::wish::Wish),
 }
 
 /// An order that waits for a second person.
@@ -175,6 +177,8 @@ impl Outage {
             match ask {
                 Ask::Wish(wish) => self.wish(now, person.who, wish, turn),
                 Ask::Confirm { id } => self.second(now, person.who, id, turn),
+                // The engine answers it before it comes here.
+                Ask::Log(_) => return,
             }
         } else {
             refuse(

@@ -190,6 +190,7 @@ fn records() -> Vec<Record> {
         Record::CheckpointGiven {
             size: 100,
             root: "00ff".to_owned(),
+            log: None,
         },
         Record::WitnessDisagrees {
             node: 1,
@@ -226,6 +227,7 @@ fn records() -> Vec<Record> {
     records.extend(batteries());
     records.extend(schedules());
     records.extend(entry());
+    records.extend(entry_log());
     records
 }
 
@@ -605,6 +607,60 @@ fn entry() -> Vec<Record> {
     let records = of_person.into_iter().chain(of_card);
     let records = records.map(|record| Record::People { record });
     records.chain([Record::Passage { passage }]).collect()
+}
+
+fn entry_log() -> Vec<Record> {
+    use room::log::record::Record as Log;
+    let (by, reason) = ("山田".to_owned(), "監査".to_owned());
+    [
+        Log::Viewed {
+            by: by.clone(),
+            what: "entries".to_owned(),
+        },
+        Log::Exported {
+            by: by.clone(),
+            reason: reason.clone(),
+            year: 2026,
+            from: 0,
+            to: 10,
+            openings: true,
+        },
+        Log::KeyChanged {
+            key: "x/entry-log+00000000+AQ==".to_owned(),
+            by: by.clone(),
+            reason: reason.clone(),
+        },
+        Log::Held {
+            hold: 1,
+            year: 2026,
+            from: 3,
+            to: 5,
+            reason: reason.clone(),
+            by: by.clone(),
+        },
+        Log::Released {
+            hold: 1,
+            reason: reason.clone(),
+            by: by.clone(),
+        },
+        Log::Erased {
+            year: 2026,
+            from: 3,
+            to: 5,
+            fields: vec!["card".to_owned()],
+            reason,
+            by,
+        },
+        Log::WitnessSaw {
+            witness: "node-1".to_owned(),
+            year: 2026,
+            size: 7,
+            root: "0f".to_owned(),
+            at_ms: 1_700_000_000_000,
+        },
+    ]
+    .map(|record| Record::Log { record })
+    .into()
 }
 
 fn watching() -> [Record; 2] {

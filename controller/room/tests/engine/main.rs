@@ -16,6 +16,7 @@ mod journal;
 mod keys;
 mod limits;
 mod lists;
+mod log;
 mod nut_clients;
 mod operate;
 mod portals;

@@ -13,6 +13,7 @@ impl Bench {
     fn journal_is(&mut self, size: u64, root: u8) -> Option<(u64, [u8; 32])> {
         self.downs();
         self.event(Event::Checkpoint {
+            log: None,
             size,
             root: [root; 32],
         });

@@ -55,6 +55,7 @@ impl Bench {
         let (act_in, act) = mpsc::channel(1);
         let (roles_in, roles) = mpsc::channel(1);
         let (mqtt_in, mqtt) = watch::channel(None);
+        let (log_in, log) = mpsc::unbounded_channel();
         let (polling, polling_out) = mpsc::channel(1);
         let (messages, inbox) = mpsc::channel(waiting.len().max(1));
         for message in waiting {
@@ -79,6 +80,13 @@ impl Bench {
             polling,
             firmware: dir.join("firmware"),
             alive: crate::core::alive::Alive::start(dir),
+            entry_log: crate::core::log::start(
+                dir,
+                "bench".to_owned(),
+                room::log::of::Portals::default(),
+                opened.last_seq,
+                log_in,
+            ),
             simroom: None,
         };
         let history = store::open_history(dir).unwrap();
@@ -92,6 +100,7 @@ impl Bench {
             roles,
             messages: inbox,
             delivered,
+            log,
             mqtt,
         };
         let (stop, stopped) = oneshot::channel();
@@ -201,7 +210,7 @@ fn a_new_key_is_made_with_random_bytes_that_nobody_outside_of_core_chose() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_heard_is_given_the_end_of_the_journal_that_is_on_disk() {
+async fn a_node_that_is_heard_is_given_the_checkpoint_of_the_log_that_was_signed() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench = Bench::start(dir.path(), None, Vec::new()).await;
     let header = |seq| shared::wire::Header {
@@ -240,21 +249,22 @@ async fn a_node_that_is_heard_is_given_the_end_of_the_journal_that_is_on_disk() 
     bench.end().await;
     let mut given = Vec::new();
     store::open_journal(dir.path(), |entry| {
-        if let room::record::Record::CheckpointGiven { size, root } = entry.record {
-            given.push((entry.seq, size, root));
+        if let room::record::Record::CheckpointGiven { size, root, log } = entry.record {
+            given.push((log, size, root));
         }
     })
     .unwrap();
-    let [(seq, size, root)] = &given[..] else {
+    let [(Some(year), size, root)] = &given[..] else {
         panic!("{given:?}");
     };
-    assert!(size < seq);
-    let journal = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
-    let hash: Vec<u8> = journal
-        .query_row("SELECT hash FROM journal WHERE seq = ?1", [*size as i64], |row| {
-            row.get(0)
-        })
+    let log = crate::core::log::read::open(dir.path()).unwrap();
+    let note: String = log
+        .query_row(
+            "SELECT note FROM checkpoint WHERE year = ?1 AND size = ?2",
+            [*year, i64::try_from(*size).unwrap()],
+            |row| row.get(0),
+        )
         .unwrap();
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(&hash, root);
+    let signed = room::log::note::Note::parse(&note).unwrap();
+    assert_eq!(room::log::writer::hex(&signed.checkpoint().root), *root);
 }

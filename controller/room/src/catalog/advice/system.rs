@@ -51,6 +51,31 @@ pub(in crate::catalog) const LOG_CHECK_FAILED: Advice = Advice {
     owner: Owner::SecurityManager,
 };
 
+pub(in crate::catalog) const ENTRY_LOG: Advice = Advice {
+    word: "entry_log",
+    class: CLASS,
+    priority: Priority::Critical,
+    latching: false,
+    what: Text::new(
+        "入退室記録を書き込めない",
+        "The entry log cannot be written or signed",
+    ),
+    cause: Text::new(
+        "ディスクの障害、または記録・鍵のファイルが以前の状態に戻されたか失われています。",
+        "The disk fails, or the log's files or key were rolled back or are missing.",
+    ),
+    consequence: Text::new(
+        "扉と監視は動き続け、記録は内部に保持されますが、改ざん防止の署名が止まります。",
+        "Doors and watching go on and nothing is lost, but no checkpoint is signed meanwhile.",
+    ),
+    action: Text::new(
+        "理由を確認し、ファイルを消さずに情報セキュリティ管理者へ連絡してください。",
+        "Read the reason, delete nothing, and call the security manager.",
+    ),
+    respond_within: minutes(30),
+    owner: Owner::SecurityManager,
+};
+
 pub(in crate::catalog) const WITNESS_DISAGREES: Advice = Advice {
     word: "witness_disagrees",
     class: CLASS,
