@@ -4,7 +4,6 @@
 //! A sign that cannot be read is no sign and begins anew when it is read again, so lost sensors
 //! never stop anything. A rule that has led to a run does nothing more until its evidence is over.
 
-use super::book::Stopped;
 use super::run::StepState;
 use super::{Demand, HostConf, Outage, Record, Turn};
 use crate::site::Label;
@@ -181,7 +180,7 @@ impl Outage {
         let steps = self.config.plan.steps().iter().map(|step| &step.id);
         let open = steps.filter(|id| {
             let planned = run.is_some_and(|run| run.steps.contains_key(*id));
-            let stopped = self.book.stopped.get(*id) == Some(&Stopped::Confirmed);
+            let stopped = self.book.is_off(id, self.now);
             wanted.contains(*id) && !planned && !stopped
         });
         open.cloned().collect()
