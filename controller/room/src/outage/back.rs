@@ -187,8 +187,11 @@ impl Outage {
     /// Seconds at the load that it bore when an outage last began with every host running.
     fn loaded_runtime(&self, ups: usize, now: Mono) -> f64 {
         let loaded = self.ledger(ups).and_then(|ledger| ledger.loaded);
+        // That was its promise; what its promises are worth was learnt since.
+        let share = self.capacity.get(&self.config.ups[ups].name);
+        let share = share.copied().unwrap_or(1.0);
         match (loaded, self.charge(ups, now)) {
-            (Some((charge, runtime)), Some(left)) => runtime * left / charge,
+            (Some((charge, runtime)), Some(left)) => share * runtime * left / charge,
             _ => f64::INFINITY,
         }
     }

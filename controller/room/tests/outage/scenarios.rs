@@ -72,6 +72,23 @@ fn every_scenario_reads_as_it_is_written() {
     assert!(wrong.is_empty(), "UPDATE_EXPECT=1 accepts:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_battery_that_gives_less_than_it_promises_must_be_fuller_before_hosts_are_started() {
+    let story = "ups ups-a 200\nhost db feeds=ups-a uses=nas start=60 budget=40\n\
+                 host nas feeds=ups-a start=60 budget=40\n\
+                 policy longest=100 stable=30 charge=5 reserve=20\n\
+                 at 60 ups-a loses mains\nat 300 ups-a gets mains\nuntil 400\n";
+    let starts_until_20_min = |share: Option<f64>| {
+        let mut room = play_out(story).expect("a story");
+        assert!(room.hosts[1].starts.is_empty(), "the battery is nearly empty");
+        room.engine.learn_capacity("ups-a", share);
+        room.run_until(1_200_000);
+        room.hosts[1].starts.len()
+    };
+    assert_eq!(starts_until_20_min(None), 1, "as promised");
+    assert_eq!(starts_until_20_min(Some(0.7)), 0, "it gave 70 % of its promises");
+}
+
 /// Every scenario, played to its end.
 pub(crate) fn rooms() -> Vec<(String, Room)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
