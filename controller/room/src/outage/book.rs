@@ -118,6 +118,20 @@ impl Ledger {
         let running = self.on_battery.map_or(Millis(0), |since| now.since(since));
         Millis(self.spent.0.saturating_add(running.0))
     }
+
+    /// Notes what it gives with the load that it bears now. With some hosts off it says too much, and
+    /// is better than nothing.
+    fn note_loaded(&mut self, everybody_runs: bool, charge: Option<f64>, runtime: Option<f64>) {
+        let (Some(charge), Some(runtime)) = (charge, runtime) else {
+            return;
+        };
+        let heavier = self
+            .loaded
+            .is_none_or(|(full, lasted)| runtime * full < lasted * charge);
+        if charge > 0.0 && (everybody_runs || heavier) {
+            self.loaded = Some((charge, runtime));
+        }
+    }
 }
 
 impl Book {
@@ -325,17 +339,7 @@ impl Book {
                 }
                 let everybody_runs = self.stopped.is_empty();
                 let ledger = self.ups.entry(ups.clone()).or_default();
-                if let (Some(charge), Some(runtime)) = (charge_percent, runtime_s)
-                    && *charge > 0.0
-                {
-                    // With some of them off it says too much, and is better than nothing.
-                    let heavier = ledger
-                        .loaded
-                        .is_none_or(|(full, lasted)| runtime * full < lasted * charge);
-                    if everybody_runs || heavier {
-                        ledger.loaded = Some((*charge, *runtime));
-                    }
-                }
+                ledger.note_loaded(everybody_runs, *charge_percent, *runtime_s);
                 ledger.on_battery = Some(now);
                 ledger.mains_since = None;
                 ledger.start.charge = ledger.start.charge.or(*charge_percent);
@@ -347,8 +351,11 @@ impl Book {
                 charge_percent,
                 runtime_s,
             } => {
+                let everybody_runs = self.stopped.is_empty();
                 let ledger = self.ups.entry(ups.clone()).or_default();
                 if ledger.start.charge.is_none() || ledger.start.runtime.is_none() {
+                    // Heard only now, for instance after a restart: it is the first word of this outage.
+                    ledger.note_loaded(everybody_runs, *charge_percent, *runtime_s);
                     // The discharge is known only from here; its time before counts fully.
                     let before = ledger.on_battery_for(now).as_secs_f64();
                     ledger.start.charge = ledger.start.charge.or(*charge_percent);
@@ -598,6 +605,10 @@ impl Book {
     fn requested(&mut self, now: Mono, order: &Order) {
         // It answered, so it runs, and it goes down from here.
         self.booting.remove(&order.step);
+        if let Some(stopped) = self.stopped.get_mut(&order.step) {
+            // Whatever was seen before: from here on only a new confirmation says that it is off.
+            *stopped = Stopped::Asked;
+        }
         let mut given_up = false;
         self.change_step(order, |state| match state {
             StepState::InFlight(flight) if flight.verb != order.verb => None,

@@ -189,7 +189,7 @@ impl Room {
         if !plain || !(0..self.ups.len()).all(|ups| honest(&ups)) {
             return;
         }
-        let (life, stop) = (self.lives_if(|_| false)[host], self.longest_stop());
+        let (life, stop) = (self.lives_by_batteries()[host], self.longest_stop());
         if life < stop {
             self.breaks(format!(
                 "{id} was started with {life:.0} s of battery, and one more full stop takes {stop:.0} s"

@@ -948,6 +948,12 @@ impl Room {
         self.lives_with(energy.collect())
     }
 
+    /// The same by what is in the batteries, whether or not a UPS gives it this moment.
+    pub(crate) fn lives_by_batteries(&self) -> Vec<f64> {
+        let left = |ups: &Ups| (ups.energy - ups.full * ups.curve.cliff).max(0.0);
+        self.lives_with(self.ups.iter().map(left).collect())
+    }
+
     /// The same as far as can be known: a silent UPS that was heard on mains may give nothing.
     pub(crate) fn known_lives(&self) -> Vec<f64> {
         let energy = self.ups.iter().map(|ups| match (ups.silent, ups.mains) {
