@@ -11,6 +11,9 @@
 
 #[path = "../tests/outage/checker.rs"]
 mod checker;
+#[allow(dead_code, reason = "no simulated plan ends with its UPSes switched off")]
+#[path = "../tests/outage/last.rs"]
+mod last;
 #[path = "../tests/outage/overseer.rs"]
 mod overseer;
 #[path = "../tests/outage/simulated/mod.rs"]

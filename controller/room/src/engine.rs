@@ -723,6 +723,12 @@ impl<W: World> Engine<W> {
         self.evaluate_power(now, turn);
     }
 
+    /// Is this order still meant? Only those that end a plan can be overtaken on their way.
+    #[must_use]
+    pub fn still_wants(&self, order: &outage::Order, now: Now) -> bool {
+        self.outage.still_wants(order, now.mono)
+    }
+
     /// When [`Event::Tick`] must come at the latest; always ahead of `now`.
     #[must_use]
     pub fn next_deadline(&self, now: Now) -> Option<Mono> {

@@ -366,10 +366,12 @@ impl Effect {
     /// cannot be written is something to be told, and told twice is better than not at all.
     #[must_use]
     pub const fn is_safety(&self) -> bool {
-        matches!(
-            self,
-            Self::Execute(_) | Self::Cancel(_) | Self::FastPolling(_) | Self::Notify(_)
-        )
+        match self {
+            // What switches the room off can wait: the battery ends by itself.
+            Self::Execute(order) => !order.waits_for_the_disk(),
+            Self::Cancel(_) | Self::FastPolling(_) | Self::Notify(_) => true,
+            _ => false,
+        }
     }
 }
 

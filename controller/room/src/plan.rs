@@ -407,8 +407,11 @@ struct Hashed<'a, A> {
 fn hash_of<W: World>(site: &Site<W>) -> String {
     let mut hosts: Vec<_> = site.hosts.iter().map(|host| hashed(site, host)).collect();
     hosts.sort_by_key(|host| host.name);
-    let canonical = serde_json::to_vec(&(1_u8, W::SIMULATED, hosts))
-        .expect("a plan is plain data: strings, numbers and lists, without maps of odd keys");
+    let canonical = match &site.finish {
+        None => serde_json::to_vec(&(1_u8, W::SIMULATED, hosts)),
+        Some(finish) => serde_json::to_vec(&(1_u8, W::SIMULATED, hosts, finish)),
+    }
+    .expect("a plan is plain data: strings, numbers and lists, without maps of odd keys");
     let mut hex = String::with_capacity(64);
     for byte in Sha256::digest(&canonical) {
         write!(hex, "{byte:02x}").expect("writing to a String does not fail");

@@ -843,6 +843,42 @@ pub struct Power {
     /// Hosts that are started again after an outage; `None` when nothing is to be started.
     #[serde(default)]
     pub bringing_back: Option<BringingBack>,
+    /// What ends a plan; `None` when the site says nothing of it.
+    #[serde(default)]
+    pub finish: Option<Finish>,
+}
+
+/// What is told once every host of the plan is off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Finish {
+    /// `planned`, `waiting` (an outage stands, and something keeps it back), `telling`, `told` or
+    /// `broken_off`.
+    pub state: String,
+    /// What keeps it back, or why it ended; empty otherwise.
+    pub because: Label,
+    /// The UPSes, and the controller's own machine last.
+    pub steps: Vec<FinishStep>,
+    /// Hosts that may lose their power without being confirmed off.
+    pub may_run: Vec<String>,
+}
+
+/// One thing that is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FinishStep {
+    /// UPS, or `controller`.
+    pub id: String,
+    /// Seconds from the command until the output goes off.
+    pub delay_s: Option<f64>,
+    /// Seconds that the controller's machine has to stop.
+    pub budget_s: Option<f64>,
+    /// `waiting`, `ordered`, `told` or `failed`.
+    pub state: String,
+    /// What the last try said.
+    pub problem: Option<String>,
+    /// Hosts of the plan that it feeds.
+    pub hosts: Vec<String>,
+    /// What else loses its power, by the site.
+    pub also: Vec<String>,
 }
 
 /// The way of the power: UPS, PDU or ATS, outlet, host.

@@ -211,7 +211,7 @@ pub async fn operate(
 }
 
 /// Writes what the command says, unless it holds already.
-async fn tell(
+pub(super) async fn tell(
     tools: &Tools,
     device: &str,
     command: Name,

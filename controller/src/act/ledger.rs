@@ -98,6 +98,17 @@ impl Ledger {
             };
             steps.insert((host.name.clone(), verb), Box::new(start));
         }
+        for (step, last) in super::finish::of_site(site) {
+            let last = Arc::new(last);
+            let tools = Arc::clone(tools);
+            let start = move |permit, _from, cancel, report: Report| -> Work {
+                let (last, tools) = (Arc::clone(&last), Arc::clone(&tools));
+                Box::pin(async move {
+                    report.send(super::finish::carry_out(&last, &tools, permit, cancel).await);
+                })
+            };
+            steps.insert((step, Verb::Stop), Box::new(start));
+        }
         let (report, reports) = mpsc::unbounded_channel();
         Self {
             plan_hash,

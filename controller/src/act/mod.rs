@@ -18,6 +18,7 @@ pub mod action;
 pub mod confirm;
 pub mod device;
 pub mod exec;
+mod finish;
 mod guests;
 mod http;
 pub mod https;

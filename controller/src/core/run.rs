@@ -976,6 +976,11 @@ impl<W: World> Loop<W> {
             Effect::Execute(real) => {
                 let accepted = real.accepted();
                 let order = real.into_order();
+                // What had to wait for the disk may have been overtaken by the mains.
+                if !self.engine.still_wants(&order, clock::now()) {
+                    tracing::warn!(step = order.step, "no longer meant; it is not sent");
+                    return;
+                }
                 let message = ToAct::Execute {
                     order: order.clone(),
                     accepted,

@@ -245,6 +245,8 @@ pub enum Kind {
     HostsReturning,
     /// A server that was to be started again does not run.
     HostNotBack,
+    /// Every server is off, and a UPS could not be told to switch off.
+    OutputNotOff,
     /// The role that stops servers cannot be used.
     ActGone,
     /// The last rehearsal failed for some servers.
@@ -380,8 +382,18 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind.
-    pub const ALL: [Self; 108] = [
+    /// Every kind. Its length follows from the list, so that two people can add to it.
+    pub const ALL: [Self; Self::LIST.len()] = {
+        let mut all = [Self::LIST[0]; Self::LIST.len()];
+        let mut at = 1;
+        while at < all.len() {
+            all[at] = Self::LIST[at];
+            at += 1;
+        }
+        all
+    };
+
+    const LIST: &[Self] = &[
         Self::TemperatureHigh,
         Self::TemperatureHighHigh,
         Self::TemperatureLow,
@@ -424,6 +436,7 @@ impl Kind {
         Self::HostsStopped,
         Self::HostsReturning,
         Self::HostNotBack,
+        Self::OutputNotOff,
         Self::ActGone,
         Self::RehearsalFailed,
         Self::RehearsalDue,
@@ -537,6 +550,7 @@ impl Kind {
             Self::RoomEndangered => &power::ROOM_ENDANGERED,
             Self::HostsStopped => &power::HOSTS_STOPPED,
             Self::HostsReturning => &power::HOSTS_RETURNING,
+            Self::OutputNotOff => &power::OUTPUT_NOT_OFF,
             Self::HostNotBack => &power::HOST_NOT_BACK,
             Self::ActGone => &power::ACT_GONE,
             Self::RehearsalFailed => &power::REHEARSAL_FAILED,

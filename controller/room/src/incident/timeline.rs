@@ -8,7 +8,7 @@
 mod people;
 
 use super::Record as IncidentRecord;
-use crate::outage::{Record as Power, Verb};
+use crate::outage::{Record as Power, Verb, finish};
 use crate::record::{Entry, LastSign, NodeEvent, NodeOrder, Record};
 use crate::site::{ContactKind, Label, Priority, Site, World};
 use serde::{Deserialize, Serialize};
@@ -822,6 +822,51 @@ impl<'a> Writer<'a> {
                     None,
                 )
             }
+            Power::FinishStarted { ups, .. } => {
+                let names: Vec<String> = ups.iter().map(|cut| of(&cut.ups).ja).collect();
+                let english: Vec<String> = ups.iter().map(|cut| of(&cut.ups).en).collect();
+                (
+                    format!("全サーバーの停止を確認。{} の出力を切る", names.join("、")),
+                    format!("every host is off; {} is switched off", english.join(", ")),
+                    None,
+                )
+            }
+            Power::FinishTold { order } => {
+                let what = told_name(&order.step, of);
+                (
+                    format!("{} に切断を命令。復電で自動的に戻る", what.ja),
+                    format!("{}: told to switch off, and on again with the mains", what.en),
+                    None,
+                )
+            }
+            Power::FinishFailed { order, problem, .. } => {
+                let what = told_name(&order.step, of);
+                (
+                    format!("{} に切断を命令できない（{problem}）", what.ja),
+                    format!("{}: could not be told to switch off ({problem})", what.en),
+                    None,
+                )
+            }
+            Power::FinishEnded {
+                told,
+                not_told,
+                because,
+                ..
+            } => (
+                format!(
+                    "出力の切断の終わり（命令 {} 件、未命令 {} 件、{}）",
+                    told.len(),
+                    not_told.len(),
+                    because.ja
+                ),
+                format!(
+                    "switching off ends ({} told, {} not, {})",
+                    told.len(),
+                    not_told.len(),
+                    because.en
+                ),
+                None,
+            ),
             Power::ReturnHeld { by, reason } => (
                 format!("起動を保留（{reason}）"),
                 format!("the start of hosts is held ({reason})"),
@@ -856,6 +901,7 @@ impl<'a> Writer<'a> {
             | Power::BatteryLevel { .. }
             | Power::StepRequested { .. }
             | Power::HostStartRequested { .. }
+            | Power::FinishOrdered { .. }
             | Power::CheckStarted { .. }
             | Power::CheckPassed { .. }
             | Power::CheckFailed { .. }
@@ -1025,6 +1071,14 @@ const fn door_words(door: DoorEvent) -> (&'static str, &'static str) {
         DoorEvent::Unlocked(true) => ("閉まっているが施錠されていない", "closed and not locked"),
         DoorEvent::Unlocked(false) => ("施錠", "locked"),
         DoorEvent::FoundOpen => ("端末の起動時に扉が開いていた", "found open when the node started"),
+    }
+}
+
+/// Whom the end of a plan is told.
+fn told_name(step: &str, of: impl Fn(&str) -> Label) -> Label {
+    match finish::Target::of(step) {
+        Some(finish::Target::Output(ups)) => of(&ups),
+        _ => Label::new("監視装置自身", "the controller's own machine"),
     }
 }
 

@@ -870,6 +870,33 @@ fn power(record: &Power) -> Option<Draft> {
         } => run_of("power.run_ended", run)
             .with("stopped", stopped)
             .with("not_stopped", not_stopped),
+        Power::FinishStarted {
+            run,
+            plan_hash,
+            because: _,
+            ups,
+            controller_ms: _,
+        } => {
+            let cut: Vec<String> = ups.iter().map(|cut| cut.ups.clone()).collect();
+            run_of("power.finish_started", run)
+                .with("plan", plan_hash)
+                .with("ups", &cut)
+        }
+        Power::FinishOrdered { order } => step("power.finish_ordered", order),
+        Power::FinishTold { order } => step("power.finish_told", order),
+        Power::FinishFailed {
+            order,
+            problem,
+            retryable: _,
+        } => step("power.finish_failed", order).with("problem", problem),
+        Power::FinishEnded {
+            run,
+            told,
+            not_told,
+            because: _,
+        } => run_of("power.finish_ended", run)
+            .with("told", told)
+            .with("not_told", not_told),
         Power::HostsStarted { hosts, by } => draft("command.hosts_started")
             .with("hosts", hosts)
             .sealing("by", by),

@@ -109,6 +109,9 @@ impl Outage {
             return Some(why);
         }
         let conf = self.config.host(host)?;
+        if let Some(why) = self.why_ups_decides(&conf.feeds, now) {
+            return Some(why);
+        }
         let wanted = self.return_after();
         let mut steady: Vec<Millis> = conf
             .feeds

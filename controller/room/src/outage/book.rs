@@ -60,6 +60,12 @@ pub(super) struct Book {
     pub(super) booting: BTreeMap<String, Mono>,
     /// Hosts that did not come back since the last outage, and why.
     pub(super) not_back: BTreeMap<String, Label>,
+    /// What is told at the end of this outage.
+    pub(super) finish: Option<super::finish::Finish>,
+    /// UPSes that were told to switch off, and until when they may still do so.
+    pub(super) cut_until: BTreeMap<String, Mono>,
+    /// When something last became of a step.
+    pub(super) last_step: Mono,
     /// Hosts of this outage's runs that were off before.
     pub(super) off_before: BTreeSet<String>,
     /// Who does not want hosts to be started, and why.
@@ -249,6 +255,11 @@ impl Book {
             | Record::ReturnEnded { .. }
             | Record::ReturnHeld { .. }
             | Record::ReturnReleased { .. } => self.apply_back(at, record),
+            Record::FinishStarted { .. }
+            | Record::FinishOrdered { .. }
+            | Record::FinishTold { .. }
+            | Record::FinishFailed { .. }
+            | Record::FinishEnded { .. } => self.apply_finish(at.mono, record),
             _ => self.apply_run(at, record),
         }
         self.last_at = at.mono;
@@ -273,6 +284,8 @@ impl Book {
                 (now, charge, runtime.map(|runtime| (runtime - passed).max(0.0)))
             });
         }
+        self.rebase_finish(now, self.last_at);
+        self.last_step = now;
         self.outage_since = self.outage_since.map(|_| now);
         self.schedules.rebase(now, self.last_at);
         self.orders_held = self.orders_held.map(|_| now);
@@ -330,6 +343,7 @@ impl Book {
             } => {
                 if self.outage_since.is_none() {
                     self.outage_since = Some(now);
+                    self.finish = None;
                     self.tried.clear();
                     self.leaving.clear();
                     self.withheld.clear();
@@ -364,6 +378,7 @@ impl Book {
                 ledger.level = Some((now, *charge_percent, *runtime_s));
             }
             Record::MainsBack { ups, .. } => {
+                self.note_power_again(now, ups);
                 let ledger = self.ups.entry(ups.clone()).or_default();
                 ledger.spent = ledger.on_battery_for(now);
                 ledger.on_battery = None;
@@ -449,6 +464,7 @@ impl Book {
                 already,
                 off_before,
             } => {
+                self.last_step = at.mono;
                 self.learn(order, *took_ms, *late, *already || *off_before);
                 self.change_step(order, |_| Some(StepState::Confirmed { took: *took_ms }));
                 if *off_before {
@@ -512,6 +528,7 @@ impl Book {
                 }
             }
             Record::RunEnded { run, .. } => {
+                self.last_step = at.mono;
                 self.ended(*run);
                 self.keep_drill(at, *run);
             }

@@ -156,6 +156,9 @@ impl Outage {
         }
         conditions.push(Kind::HostsStopped.when("outage.hosts_stopped".into(), self.because_stopped()));
         conditions.push(Kind::HostsReturning.when(HOSTS_RETURNING.into(), self.because_returning(now.mono)));
+        if self.config.finish.is_some() {
+            conditions.push(Kind::OutputNotOff.when("outage.finish".into(), self.because_not_finished()));
+        }
         let act = match &self.act {
             Act::Ready => None,
             Act::Gone => Some(Label::new("接続がない", "it is not connected")),

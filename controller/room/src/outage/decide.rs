@@ -438,7 +438,7 @@ impl Outage {
         self.book.outage_since?;
         let mut latest = Mono(0);
         for (index, _) in self.config.ups.iter().enumerate() {
-            if self.is_on_battery(index) {
+            if self.is_on_battery(index) || self.is_switched_off(index, self.now) {
                 return None;
             }
             latest = latest.max(
@@ -481,6 +481,7 @@ impl Outage {
         self.pause_wakes(&mut wakes);
         wakes.extend(self.checks.wake());
         self.return_wakes(&mut wakes);
+        self.finish_wakes(&mut wakes);
         let mut by_calendar = Vec::new();
         self.schedule_wakes(&mut by_calendar);
         wakes.extend(by_calendar);

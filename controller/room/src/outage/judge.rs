@@ -58,6 +58,11 @@ impl Outage {
             let before = self.is_on_battery(ups);
             let lost_after = self.config.ups[ups].contact_lost_after;
             let verdict = self.watches[ups].judge(now.mono, peer, before, lost_after);
+            let verdict = match verdict {
+                // Its input is dead and its clock may count on, but its battery carries nothing.
+                Verdict::Battery if !before && self.is_switched_off(ups, now.mono) => Verdict::Off,
+                verdict => verdict,
+            };
             self.verdicts[ups] = verdict;
             match (before, verdict == Verdict::Battery) {
                 (false, true) => {

@@ -24,6 +24,7 @@ mod decide;
 mod drill;
 pub mod exercise;
 mod feeds;
+pub mod finish;
 mod judge;
 mod learnt;
 pub mod operator;
@@ -42,7 +43,7 @@ pub use conditions::Condition;
 pub use credentials::{CHECK_AGAIN, CHECK_EVERY, CHECK_TRIES};
 pub use learnt::{ENOUGH, HEADROOM_PERCENT, KEPT, Measured};
 pub use policy::Sight;
-pub use record::{Demand, Order, Outcome, Record, Verb};
+pub use record::{Cutting, Demand, Order, Outcome, Record, Verb};
 pub use run::{RealOrder, Reality, Rehearsal, Run, StepState};
 pub use what_if::{CannotBeLost, WhatIf};
 
@@ -96,6 +97,8 @@ pub struct Outage {
     lost: BTreeSet<String>,
     /// The same of starts.
     lost_starts: BTreeSet<String>,
+    /// The same of what is told at the end.
+    lost_tells: BTreeSet<finish::Target>,
     /// Since when no host of the run lives on a draining battery.
     relieved_since: Option<Mono>,
     /// Since when each UPS is heard to stand on mains.
@@ -128,6 +131,8 @@ struct Config {
     ups: Vec<UpsConf>,
     /// How the power comes to the hosts.
     graph: Graph,
+    /// What ends a plan.
+    finish: Option<finish::FinishConf>,
 }
 
 /// A host, in the order of the plan.
@@ -301,6 +306,7 @@ impl Outage {
             checks,
             lost: BTreeSet::new(),
             lost_starts: BTreeSet::new(),
+            lost_tells: BTreeSet::new(),
             relieved_since: None,
             steady_since,
             fast: false,
@@ -400,6 +406,7 @@ impl Outage {
         self.decide(now, &mut turn);
         self.keep_schedules(now, &mut turn);
         self.advance(now, &mut turn);
+        self.finish(now, &mut turn);
         self.bring_back(now, &mut turn);
         self.advance_rehearsal(now, &mut turn);
         self.advance_credentials(now, &mut turn);
@@ -496,6 +503,7 @@ impl Outage {
             self.lost
                 .extend(run.ids(|state| matches!(state, StepState::InFlight(_))));
         }
+        self.lose_tells();
         if let Some(back) = self.book.active_back() {
             self.lost_starts
                 .extend(back.ids(|state| matches!(state, StepState::InFlight(_))));
@@ -631,7 +639,8 @@ impl Config {
             ups.beside = beside.into_iter().filter(|other| *other != index).collect();
             ups.standby = graph.standby_for(index).into_iter().collect();
         }
-        Self {
+        let mut config = Self {
+            finish: None,
             policy: site.outage.clone(),
             operators: site.operators.clone(),
             schedules: site.schedules.clone(),
@@ -643,7 +652,9 @@ impl Config {
             hosts,
             ups,
             graph,
-        }
+        };
+        config.take_finish(site);
+        config
     }
 
     fn host(&self, id: &str) -> Option<&HostConf> {

@@ -129,6 +129,18 @@ impl Demand {
     }
 }
 
+/// A UPS that is told to switch off at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cutting {
+    /// Device.
+    pub ups: String,
+    /// From the command until its output goes off.
+    pub delay_ms: Millis,
+    /// Hosts that it feeds: they come up by themselves when it switches on again, or are woken.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
 /// One durable change. `took_ms` and other spans are milliseconds of the monotonic clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -479,6 +491,51 @@ pub enum Record {
         not_started: Vec<String>,
         /// Why it was broken off, when it was.
         broken_off: Option<Label>,
+    },
+    /// Every host of the plan is off and the outage stands: the UPSes are told to switch off, and on
+    /// again with the mains. What is told is frozen here.
+    FinishStarted {
+        /// Run number; it counts together with the runs that stop.
+        run: u64,
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Why now.
+        because: Label,
+        /// The UPSes.
+        ups: Vec<Cutting>,
+        /// Longest time until the controller's own machine is down; `None`: it is not stopped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        controller_ms: Option<Millis>,
+    },
+    /// The next effect is this command. Written before it leaves: from here on it may have been told.
+    FinishOrdered {
+        /// The order.
+        order: Order,
+    },
+    /// The UPS has the command, or the controller's machine stops: from here they decide.
+    FinishTold {
+        /// The order.
+        order: Order,
+    },
+    /// A try failed.
+    FinishFailed {
+        /// The order.
+        order: Order,
+        /// What failed.
+        problem: String,
+        /// Whether it is tried again.
+        retryable: bool,
+    },
+    /// Nothing more is told.
+    FinishEnded {
+        /// Run number.
+        run: u64,
+        /// UPSes that were told; `controller` is the controller's own machine.
+        told: Vec<String>,
+        /// Those that were not.
+        not_told: Vec<String>,
+        /// Why it ended.
+        because: Label,
     },
     /// An operator does not want hosts to be started.
     ReturnHeld {

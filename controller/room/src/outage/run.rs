@@ -40,9 +40,25 @@ pub enum Return {}
 pub struct RealOrder {
     order: Order,
     accepted: bool,
+    waits: bool,
 }
 
 impl RealOrder {
+    /// One of the orders that end a plan; see [`super::finish`].
+    pub(super) const fn last(order: Order) -> Self {
+        Self {
+            order,
+            accepted: false,
+            waits: true,
+        }
+    }
+
+    /// It leaves only once its record is on disk, whatever the disk does.
+    #[must_use]
+    pub const fn waits_for_the_disk(&self) -> bool {
+        self.waits
+    }
+
     /// The order.
     #[must_use]
     pub const fn order(&self) -> &Order {
@@ -260,6 +276,7 @@ impl Run<Reality> {
         RealOrder {
             order: self.order_for(step),
             accepted: matches!(state, Some(StepState::InFlight(flight)) if flight.requested),
+            waits: false,
         }
     }
 
@@ -268,6 +285,7 @@ impl Run<Reality> {
         RealOrder {
             order: self.order(step, Verb::Force, 1),
             accepted: false,
+            waits: false,
         }
     }
 
@@ -321,6 +339,7 @@ impl Run<Return> {
                 ..self.order_for(step)
             },
             accepted: matches!(state, Some(StepState::InFlight(flight)) if flight.requested),
+            waits: false,
         }
     }
 

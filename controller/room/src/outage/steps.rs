@@ -263,6 +263,9 @@ impl Outage {
         if self.report_credential(now, order, &outcome, turn) {
             return;
         }
+        if self.report_finish(now, order, &outcome, turn) {
+            return;
+        }
         if order.verb == Verb::Start {
             return self.report_start(now, order, outcome, turn);
         }

@@ -62,6 +62,7 @@ impl Outage {
             steps: self.view_steps(now.mono),
             feeds: self.view_feeds(now.mono),
             bringing_back: self.view_back(now.mono),
+            finish: self.view_finish(now.mono),
         }
     }
 

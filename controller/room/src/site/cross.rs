@@ -53,6 +53,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>, simulated: bool) {
     limits(raw, sink);
     outage(raw, sink);
     super::outage::check(raw, sink);
+    super::finish::check(raw, sink);
 }
 
 /// What routes and contacts may name.

@@ -14,6 +14,7 @@ pub mod block;
 pub mod derived;
 pub mod doors;
 pub mod feeds;
+pub mod finish;
 pub mod groups;
 pub mod link;
 pub mod nas;
@@ -41,6 +42,8 @@ mod tests;
 mod tests_act;
 #[cfg(test)]
 mod tests_derived;
+#[cfg(test)]
+mod tests_finish;
 #[cfg(test)]
 mod tests_nodes;
 #[cfg(test)]
@@ -287,6 +290,8 @@ pub struct Site<W: World = Real> {
     pub limits: Vec<Limit>,
     /// The outage policy; `None` when the site has no servers to stop.
     pub outage: Option<OutagePolicy>,
+    /// What ends a plan; `None`: nothing is switched off.
+    pub finish: Option<finish::Finish>,
     /// Who may order a run at the controller itself.
     pub operators: outage::Operators,
     /// Minutes from local midnight at which the credentials of all hosts are checked each day;
@@ -323,6 +328,7 @@ impl<W: World> Site<W> {
             schedules: Vec::new(),
             limits: Vec::new(),
             outage: None,
+            finish: None,
             operators: outage::Operators::default(),
             check_credentials: None,
             access: Access::default(),

@@ -209,11 +209,13 @@ pub(super) struct RawOutage {
     pub(super) check_credentials: Option<u16>,
     pub(super) return_after: Found<Millis>,
     pub(super) return_charge: Found<f64>,
+    pub(super) finish: Option<super::finish::RawFinish>,
 }
 
 /// The site, when nothing is missing.
 pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
     let (rules, shed) = (super::outage::build(&raw)?, super::outage::shed(&raw));
+    let finish = super::finish::build(&raw)?;
     let web = Web {
         listen: raw.web?.listen?.value,
     };
@@ -327,6 +329,7 @@ pub(super) fn build<W: Hands>(raw: Raw<W>) -> Option<Site<W>> {
             .collect::<Option<_>>()?,
         limits: raw.limits.into_iter().map(build_limit).collect::<Option<_>>()?,
         outage,
+        finish,
         operators: raw.operators,
         access: super::doors::build(raw.access, portals)?,
     })

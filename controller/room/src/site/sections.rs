@@ -786,6 +786,7 @@ fn outage(mut r: Reader<'_>) -> RawOutage {
             )
             .map(|every| every.value),
         check_credentials: super::act::check_credentials(&mut r),
+        finish: r.table_or("finish", "[outage.finish]").map(super::finish::finish),
     };
     r.finish();
     outage

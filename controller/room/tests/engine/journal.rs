@@ -775,7 +775,7 @@ fn alarms() -> Vec<Record> {
 }
 
 /// Records of hosts that are started again.
-fn bringing_back() -> [outage::Record; 10] {
+fn bringing_back() -> [outage::Record; 15] {
     let order = |verb| outage::Order {
         plan_hash: "cafe".to_owned(),
         run: 2,
@@ -785,6 +785,10 @@ fn bringing_back() -> [outage::Record; 10] {
     };
     let start = || order(outage::Verb::Start);
     let why = || Label::new("復電", "mains is back");
+    let last = || outage::Order {
+        step: "output/ups-a".to_owned(),
+        ..order(outage::Verb::Stop)
+    };
     [
         outage::Record::StepConfirmed {
             order: order(outage::Verb::Stop),
@@ -817,6 +821,30 @@ fn bringing_back() -> [outage::Record; 10] {
             started: vec!["db".to_owned()],
             not_started: vec!["web".to_owned()],
             broken_off: Some(why()),
+        },
+        outage::Record::FinishStarted {
+            run: 3,
+            plan_hash: "0123abcd".to_owned(),
+            because: why(),
+            ups: vec![outage::Cutting {
+                ups: "ups-a".to_owned(),
+                delay_ms: Millis(120_000),
+                hosts: vec!["db".to_owned()],
+            }],
+            controller_ms: Some(Millis(60_000)),
+        },
+        outage::Record::FinishOrdered { order: last() },
+        outage::Record::FinishFailed {
+            order: last(),
+            problem: "no answer".to_owned(),
+            retryable: true,
+        },
+        outage::Record::FinishTold { order: last() },
+        outage::Record::FinishEnded {
+            run: 3,
+            told: vec!["ups-a".to_owned()],
+            not_told: vec!["controller".to_owned()],
+            because: why(),
         },
         outage::Record::ReturnHeld {
             by: "山田".to_owned(),

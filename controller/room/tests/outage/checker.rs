@@ -63,7 +63,9 @@ impl Room {
     pub(crate) fn check_recorded(&mut self, wanted: &Order) {
         let mut records = self.journal.iter().rev().map(|(_, record)| record);
         let recorded = records.any(|record| match record {
-            Record::StepStarted { order } | Record::HostStartStarted { order, .. } => order == wanted,
+            Record::StepStarted { order }
+            | Record::HostStartStarted { order, .. }
+            | Record::FinishOrdered { order } => order == wanted,
             _ => false,
         });
         if !recorded {

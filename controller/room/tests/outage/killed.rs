@@ -5,6 +5,7 @@ use super::world::{Life, Manner, Room, host, policy, site_with, start};
 use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Record, Sight};
 use room::site::OnFailure;
+use room::site::finish::{Cut, Finish, Own};
 use room::site::outage::{About, Rule, Seen, Sign, Then};
 use room::time::Millis;
 
@@ -442,6 +443,87 @@ fn killed_at_every_record_of_the_way_back_every_host_runs_again_and_was_started_
             let room = there_and_back(Some(crash), orphans, reboots);
             let what = format!("killed at record {crash}, orphans {orphans}, reboots {reboots}");
             all_back_once(&room, &what);
+        }
+    }
+}
+
+/// A long outage to its end, and the way back, killed when the journal has grown to a length.
+fn to_the_end(crash: Option<usize>, reboots: bool) -> Room {
+    let mut policy = policy();
+    policy.longest_on_battery = Millis(20_000);
+    let mut site = site_with(&["ups-a", "ups-b"], policy);
+    site.hosts = vec![
+        host("web", &["ups-a", "ups-b"], &["db"]),
+        host("db", &["ups-a"], &[]),
+    ];
+    for host in &mut site.hosts {
+        host.start = Some(start(&host.name, Millis(60_000)));
+    }
+    let cut = |ups: &str| Cut {
+        ups: ups.into(),
+        delay: Millis(120_000),
+        also: Vec::new(),
+    };
+    site.finish = Some(Finish {
+        cuts: vec![cut("ups-a"), cut("ups-b")],
+        may_run: [].into(),
+        controller: Some(Own {
+            program: "/bin/true".into(),
+            args: Vec::new(),
+            budget: Millis(20_000),
+        }),
+    });
+    let mut room = Room::new(site, &[3_600.0, 3_600.0]);
+    room.controller_on = Some(0);
+    // One server comes up by itself, the other is to be woken.
+    room.hosts[0].by_itself = Some(40_000);
+    room.crash_reboots = reboots;
+    room.crash_at = crash;
+    room.run_until(30_000);
+    for ups in &mut room.ups {
+        ups.mains = false;
+    }
+    room.run_until(900_000);
+    for ups in &mut room.ups {
+        ups.mains = true;
+    }
+    room.run_until(2_400_000);
+    room
+}
+
+#[test]
+fn killed_at_every_record_of_the_end_every_ups_is_told_and_everybody_runs_again() {
+    let whole = to_the_end(None, false);
+    let records = whole.journal.len();
+    assert!(records >= 25, "{records} records are too few to mean something");
+    for crash in (2..=records).map(Some).chain([None]) {
+        for reboots in [false, true] {
+            let room = to_the_end(crash, reboots);
+            let story = || {
+                format!(
+                    "killed at {crash:?}, reboots {reboots}\n{}",
+                    room.transcript.join("\n")
+                )
+            };
+            for ups in &room.ups {
+                // A command whose answer died with the controller is said once more; it may be. A
+                // machine that restarts in between cannot know what came up meanwhile, and tells no more.
+                let least = u32::from(!reboots);
+                assert!((least..=2).contains(&ups.output.told), "{} {}", ups.name, story());
+                let told = room.count(|record| match record {
+                    Record::FinishTold { order } => order.step == format!("output/{}", ups.name),
+                    _ => false,
+                });
+                assert!(told <= 1 && (reboots || told == 1), "{} {}", ups.name, story());
+            }
+            let ends = room.count(|record| matches!(record, Record::FinishEnded { .. }));
+            assert_eq!(ends, 1, "{}", story());
+            for host in &room.hosts {
+                assert_eq!(host.life, Life::Up, "{} {}", host.id, story());
+                assert_eq!(host.effects.len(), 1, "{} {}", host.id, story());
+            }
+            assert!(room.engine.stopped_hosts().is_empty(), "{}", story());
+            assert!(room.broken.is_empty(), "{:?}\n{}", room.broken, story());
         }
     }
 }

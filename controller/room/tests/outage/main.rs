@@ -9,6 +9,7 @@
 mod checker;
 mod feeds;
 mod killed;
+mod last;
 mod overseer;
 mod plan;
 mod replay;

@@ -28,6 +28,10 @@
 //! two persons                            a run, a pause and a skip need a second one
 //! at 100 Sato orders run [of web,db] | abort | pause 60 | resume | skip web;  Suzuki confirms 1
 //! at 100 show                               the power as the page shows it
+//! finish ups-a=60 ups-b=60 own=20 may_run=web   what is told when every host is off; own: the controller's machine
+//! controller on ups-a                       its machine hangs on that UPS
+//! host db ... boots=90                      it comes up by itself when its power is back
+//! at 100 ups-a refuses 2 | forgets          tries it does not take; it forgets when mains is back in time
 //! until 300
 //! ----
 //! transcript
@@ -38,6 +42,7 @@ use room::outage::operator::{Ask, Person, Who, Wish};
 use room::outage::{Input, Sight};
 use room::schedule::Schedule;
 use room::site::feeds::Branch;
+use room::site::finish::{Cut, Finish, Own};
 use room::site::outage::{About, Operators, Rule, Seen, Sign, Then};
 use room::site::{Confirm, DeviceKind, Label, OnFailure, StepTimes};
 use room::time::Millis;
@@ -149,6 +154,7 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
         ..Operators::default()
     };
     let (mut check, mut schedules) = (None, Vec::new());
+    let (mut finish, mut boots, mut controller) = (None, Vec::new(), None);
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -159,17 +165,21 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
             }
             ["pdu", name, ref feeds @ ..] => boxes.push((DeviceKind::Pdu, name, feeds.to_vec())),
             ["ats", name, ref feeds @ ..] => boxes.push((DeviceKind::Ats, name, feeds.to_vec())),
+            ["finish", ref options @ ..] => finish = Some(read_finish(options)?),
+            ["controller", "on", name] => controller = Some(name),
             ["host", name, ref options @ ..] => {
-                let options = options
-                    .iter()
-                    .filter(|option| match option.strip_prefix("shed=") {
-                        Some(secs) => {
-                            let after = millis(secs).expect("shed=SECONDS");
-                            policy.shed.insert(name.to_owned(), Millis(after));
-                            false
-                        }
-                        None => true,
-                    });
+                let options = options.iter().filter(|option| {
+                    if let Some(secs) = option.strip_prefix("shed=") {
+                        let after = millis(secs).expect("shed=SECONDS");
+                        policy.shed.insert(name.to_owned(), Millis(after));
+                        return false;
+                    }
+                    if let Some(secs) = option.strip_prefix("boots=") {
+                        boots.push((name, millis(secs).expect("boots=SECONDS")));
+                        return false;
+                    }
+                    true
+                });
                 let options: Vec<&str> = options.copied().collect();
                 hosts.push(read_host(name, &options)?);
             }
@@ -217,7 +227,41 @@ fn build<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Room, String> {
     site.operators = operators;
     site.check_credentials = check;
     site.schedules = schedules;
-    Ok(Room::new(site, &batteries))
+    site.finish = finish;
+    let mut room = Room::new(site, &batteries);
+    for (name, takes) in boots {
+        let host = room.hosts.iter_mut().find(|host| host.id == name);
+        host.expect("it was just read").by_itself = Some(takes);
+    }
+    room.controller_on = controller.and_then(|name| room.ups.iter().position(|ups| ups.name == name));
+    Ok(room)
+}
+
+fn read_finish(options: &[&str]) -> Result<Finish, String> {
+    let mut finish = Finish {
+        cuts: Vec::new(),
+        may_run: [].into(),
+        controller: None,
+    };
+    for option in options {
+        match option.split_once('=') {
+            Some(("own", secs)) => {
+                finish.controller = Some(Own {
+                    program: "/bin/true".into(),
+                    args: Vec::new(),
+                    budget: Millis(millis(secs)?),
+                });
+            }
+            Some(("may_run", names)) => finish.may_run = names.split(',').map(String::from).collect(),
+            Some((ups, secs)) => finish.cuts.push(Cut {
+                ups: ups.into(),
+                delay: Millis(millis(secs)?),
+                also: Vec::new(),
+            }),
+            None => return Err(format!("unknown option of the finish: {option}")),
+        }
+    }
+    Ok(finish)
 }
 
 /// Minutes from midnight, Japan time; the room begins at 09:00.
@@ -376,6 +420,8 @@ fn act_out(room: &mut Room, who: &str, what: &[&str]) -> Option<()> {
             ["is", "full"] => ups.energy = ups.full,
             ["cuts", "its", "load"] => ups.cut = true,
             ["carries", "its", "load"] => ups.cut = false,
+            ["refuses", times] => ups.output.refuses = times.parse().ok()?,
+            ["forgets"] => ups.output.forgets = true,
             ["says", facts @ ..] => {
                 for fact in facts {
                     let (name, value) = fact.split_once('=')?;
@@ -601,6 +647,15 @@ fn show(room: &mut Room) {
         let hosts: Vec<String> = hosts.collect();
         let (state, because) = (&back.state, &back.because.en);
         room.remark(&format!("page: return {state}, {because} [{}]", hosts.join(", ")));
+    }
+    if let Some(finish) = power.finish.as_ref().filter(|finish| finish.state != "planned") {
+        let steps = finish
+            .steps
+            .iter()
+            .map(|step| format!("{} {}", step.id, step.state));
+        let steps: Vec<String> = steps.collect();
+        let (state, because) = (&finish.state, &finish.because.en);
+        room.remark(&format!("page: end {state}, {because} [{}]", steps.join(", ")));
     }
     for ups in &power.ups {
         let charge = ups

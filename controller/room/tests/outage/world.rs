@@ -4,6 +4,7 @@
 // Long because everything in a room acts on everything else.
 
 use super::checker::Minute;
+use super::last::Output;
 use super::overseer::Overseer;
 use room::device::{Fact, FactValue, Poll, PollFailure, Reading};
 use room::outage::{Do, Input, Order, Outage, Outcome, Record, Sight, Turn, Verb};
@@ -52,6 +53,8 @@ pub(crate) struct Ups {
     /// When it last answered, and when it last did so while mains was really gone.
     pub(crate) heard: u64,
     pub(crate) heard_off: Option<u64>,
+    /// What it was told at the end of a plan.
+    pub(crate) output: Output,
     since_battery: Option<u64>,
     next_poll: u64,
 }
@@ -166,7 +169,7 @@ pub(crate) struct SimHost {
     pub(crate) falls: Vec<u64>,
     /// A person had it off before anything began.
     pub(crate) off_by_hand: bool,
-    powered: bool,
+    pub(crate) powered: bool,
     /// Runs by whose order it began to stop, and when.
     pub(crate) effects: Vec<(u64, u64)>,
     /// When it was down or fell.
@@ -230,6 +233,10 @@ pub(crate) struct Room {
     pub(crate) broken: Vec<String>,
     /// Nobody reads the transcript.
     pub(crate) quiet: bool,
+    /// The UPS that the controller's own machine hangs on.
+    pub(crate) controller_on: Option<usize>,
+    /// When its machine is down, once it was stopped.
+    pub(crate) halts_at: Option<u64>,
     /// What the engine did in this minute.
     minute: Minute,
     /// What people ordered, and what of the return is promised.
@@ -244,6 +251,8 @@ impl Room {
             replayed: engine.clone(),
             broken: Vec::new(),
             quiet: false,
+            controller_on: None,
+            halts_at: None,
             minute: Minute::default(),
             overseer: Overseer::default(),
             now: 1_000,
@@ -289,6 +298,7 @@ impl Room {
                 curve: Curve::STRAIGHT,
                 heard: 0,
                 heard_off: None,
+                output: Output::default(),
                 since_battery: None,
                 next_poll: 1_000,
             });
@@ -433,6 +443,7 @@ impl Room {
                 let accepted = if order.accepted() { ", accepted before" } else { "" };
                 let (step, attempt) = (&order.order().step, order.order().attempt);
                 let verb = match order.order().verb {
+                    Verb::Stop if Self::is_last(order.order()).is_some() => "tell",
                     Verb::Stop => "execute",
                     Verb::Force => "FORCE",
                     Verb::Start => "start",
@@ -474,6 +485,23 @@ impl Room {
             if self.orphan_orders_arrive && matches!(job, Job::Ask) {
                 let _ = self.ask(&order);
             }
+        }
+    }
+
+    pub(crate) fn controller_is_off(&self) -> bool {
+        self.down_until.is_some_and(|(until, _)| until == u64::MAX)
+    }
+
+    /// Its machine is off until something switches it on.
+    pub(crate) fn controller_loses_power(&mut self) {
+        self.kill(true);
+        self.down_until = Some((u64::MAX, true));
+    }
+
+    /// Its power is back, and its machine comes up with it.
+    pub(crate) fn controller_gets_power(&mut self) {
+        if self.controller_is_off() {
+            self.down_until = Some((self.now + REBOOT_TAKES, true));
         }
     }
 
@@ -522,6 +550,7 @@ impl Room {
             next = next.min(self.wake.unwrap_or(u64::MAX));
         }
         next = next.min(self.jobs.iter().map(|(at, _, _)| *at).min().unwrap_or(u64::MAX));
+        next = next.min(self.next_of_last());
         for host in &self.hosts {
             match host.life {
                 Life::Going { down_at: at, .. } | Life::Booting { up_at: at } => next = next.min(at),
@@ -556,6 +585,7 @@ impl Room {
     }
 
     fn happen(&mut self) {
+        self.last_happens();
         for host in 0..self.hosts.len() {
             self.host_happens(host);
         }
@@ -619,6 +649,12 @@ impl Room {
     }
 
     fn work(&mut self, order: Order, job: &Job) {
+        if let Some(target) = Self::is_last(&order) {
+            if let Some(outcome) = self.take_last_order(&target) {
+                self.tell(Input::Outcome { order, outcome });
+            }
+            return;
+        }
         let outcome = match job {
             Job::Check => match self.manner(&order.step) {
                 Manner::Refuses | Manner::Fails(_) => Some(failed("connection refused", true)),
@@ -666,6 +702,9 @@ impl Room {
 
     /// The order reaches its target.
     fn ask(&mut self, order: &Order) -> Option<Outcome> {
+        if let Some(target) = Self::is_last(order) {
+            return self.take_last_order(&target);
+        }
         let before = self.life(&order.step);
         let outcome = self.take_order(order);
         if before == Life::Up && matches!(self.life(&order.step), Life::Going { .. }) {
@@ -875,7 +914,7 @@ impl Room {
         let mut facts = vec![
             state(
                 "output.source",
-                match (ups.cut, drains) {
+                match (ups.cut || ups.output.off_since.is_some(), drains) {
                     (true, _) => "off",
                     (false, true) => "battery",
                     (false, false) => "mains",
@@ -925,7 +964,7 @@ impl Room {
     /// Is this feed alive?
     fn supplies(&self, ups: usize) -> bool {
         let ups = &self.ups[ups];
-        !ups.cut && (ups.mains || ups.energy > 0.0)
+        !ups.cut && ups.output.off_since.is_none() && (ups.mains || ups.energy > 0.0)
     }
 
     pub(crate) fn has_power(&self, host: usize) -> bool {
@@ -1047,6 +1086,11 @@ impl Room {
         }
         let secs = self.now as f64 / 1000.0;
         self.transcript.push(format!("{secs:>8.1}  {line}"));
+    }
+
+    /// Something of the room happens.
+    pub(crate) fn say(&mut self, line: &str) {
+        self.note(format!("  .. {line}"));
     }
 
     pub(crate) fn remark(&mut self, line: &str) {
@@ -1326,6 +1370,33 @@ fn describe(record: &Record) -> String {
                 not_started.join(" ")
             )
         }
+        Record::FinishStarted {
+            run, ups, because, ..
+        } => {
+            let cuts = ups
+                .iter()
+                .map(|cut| format!("{} in {:.0} s", cut.ups, cut.delay_ms.as_secs_f64()));
+            let cuts: Vec<String> = cuts.collect();
+            format!("end {run}: {} ({})", cuts.join(", "), because.en)
+        }
+        Record::FinishOrdered { order } => format!("{} is told, try {}", order.step, order.attempt),
+        Record::FinishTold { order } => format!("{} has it", order.step),
+        Record::FinishFailed {
+            order,
+            problem,
+            retryable,
+        } => format!("{} failed: {problem} (again: {retryable})", order.step),
+        Record::FinishEnded {
+            run,
+            told,
+            not_told,
+            because,
+        } => format!(
+            "end {run} is over; told: {}; not: {}: {}",
+            told.join(" "),
+            not_told.join(" "),
+            because.en
+        ),
         Record::ReturnHeld { by, reason } => format!("{by} holds the return: {reason}"),
         Record::ReturnReleased { by } => format!("{by} releases the return"),
         Record::RehearsalStarted { run, by, .. } => format!("rehearsal {run} started by {by}"),

@@ -4,6 +4,7 @@
 use super::super::{Failure, http, load, table};
 use super::address;
 use clap::Args;
+use room::outage::Outage;
 use room::plan::{Plan, action_kind};
 use room::site::{Host, OnFailure, Real, Site};
 use room::snapshot::{Power, Snapshot};
@@ -62,6 +63,8 @@ struct Rows {
     /// The controller runs with another plan than the site file says.
     other_plan: bool,
     steps: Vec<Row>,
+    /// What is told once every server is off.
+    end: Value,
 }
 
 struct Row {
@@ -121,7 +124,90 @@ fn rows(site: &Site<Real>, power: Option<&Power>) -> Result<Rows, Failure> {
         step_times: same.map_or_else(|| "budget".to_owned(), |power| power.step_times.clone()),
         other_plan: power.is_some() && same.is_none(),
         steps,
+        end: end_json(site),
     })
+}
+
+/// What loses its power with a UPS: the servers of the plan, and the boxes that hand its power on.
+fn lose_power(site: &Site<Real>, ups: &str) -> (Vec<String>, Vec<String>) {
+    let outage = Outage::new(site).ok();
+    let fed = site.hosts.iter().filter(|host| {
+        let upses = outage.as_ref().map(|outage| outage.upses_of(&host.name));
+        upses.unwrap_or_default().contains(&ups)
+    });
+    let hosts = fed.map(|host| host.name.clone()).collect();
+    let is_ups = |feed: &String| feed.split('/').next() == Some(ups);
+    let boxes = site
+        .branches
+        .iter()
+        .filter(|branch| branch.fed_by.iter().any(is_ups));
+    (hosts, boxes.map(|branch| branch.device.clone()).collect())
+}
+
+fn end_json(site: &Site<Real>) -> Value {
+    let Some(finish) = &site.finish else {
+        return Value::Null;
+    };
+    let cuts = finish.cuts.iter().map(|cut| {
+        let (hosts, boxes) = lose_power(site, &cut.ups);
+        json!({
+            "ups": cut.ups,
+            "command": room::site::finish::COMMAND,
+            "delay_s": cut.delay.as_secs_f64(),
+            "hosts": hosts,
+            "devices": boxes,
+            "also": cut.also,
+        })
+    });
+    let own = finish
+        .controller
+        .as_ref()
+        .map(|own| json!({ "program": own.program, "args": own.args, "budget_s": own.budget.as_secs_f64() }));
+    json!({
+        "ups": cuts.collect::<Vec<_>>(),
+        "may_run": finish.may_run,
+        "controller": own,
+    })
+}
+
+fn end_text(site: &Site<Real>) -> String {
+    let Some(finish) = &site.finish else {
+        return String::new();
+    };
+    let mut text =
+        "最後に end: すべての停止を確認し、停電が続いているとき when every server is confirmed off \
+                    and the outage stands\n"
+            .to_owned();
+    for cut in &finish.cuts {
+        let (hosts, boxes) = lose_power(site, &cut.ups);
+        let lost: Vec<String> = hosts.into_iter().chain(boxes).chain(cut.also.clone()).collect();
+        text.push_str(&format!(
+            "  {}: {}、{} 後に出力を切る off after {}\n    給電が止まる loses power: {}; \
+             ここに書かれていない機器も止まる and whatever else hangs on it\n",
+            cut.ups,
+            room::site::finish::COMMAND,
+            clock(cut.delay.as_secs_f64()),
+            clock(cut.delay.as_secs_f64()),
+            lost.join(", "),
+        ));
+    }
+    for host in &finish.may_run {
+        text.push_str(&format!(
+            "  {host}: 停止を確認できなくても切る its power is cut even when it is not confirmed off\n"
+        ));
+    }
+    text.push_str(&match &finish.controller {
+        Some(own) => format!(
+            "  監視装置 the controller's machine, last: {} {}（最長 {} at most）\n",
+            own.program.display(),
+            own.args.join(" "),
+            clock(own.budget.as_secs_f64())
+        ),
+        None => "  監視装置は止めない。UPS が切れると電源を失うことがある the controller's machine is not stopped; \
+                 it loses its power if it hangs on one of these\n"
+            .to_owned(),
+    });
+    text
 }
 
 fn actions(host: &Host<Real>) -> [Option<String>; 3] {
@@ -183,6 +269,7 @@ impl Rows {
                  The controller runs with another plan than this file; what it learnt is not shown.\n",
             );
         }
+        text.push_str(&end_text(site));
         if let Some(policy) = &site.outage {
             text.push_str(&format!(
                 "開始 starts: when the usable runtime falls to the total and a reserve of {}, at a charge of {} %, \
@@ -223,6 +310,7 @@ impl Rows {
             "total_s": self.total_s,
             "step_times": self.step_times,
             "steps": steps,
+            "end": self.end,
         })
     }
 }
@@ -291,6 +379,12 @@ mod tests {
             );
         }
         assert!(table.contains("total"), "{table}");
+        // What the site says loses its power, and what the graph knows.
+        let end = table.lines().find(|line| line.contains("loses power")).unwrap();
+        assert!(
+            end.contains("コアスイッチ") && end.contains("whatever else"),
+            "{table}"
+        );
     }
 
     #[test]

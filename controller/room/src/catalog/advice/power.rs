@@ -480,6 +480,31 @@ pub(in crate::catalog) const HOSTS_RETURNING: Advice = Advice {
     owner: Owner::SystemAdministrator,
 };
 
+pub(in crate::catalog) const OUTPUT_NOT_OFF: Advice = Advice {
+    word: "output_not_off",
+    class: CLASS,
+    priority: Priority::Warning,
+    latching: false,
+    what: Text::new(
+        "UPS に出力の切断を命令できない",
+        "A UPS cannot be told to switch off",
+    ),
+    cause: Text::new(
+        "全サーバーの停止後、計画の最後の命令（shutdown.return）を UPS が受け付けません。",
+        "Every server is off, and the UPS does not take the last command of the plan (shutdown.return).",
+    ),
+    consequence: Text::new(
+        "電池は最後まで減ります。その前に復電すると、自動で起動しないサーバーが残ることがあります。監視装置は停止しません。",
+        "The battery drains to its end. If mains is back before, servers may stay off. The controller runs on.",
+    ),
+    action: Text::new(
+        "UPS の通信、権限、commands の設定を確かめ、復電後に全サーバーの起動を確かめてください。",
+        "Check the UPS's network card, the right to write and its commands; after the outage see that every server runs.",
+    ),
+    respond_within: minutes(30),
+    owner: Owner::SystemAdministrator,
+};
+
 pub(in crate::catalog) const HOST_NOT_BACK: Advice = Advice {
     word: "host_not_back",
     class: CLASS,
