@@ -42,6 +42,7 @@ mod snmp;
 mod snmp_trap;
 mod snmp_v3;
 mod tell;
+mod ups_care;
 mod watch;
 mod web;
 mod whole;
