@@ -595,13 +595,14 @@ fn own(record: &Own) -> Draft {
 }
 
 /// A person is named by an id that says nothing without the vault.
+/// Who it is and which card stand sealed: the tree outlives the right to know them.
 fn people(record: &People) -> Draft {
     let of = |kind: &str, person: &str, by: &str| {
-        let mut draft = draft(kind).with("person", person).sealing("by", by);
+        let mut draft = draft(kind).sealing("person", person).sealing("by", by);
         draft.found_by.person = Some(person.to_owned());
         draft
     };
-    let card = |kind: &str, card: &str| draft(kind).with("card", card);
+    let card = |kind: &str, card: &str| draft(kind).sealing("card", card);
     match record {
         People::PersonAdded {
             person, group, by, ..
@@ -612,7 +613,8 @@ fn people(record: &People) -> Draft {
         People::PersonLeft { person, by, .. } => of("person.left", person, by),
         People::PersonErased { person, by } => of("person.erased", person, by),
         People::Confirmed { persons, by } => draft("person.confirmed")
-            .with("persons", persons)
+            .with("count", u64::try_from(persons.len()).unwrap_or(u64::MAX))
+            .sealing("persons", &persons.join(" "))
             .sealing("by", by),
         People::RightGranted {
             person, portal, by, ..
@@ -625,19 +627,19 @@ fn people(record: &People) -> Draft {
             of: whose,
             by,
             ..
-        } => of("right.deputy", deputy, by).with("of", whose),
+        } => of("right.deputy", deputy, by).sealing("of", whose),
         People::DeputyEnded {
             deputy,
             of: whose,
             by,
-        } => of("right.deputy_ended", deputy, by).with("of", whose),
+        } => of("right.deputy_ended", deputy, by).sealing("of", whose),
         People::CardIssued { card: name, by, .. } => card("card.issued", name).sealing("by", by),
         People::CardLent {
             card: name,
             person,
             by,
             ..
-        } => of("card.lent", person, by).with("card", name),
+        } => of("card.lent", person, by).sealing("card", name),
         People::CardReturned { card: name, by } => card("card.returned", name).sealing("by", by),
         People::CardLost { card: name, by, .. } => card("card.lost", name).sealing("by", by).flagged("lost"),
         People::CardStopped {
@@ -666,7 +668,7 @@ fn pass(passage: &Passage) -> Draft {
         )
         .at_portal(Some(&passage.portal));
     if let Some(person) = &passage.person {
-        draft = draft.with("person", person);
+        draft = draft.sealing("person", person);
         draft.found_by.person = Some(person.clone());
     }
     if !passage.flags.is_empty() {
