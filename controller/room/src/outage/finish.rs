@@ -19,8 +19,9 @@
 //! that was told has had the time to decide.
 //!
 //! It never takes the power of a host that is not confirmed off, unless the site says so for that
-//! host; never on the word of a battery alone that was said before the last host was off; never twice
-//! in one outage; never while a person holds the return or wants a host to stand still, for a UPS that
+//! host; never on the word of a battery alone that was said before the last host was off; never after a
+//! UPS has it (a command whose answer was lost is told again, with its whole delay), and not twice in one
+//! outage; never while a person holds the return or wants a host to stand still, for a UPS that
 //! switches on again starts every host. It never stops the controller's machine unless every UPS was
 //! told before: nothing would switch it on again.
 

@@ -10,7 +10,7 @@ use super::link::Link;
 use super::problem::{Kind, Sink, nearest};
 use super::raw::Raw;
 use super::reader::{At, Found, Reader, shown};
-use super::{DeviceKind, ExecAction, World};
+use super::{Confirm, DeviceKind, ExecAction, World};
 use crate::command::Name;
 use crate::time::Millis;
 use std::collections::BTreeSet;
@@ -221,6 +221,7 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
             sink.error_hint(Kind::Reference, &host.span, message, hint);
         }
     }
+    check_hosts(raw, finish, sink);
     if let Some(own) = &finish.controller {
         if W::SIMULATED {
             sink.error_hint(
@@ -248,6 +249,42 @@ pub(super) fn check<W: World>(raw: &Raw<W>, sink: &Sink<'_>) {
             "[outage.finish] without a UPS: nothing would switch on again what is stopped here",
             "add [[outage.finish.ups]], or take the section out",
         );
+    }
+}
+
+/// A host of which only the end of its action is known counts as off while it may still be going down:
+/// what switches it off waits for as long as its stop may take. A device is asked itself.
+fn check_hosts<W: World>(raw: &Raw<W>, finish: &RawFinish, sink: &Sink<'_>) {
+    let delays = finish.cuts.iter().filter_map(|cut| cut.delay.as_ref());
+    let Some(delay) = delays.min_by_key(|delay| delay.value) else {
+        return;
+    };
+    for host in &raw.hosts {
+        let (Some(name), Some(budget), Some(confirm)) = (&host.name, &host.budget, &host.confirm) else {
+            continue;
+        };
+        let may_run = finish.may_run.iter().any(|other| other.value == name.value);
+        if may_run || host.action.told.is_some() || confirm.value != Confirm::ActionSucceeded {
+            continue;
+        }
+        let needed = Millis(budget.value.0.saturating_add(SPARE.0));
+        if delay.value < needed {
+            sink.error_hint(
+                Kind::Conflict,
+                &delay.span,
+                format!(
+                    "nothing shows when host {} is down, and the UPS would switch off after {}, within its \
+                     budget of {}",
+                    name.value,
+                    shown(delay.value),
+                    shown(budget.value)
+                ),
+                format!(
+                    "delay = \"{}\" or more, a port in its [host.confirm], or its name in `may_run`",
+                    shown(needed)
+                ),
+            );
+        }
     }
 }
 

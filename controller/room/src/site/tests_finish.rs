@@ -131,3 +131,24 @@ fn a_ups_that_may_not_be_told_or_has_no_such_command_is_refused() {
     let found = with("kind = \"ups\"", "kind = \"pdu\"");
     assert!(found.contains("is no UPS"), "{found}");
 }
+
+#[test]
+fn a_host_that_nobody_sees_going_down_is_given_its_budget() {
+    let blind = SITE.replace(
+        "{ kind = \"port_closed\", addr = \"127.0.0.1:22\" }",
+        "{ kind = \"action_succeeded\" }",
+    );
+    assert_ne!(blind, SITE);
+    let problems = |finish: &str| {
+        let outcome = read::<Real>(&format!("{blind}{finish}"), Path::new("/nonexistent"));
+        format!("{:?}", outcome.problems)
+    };
+    let unnamed = GOOD.replace("may_run = [\"db\"]\n", "");
+    assert_eq!(problems(GOOD), "[]", "the site says that it may lose its power");
+    assert_eq!(problems(&unnamed), "[]", "90 s are its 60 s and some more");
+    let hasty = unnamed
+        .replace("90s", "74s")
+        .replace("budget = \"60s\"", "budget = \"10s\"");
+    let found = problems(&hasty);
+    assert!(found.contains("nothing shows when host db is down"), "{found}");
+}
