@@ -181,7 +181,8 @@ fn main() {
         let from = BEGIN + i64::try_from(k % 11).unwrap_or(0) * month;
         (Some(from), Some(from + month))
     };
-    let searches: [(&str, fn(u64) -> Search); 5] = [
+    type Make = fn(u64) -> Search;
+    let searches: [(&str, Make); 5] = [
         ("person", |k| Search {
             person: Some(format!("p{}", k % 83)),
             ..Search::default()

@@ -6,6 +6,7 @@
 //! Deciding never changes durable state; only [`Engine::apply`] does, with the same records
 //! that a restart replays. What is heard (values, ages, contact) is volatile: after a restart it
 //! is unknown until it is heard again, and unknown is never normal.
+// Long because every stage is called from one place, in the order in which they may see each other.
 mod alarms;
 mod batteries;
 mod coverage;

@@ -234,7 +234,7 @@ pub struct Source {
 
 impl Book {
     /// What an event of a node says, also at a replay. Nothing is journaled here; what is resolved
-    /// waits in [`Self::take_ready`].
+    /// waits until it is taken.
     pub fn learn(
         &mut self,
         now: Now,

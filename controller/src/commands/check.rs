@@ -1099,7 +1099,10 @@ AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDzziKtiecMsU4Q31eNWFW6BPH/+Qa7Sbe6\n\
         let config = good(folder.path());
         let text = fs::read_to_string(&config).unwrap();
         let spoilt = text.replacen("profile = \"rfc1628\"", "profile = \"modbus-xy-md02\"", 1);
-        write(&config, &spoilt, 0o640);
+        // Without the end of the plan, which asks the profile for a command and is refused first.
+        let (before, finish) = spoilt.split_once("[outage.finish]\n").unwrap();
+        let (_, after) = finish.split_once("\n[[outage.rule]]").unwrap();
+        write(&config, &format!("{before}\n[[outage.rule]]{after}"), 0o640);
         let found = problems(&config).join("\n");
         assert!(
             found.contains("profile `modbus-xy-md02` is not for SNMP"),

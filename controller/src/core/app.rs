@@ -34,7 +34,7 @@ pub enum Error {
         dir: PathBuf,
         /// Why.
         #[source]
-        source: store::StoreError,
+        source: Box<store::StoreError>,
     },
     /// The socket of the roles.
     #[error("binding the roles' socket in {dir}")]
@@ -81,7 +81,7 @@ pub async fn run<W: World>(mut site: Site<W>, stop: impl Future<Output = ()>) ->
     let (keys, missing) = read_keys(&site);
     let store_error = |source| Error::Store {
         dir: dir.clone(),
-        source,
+        source: Box::new(source),
     };
     let accounts = roles::accounts(&keys);
     let mut engine = room::Engine::new(site.clone(), keys).map_err(|problems| {

@@ -250,7 +250,7 @@ impl<W: World> Loop<W> {
                 Next::Due => self.due(),
             }
         }
-        self.drain().await;
+        Box::pin(self.drain()).await;
     }
 
     /// The loop turns: whoever waits for its signs gets one. It turns at least every

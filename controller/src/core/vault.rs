@@ -78,6 +78,9 @@ pub enum VaultError {
     Damaged(String),
 }
 
+/// A key with its value.
+pub type Opened = (String, Zeroizing<Vec<u8>>);
+
 /// The vault; one writer.
 pub struct Vault {
     connection: Connection,
@@ -172,11 +175,7 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Vault::get`].
-    pub fn get_all(
-        &self,
-        prefix: &str,
-        most: usize,
-    ) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, VaultError> {
+    pub fn get_all(&self, prefix: &str, most: usize) -> Result<Vec<Opened>, VaultError> {
         let wrap = |source| failed("reading", &self.path, source);
         let mut select = self
             .connection

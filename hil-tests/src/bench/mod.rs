@@ -93,7 +93,7 @@ pub fn room(provision: Provision) -> Provision {
     provision
 }
 
-/// As [`room`], with a door for cards of Type A only.
+/// As [`room()`], with a door for cards of Type A only.
 #[must_use]
 pub fn room_of_type_a(provision: Provision) -> Provision {
     let mut provision = room(provision);

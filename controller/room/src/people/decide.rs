@@ -227,7 +227,7 @@ impl Register {
                 }])
             }
             Wish::Return { card } => {
-                let of_file = self.cards.get(card).is_none() && self.lost(card).is_some();
+                let of_file = !self.cards.contains_key(card) && self.lost(card).is_some();
                 if !of_file && self.card(card)?.state == CardState::Spare {
                     return no(
                         format!("カード {card} は保管中です"),

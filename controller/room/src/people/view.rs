@@ -90,6 +90,10 @@ pub struct DoorRow {
 impl Register {
     /// The rows of a day. `door(portal)` says how the door is: heard, version, in force.
     #[must_use]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the type is one function's, said in its words"
+    )]
     pub fn rows(
         &self,
         today: u16,

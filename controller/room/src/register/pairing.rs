@@ -94,18 +94,16 @@ impl Pairing {
         // A block by the site's own anti-passback is a second entry, too.
         let tried = passage.went_through() || passage.decision == "suspended";
         match (passage.direction, inside) {
-            (Direction::Entry, Some(inside)) if tried && inside.area == passage.area => {
-                if leaves_are_read {
-                    flags.push(Flag::TwiceIn);
-                }
+            (Direction::Entry, Some(inside)) if tried && inside.area == passage.area && leaves_are_read => {
+                flags.push(Flag::TwiceIn);
             }
             (Direction::Entry, Some(_)) if passage.went_through() && leaves_are_read => {
                 flags.push(Flag::Elsewhere)
             }
-            (Direction::Exit, inside) if passage.went_through() => {
-                if inside.is_none_or(|inside| inside.area != passage.area) {
-                    flags.push(Flag::ExitWithoutEntry);
-                }
+            (Direction::Exit, inside)
+                if passage.went_through() && inside.is_none_or(|inside| inside.area != passage.area) =>
+            {
+                flags.push(Flag::ExitWithoutEntry);
             }
             _ => {}
         }

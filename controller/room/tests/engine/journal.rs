@@ -1,5 +1,6 @@
 //! Records of nodes as they stand in journals in use. A line that changes here is a journal that
 //! does not replay any more: revert, do not update. New records are added at the end.
+// Long because each kind of record has a line here.
 
 use room::catalog::Kind;
 use room::command::Done;

@@ -278,7 +278,8 @@ impl Book {
         if size <= self.signed_size {
             return Ok(None);
         }
-        let signed = self.sign_with(size, &[self.keys.current.clone()], now)?;
+        let key = self.keys.current.clone();
+        let signed = self.sign_with(size, std::slice::from_ref(&key), now)?;
         Ok(Some(signed))
     }
 

@@ -213,6 +213,9 @@ describe('the page', () => {
       unlocked: true,
       last_decision: 'outside_hours',
       last_decision_age_ms: 65_000,
+      area: 'room',
+      list: null,
+      passes: 'off',
     };
     snapshot.portals = [portal];
     const row = page(snapshot, 'equipment').split('data-portal="entrance"')[1]!.split('</tr>')[0]!;

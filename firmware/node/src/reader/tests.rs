@@ -1,4 +1,5 @@
 //! A reader on a bench: a simulated part that speaks the protocol, cards, and a line that can be cut.
+// Long because the part speaks its whole protocol here, and each way it can fail is a story.
 
 use super::*;
 use std::vec;
