@@ -17,6 +17,13 @@ use room::log::{leaf, year};
 use room::site::{Real, Site};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+/// Core signs what a copy is taken of, and that it is taken; a disk that does not let it in this time gives a
+/// copy that ends at the last checkpoint.
+const SIGNED_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum LogCommand {
@@ -283,7 +290,15 @@ async fn export(args: ExportArgs) -> Result<ExitCode, Failure> {
         openings: args.openings,
         reason: args.why.reason,
     };
+    let before = signed_size(&site, year);
     order(&site, Ask::Log(wish)).await?;
+    let signed = async {
+        while signed_size(&site, year) <= before {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    // Without it the copy ends at the last checkpoint, and says how many rows it has.
+    let _ = tokio::time::timeout(SIGNED_WITHIN, signed).await;
     let openings = args.openings.then_some((args.from, end));
     let (data, into) = (site.data_dir.clone(), args.dir);
     let exported = copy(&data, year, &into, openings)?;
@@ -296,6 +311,15 @@ async fn export(args: ExportArgs) -> Result<ExitCode, Failure> {
         exported.openings
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Rows of a year that a checkpoint covers; 0 when that cannot be read.
+fn signed_size(site: &Site<Real>, year: i64) -> u64 {
+    let note = read::open(&site.data_dir).and_then(|log| read::last_note(&log, year));
+    let note = note.ok().flatten();
+    note.as_deref()
+        .and_then(Note::parse)
+        .map_or(0, |note| note.checkpoint().size)
 }
 
 fn copy(

@@ -15,6 +15,7 @@ mod board;
 mod clock;
 mod conformance;
 mod disk;
+mod entry_log;
 mod flood;
 mod hypervisor;
 mod living;

@@ -154,7 +154,7 @@ fn record(entry: &Entry, portals: &Portals) -> Option<Draft> {
         }
         Record::EventsMissing { node, from, to } => Some(
             draft("node.missing")
-                .with("id", *node)
+                .with("id", node.to_string())
                 .with("from", *from)
                 .with("to", *to),
         ),

@@ -448,7 +448,7 @@ fn a_nodes_numbers_are_followed_and_where_they_begin_again_is_said() {
     assert_eq!(room.beat(5), ["heartbeat"]);
     assert_eq!(
         room.last()["data"]["nodes"],
-        serde_json::json!([{"id": 1, "seq": 61}])
+        serde_json::json!([{"id": "1", "seq": 61}])
     );
     assert_eq!(room.record(6, contact(1, 62)), ["contact.open"]);
     assert_eq!(room.record(7, contact(1, 1)), ["node.restarted", "contact.open"]);

@@ -272,7 +272,7 @@ impl Writer {
         self.owes_heartbeat = false;
         let nodes = self.nodes.iter().map(|(id, seq)| {
             let mut node = Object::new();
-            node.insert("id", (*id).into());
+            node.insert("id", id.to_string().into());
             node.insert("seq", (*seq).into());
             Value::Object(node)
         });
@@ -324,7 +324,7 @@ impl Writer {
             return None;
         }
         let mut data = Object::new();
-        data.insert("id", at.id.into());
+        data.insert("id", at.id.to_string().into());
         data.insert("seq", at.seq.into());
         Some(self.plan(now, plain("node.restarted", data), salt))
     }
@@ -389,7 +389,7 @@ fn offset(now: Now) -> i64 {
 
 fn node(at: NodeEventAt) -> Value {
     let mut node = Object::new();
-    node.insert("id", at.id.into());
+    node.insert("id", at.id.to_string().into());
     node.insert("boot", at.boot.into());
     node.insert("seq", at.seq.into());
     node.insert("up_ms", at.up_ms.into());

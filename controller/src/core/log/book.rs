@@ -353,7 +353,14 @@ impl Book {
         let mut writer = self.writer.clone();
         let mut leaves = Vec::new();
         let mut after = After::default();
+        let mut copied = false;
         for (seq, at, entry) in entries {
+            copied |= entry.as_ref().is_some_and(|entry| {
+                let Record::Log { record } = &entry.record else {
+                    return false;
+                };
+                matches!(record, LogRecord::Exported { .. })
+            });
             if let Some(entry) = &entry {
                 writer.look(entry);
             }
@@ -389,6 +396,10 @@ impl Book {
         self.commit(writer, &leaves, &after, now)?;
         if !after.is_empty() {
             fresh.extend(self.finish_at(&after, now)?);
+        }
+        if copied {
+            // Whoever takes a copy gets all that happened until now, and that he took it.
+            fresh.extend(self.sign(now)?);
         }
         Ok(true)
     }
